@@ -1,0 +1,1 @@
+"""Many clips: sources, the Ray Data pipeline that writes shards, and the annotations written from labels."""

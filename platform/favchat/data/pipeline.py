@@ -1,0 +1,241 @@
+"""``prepare``: clips -> decoded, tracked and aligned on a Ray cluster -> Parquet shards and rejects."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+from ray.actor import ActorHandle
+from ray.data import ActorPoolStrategy, DataContext, Dataset
+
+from favchat import cluster
+from favchat.config import Config, ConfigError, DataConfig
+from favchat.data.clips import Clip
+from favchat.data.processing import ClipProcessor
+from favchat.data.progress import clip_progress
+from favchat.data.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
+from favchat.data.sources import SOURCES
+from favchat.data.storage import name_for, parquet_files, read_folder, write_whole
+from favchat.video import CenterFaceDetector, FaceDetector
+
+# Every CPU holds one detector actor and keeps a tenth for the tasks that write, or the pool would starve them.
+_DETECTOR_CPUS = 0.9
+_WRITER_CPUS = 0.1
+_CLIPS_PER_BLOCK = 8
+_RETRIES = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareResult:
+    """What ``prepare`` did. ``clips`` = ``in_shards`` + ``rejected``; both count earlier runs."""
+
+    clips: int
+    """Clips the source lists."""
+    in_shards: int
+    """Of these, rows in the shards."""
+    rejected: int
+    """Of these, rows in the rejects."""
+    skipped: int
+    """Of these, done by an earlier run and left as they were."""
+    reasons: dict[str, int]
+    """Stage -> rejects of the source's clips."""
+    shards: Path
+    """Folder of the shards."""
+    rejects: Path
+    """Folder of the rejects."""
+
+    def summary(self) -> str:
+        """One line for the terminal."""
+        stages = ", ".join(f"{count} at {stage}" for stage, count in sorted(self.reasons.items()))
+        parts = [f"prepared {self.clips} clips: {self.in_shards} in shards, {self.rejected} rejected"]
+        parts += [f" ({stages})"] if stages else []
+        parts += [f", {self.skipped} were there already"] if self.skipped else []
+        return "".join(parts) + f" -> {self.shards}, {self.rejects}"
+
+
+def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) -> PrepareResult:
+    """Turn the source's clips into shards and rejects; what lies there from an earlier run is not done again.
+
+    Ray is started by the ``ray`` section unless it runs or there is nothing to do. Every clip ends as exactly one row, in the shards or in the rejects, with the stage and the
+    reason of its failure; that is checked at the end.
+
+    Args:
+        config: The whole configuration; ``data.source`` and ``data.out`` are used.
+        detector: Makes the face detector in each actor; by default ``CenterFaceDetector``.
+
+    Raises:
+        ConfigError: The source cannot be listed, or ``data.out`` holds a clip of the same id from another video.
+        OSError: The output cannot be written.
+        RuntimeError: Clips are missing from the output, or are there twice.
+    """
+    settings = config.data
+    out = Path(settings.out or "").absolute()
+    clips = SOURCES[settings.source.kind](settings.source)
+    done = _done(out, clips)
+    missing = [clip for clip in clips if clip.id not in done]
+    if missing:
+        if detector is None:
+            detector = partial(CenterFaceDetector, min_score=settings.faces.min_score)
+        cluster.start(config.ray)
+        detector()  # a detector that cannot be had is reported here, before any work
+        with clip_progress("prepare", len(missing)) as progress:
+            _run(missing, settings, out, detector, progress)
+            left = _left(out, missing)
+            if left:  # their process died; a clip that only shared the process with the cause gets through now
+                _run(left, settings, out, detector, progress, alone=True)
+        left = _left(out, missing)
+        if left:
+            _write_rejects(_crashed(left, settings.source.kind), out)
+    return _count(out, clips, skipped=len(clips) - len(missing))
+
+
+def _run(
+    clips: list[Clip],
+    settings: DataConfig,
+    out: Path,
+    detector: Callable[[], FaceDetector],
+    progress: ActorHandle,
+    *,
+    alone: bool = False,
+) -> None:
+    """Run the pipeline over clips; with ``alone`` each clip is a task, and an actor holds no second one."""
+    workers = settings.workers or max(1, int(ray.available_resources().get("CPU", 1)))
+    with DataContext.current(_context()):
+        fates = (
+            _dataset(clips, settings.source.kind, 1 if alone else _block_rows(len(clips), workers))
+            .map_batches(
+                ClipProcessor,
+                batch_format="pyarrow",
+                fn_constructor_kwargs={"settings": settings, "detector": detector, "progress": progress},
+                compute=ActorPoolStrategy(
+                    size=min(workers, len(clips)), max_tasks_in_flight_per_actor=1 if alone else None
+                ),
+                num_cpus=_DETECTOR_CPUS,
+                max_restarts=-1,
+                max_task_retries=_RETRIES,
+            )
+            .map_batches(
+                _write,
+                batch_size=settings.clips_per_shard,
+                batch_format="pyarrow",
+                fn_kwargs={"out": out},
+                num_cpus=_WRITER_CPUS,
+                max_retries=_RETRIES,
+            )
+        )
+        for fate in fates.iter_rows():
+            if fate["error"] is not None:
+                raise OSError(fate["error"])
+
+
+def _context() -> DataContext:
+    context = DataContext.get_current().copy()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_options.preserve_order = True  # the same clips give the same shards
+    context.max_errored_blocks = (
+        -1
+    )  # only the death of a process loses a block; its clips are tried again, then rejected
+    return context
+
+
+def _block_rows(clips: int, workers: int) -> int:
+    """Clips a task: several blocks for every worker, so that none idles at the end."""
+    return max(1, min(_CLIPS_PER_BLOCK, clips // (4 * workers)))
+
+
+def _dataset(clips: list[Clip], source: str, block_rows: int) -> Dataset:
+    table = _clip_table(clips, source)
+    return ray.data.from_arrow([table.slice(start, block_rows) for start in range(0, len(table), block_rows)])
+
+
+def _clip_table(clips: list[Clip], source: str) -> pa.Table:
+    rows = []
+    for clip in clips:
+        row: dict[str, Any] = asdict(clip)
+        row["clip_id"] = row.pop("id")
+        rows.append({**row, "source": source})
+    return pa.Table.from_pylist(rows, schema=CLIP_SCHEMA)
+
+
+def _write(batch: pa.Table, out: Path) -> pa.Table:
+    """Write a batch's shard and its rejects; a failing disk is reported, not raised: it would pass for a lost block."""
+    failed = pc.is_valid(batch["stage"])
+    error = None
+    try:
+        kept = batch.filter(pc.invert(failed))
+        if len(kept):
+            shard = kept.select(SHARD_SCHEMA.names).cast(SHARD_SCHEMA)
+            write_whole(shard, out / SHARDS / name_for(shard["clip_id"].to_pylist()))
+        _write_rejects(batch.filter(failed).select(REJECT_SCHEMA.names), out)
+    except OSError as fault:
+        error = f"cannot write to {out}: {fault}"
+    return pa.table({"clip_id": batch["clip_id"], "error": pa.array([error] * len(batch), pa.string())})
+
+
+def _write_rejects(rejects: pa.Table, out: Path) -> None:
+    if len(rejects):
+        write_whole(rejects.cast(REJECT_SCHEMA), out / REJECTS / name_for(rejects["clip_id"].to_pylist()))
+
+
+def _crashed(clips: list[Clip], source: str) -> pa.Table:
+    table = _clip_table(clips, source)
+    reason = "the process that worked on this clip died each time: a crash in a decoder, or out of memory"
+    for name, value in (("stage", "internal"), ("reason", reason)):
+        table = table.append_column(name, pa.array([value] * len(table), pa.string()))
+    return table.select(REJECT_SCHEMA.names)
+
+
+def _rows(out: Path, columns: list[str]) -> list[dict[str, Any]]:
+    """The rows of shards and rejects; ``stage`` is null in a shard."""
+    rows: list[dict[str, Any]] = []
+    for folder in (SHARDS, REJECTS):
+        if parquet_files(out / folder):
+            extra = ["stage"] if folder == REJECTS else []
+            rows += [{"stage": None, **row} for row in read_folder(out / folder, columns + extra).to_pylist()]
+    return rows
+
+
+def _done(out: Path, clips: list[Clip]) -> set[str]:
+    """Ids of the clips that earlier runs finished."""
+    videos = {row["clip_id"]: row["video"] for row in _rows(out, ["clip_id", "video"])}
+    for clip in clips:
+        if videos.get(clip.id, clip.video) != clip.video:
+            raise ConfigError(
+                f"data.out: {out} holds a clip '{clip.id}' made from {videos[clip.id]}, and this source has one of that"
+                f" id at {clip.video}; choose another data.out"
+            )
+    return videos.keys() & {clip.id for clip in clips}
+
+
+def _left(out: Path, clips: list[Clip]) -> list[Clip]:
+    found = {row["clip_id"] for row in _rows(out, ["clip_id"])}
+    return [clip for clip in clips if clip.id not in found]
+
+
+def _count(out: Path, clips: list[Clip], *, skipped: int) -> PrepareResult:
+    """Check that each clip is exactly one row."""
+    ids = {clip.id for clip in clips}
+    rows = [row for row in _rows(out, ["clip_id"]) if row["clip_id"] in ids]
+    times = Counter(row["clip_id"] for row in rows)
+    wrong = sorted(clip_id for clip_id in ids if times[clip_id] != 1)
+    if wrong:
+        raise RuntimeError(f"{out}: {len(wrong)} clips are not exactly one row of shards and rejects: {wrong[:5]}")
+    stages = Counter(row["stage"] for row in rows if row["stage"] is not None)
+    rejected = stages.total()
+    return PrepareResult(
+        clips=len(clips),
+        in_shards=len(clips) - rejected,
+        rejected=rejected,
+        skipped=skipped,
+        reasons=dict(stages),
+        shards=out / SHARDS,
+        rejects=out / REJECTS,
+    )
