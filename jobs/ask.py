@@ -1,0 +1,42 @@
+"""Ask a trained model about a video file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from favchat.config import ConfigError, FacesConfig, FramesConfig
+
+
+def run(model: str, video: str, question: str, *, max_new_tokens: int = 128) -> str:
+    """Decode the video, find and follow its main face, and answer.
+
+    Args:
+        model: Model directory or hub name.
+        video: Any video file.
+        question: What to ask.
+        max_new_tokens: Longest answer, in tokens.
+
+    Raises:
+        ConfigError: There is no such model.
+        VideoError: The file cannot be read as a video, or shows no face.
+    """
+    if not Path(video).is_file():
+        raise ConfigError(f"{video}: no such file")
+    from favchat.model.build import load
+    from favchat.model.generation import answer
+    from favchat.video import CenterFaceDetector, process_clip
+
+    network, processor = load(model)
+    frames, faces = FramesConfig(), FacesConfig()
+    clip = process_clip(
+        video,
+        CenterFaceDetector(min_score=faces.min_score),
+        fps=frames.fps,
+        max_frames=frames.max_frames,
+        decode_side=frames.decode_side,
+        frame_side=frames.side,
+        face_size=faces.size,
+        face_margin=faces.margin,
+        min_share=faces.min_share,
+    )
+    return answer(network, processor, [clip], [question], max_new_tokens=max_new_tokens)[0]

@@ -1,0 +1,141 @@
+"""The command line, front door to every job."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from favchat import __version__
+from favchat.assets import AssetError
+from favchat.cluster import quiet_environment
+from favchat.config import Config, ConfigError, load
+
+CONFIGS = Path(__file__).parent / "configs"
+
+app = typer.Typer(
+    name="favchat",
+    help="Turn face videos into a corpus, train a facial-video language model on it, and ask it questions.\n\n"
+    "Most commands take a YAML file and any number of settings that override it: "
+    "favchat train nano data.out=corpus training.out=run. "
+    "A preset's name (tiny, nano) stands for its file.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigArgument = Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a preset: tiny, nano.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Settings that override the file's.")
+]
+PrintConfig = Annotated[bool, typer.Option("--print-config", help="Check the settings, print them all, and stop.")]
+
+
+@app.command()
+def quickstart(
+    config: Annotated[str, typer.Argument(metavar="[CONFIG]", help="A YAML file, or the name of a preset.")] = "nano",
+    overrides: Overrides = None,
+    print_config: PrintConfig = False,
+) -> None:
+    """Prepare, annotate, train and ask on the sample clips that come with the package."""
+    settings = _settings(config, overrides, print_config)
+    import jobs.quickstart
+
+    jobs.quickstart.run(settings, say=typer.echo)
+
+
+@app.command()
+def assets() -> None:
+    """Fetch and check the weights of the embedded default (nano), once, into FAVCHAT_HOME (~/.cache/favchat)."""
+    from favchat.assets import fetch_all
+
+    for asset in fetch_all():
+        typer.echo(f"{asset.name:24} {asset.bytes / 1e6:8.1f} MB  {asset.state:8}  {asset.path}")
+
+
+@app.command()
+def prepare(config: ConfigArgument, overrides: Overrides = None, print_config: PrintConfig = False) -> None:
+    """Turn videos into shards: sampled frames, the main face's track, aligned crops.
+
+    Needs data.source.path and data.out; data.source.kind is folder (default) or celebv_hq, which also needs
+    data.source.annotations. What cannot be used goes to data.out/rejects with the reason.
+    """
+    settings = _settings(config, overrides, print_config)
+    import jobs.prepare
+
+    typer.echo(jobs.prepare.run(settings).summary())
+
+
+@app.command()
+def annotate(config: ConfigArgument, overrides: Overrides = None, print_config: PrintConfig = False) -> None:
+    """Write summaries, questions and answers from the labels of the shards in data.out."""
+    settings = _settings(config, overrides, print_config)
+    import jobs.annotate
+
+    typer.echo(jobs.annotate.run(settings).summary())
+
+
+@app.command()
+def train(config: ConfigArgument, overrides: Overrides = None, print_config: PrintConfig = False) -> None:
+    """Train the staged curriculum on data.out; training.out/model is the result.
+
+    Started again with the same settings it goes on after the last finished stage.
+    """
+    settings = _settings(config, overrides, print_config)
+    import jobs.train
+
+    typer.echo(jobs.train.run(settings).summary())
+
+
+@app.command()
+def ask(
+    model: Annotated[str, typer.Argument(help="A model directory (training.out/model) or a hub name.")],
+    video: Annotated[str, typer.Argument(help="Any video file.")],
+    question: Annotated[str, typer.Argument(help="What to ask, in quotes.")],
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 128,
+) -> None:
+    """Ask a trained model a question about the face in a video."""
+    import jobs.ask
+
+    typer.echo(jobs.ask.run(model, video, question, max_new_tokens=max_new_tokens))
+
+
+@app.callback(invoke_without_command=True)
+def _front_door(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what the libraries say, too.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"favchat {__version__}")
+        raise typer.Exit
+    quiet_environment()
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+
+
+def main() -> None:
+    """Run the command line; a fault that a user can mend ends with one clear message and status 2."""
+    from favchat.video import VideoError
+
+    try:
+        app()
+    except (ConfigError, AssetError, VideoError) as error:
+        typer.echo(f"favchat: {error}", err=True)
+        raise SystemExit(2) from None
+
+
+def _settings(config: str, overrides: list[str] | None, print_config: bool) -> Config:
+    preset = CONFIGS / f"{config}.yaml"
+    settings = load(preset if preset.is_file() and not Path(config).is_file() else config, overrides)
+    if print_config:
+        typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
+        raise typer.Exit
+    return settings
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Ray: reach a cluster or start a local one."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import ray
+
+from favchat.config import RayConfig
+
+TELEMETRY_OFF = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+}
+"""Settings that keep the libraries from reporting usage; a value that the user has set stays."""
+
+QUIET = {
+    # Ray's metrics agent warns once a second when no dashboard collects them.
+    "RAY_enable_metrics_collection": "0",
+    # Ray 2.60 announces a coming default here; both values mean the same for workers without GPUs.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def quiet_environment() -> None:
+    """Switch off the libraries' usage reports, and chatter that says nothing to a user, for this process and its children."""
+    for name, value in (TELEMETRY_OFF | QUIET).items():
+        os.environ.setdefault(name, value)
+
+
+def start(config: RayConfig) -> None:
+    """Connect to the cluster of the ``ray`` section or start a local one; do nothing where Ray already runs.
+
+    Raises:
+        ConnectionError: No cluster answers at the address.
+    """
+    if ray.is_initialized():
+        return
+    quiet_environment()
+    address = config.address or os.environ.get("RAY_ADDRESS")
+    common = {"logging_level": logging.WARNING, "log_to_driver": False}
+    if address:
+        ray.init(address=address, **common)
+    else:
+        ray.init(address="local", num_cpus=config.num_cpus, include_dashboard=False, **common)

@@ -1,0 +1,351 @@
+"""The YAML configuration: one pydantic model per section, merged with ``section.key=value`` overrides by OmegaConf."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from yaml import YAMLError
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used; the message names the key and, where there is one, the nearest right key."""
+
+
+class Section(BaseModel):
+    """A section of the configuration: unknown keys are refused, every field has a docstring."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, validate_default=True)
+
+
+class SourceConfig(Section):
+    """Where the clips come from."""
+
+    kind: Literal["folder", "celebv_hq"] = "folder"
+    """``folder``: every video below ``path``. ``celebv_hq``: ``path/<clip id>.mp4`` with a CelebV-HQ annotation file."""
+    path: str | None = None
+    """A folder of videos (for ``folder`` also one video file)."""
+    annotations: str | None = None
+    """The CelebV-HQ annotation JSON; needed by ``celebv_hq`` alone."""
+
+
+class FramesConfig(Section):
+    """Which frames of a clip are kept, and how large."""
+
+    fps: float = Field(default=8.0, gt=0)
+    """Sampled frames a second."""
+    max_frames: int = Field(default=32, ge=1)
+    """At most this many frames a clip; a longer clip is sampled uniformly."""
+    decode_side: int = Field(default=640, ge=32)
+    """Longest side in pixels at which frames are decoded and faces detected and cut out."""
+    side: int = Field(default=256, ge=32)
+    """Longest side in pixels of the stored frames."""
+
+
+class FacesConfig(Section):
+    """How the main face is found, followed and cut out."""
+
+    min_score: float = Field(default=0.5, gt=0, lt=1)
+    """Detections below this score are not used."""
+    min_share: float = Field(default=0.3, ge=0, le=1)
+    """A clip with a face in a smaller share of its frames goes to the rejects."""
+    size: int = Field(default=160, ge=32)
+    """Side of the square aligned face crops, in pixels."""
+    margin: float = Field(default=0.35, ge=0, le=2)
+    """Margin around the aligned face, as a share of the tight crop's side."""
+
+
+class DataConfig(Section):
+    """From videos to shards."""
+
+    source: SourceConfig = SourceConfig()
+    out: str | None = None
+    """Folder of the corpus: ``shards/``, ``rejects/`` and ``annotations/`` lie below it."""
+    frames: FramesConfig = FramesConfig()
+    faces: FacesConfig = FacesConfig()
+    jpeg_quality: int = Field(default=95, ge=1, le=100)
+    """Quality of the JPEG images in the shards."""
+    clips_per_shard: int = Field(default=64, ge=1)
+    """Rows a Parquet file holds at most."""
+    workers: int | None = Field(default=None, ge=1)
+    """Detector actors; by default one a free CPU, less one for reading and writing."""
+
+
+class AnnotateConfig(Section):
+    """From attributes to summaries and questions."""
+
+    questions_per_clip: int = Field(default=12, ge=1)
+    """At most this many questions a clip."""
+    summaries_per_clip: int = Field(default=2, ge=1)
+    """Differently worded summaries a clip."""
+
+
+class BackboneConfig(Section):
+    """A pretrained or a randomly initialised transformers model."""
+
+    pretrained: str | None = None
+    """``asset:NAME`` (an embedded default, see ``favchat assets``), a local directory or a hub name."""
+    config: dict[str, Any] | None = None
+    """A transformers configuration with its ``model_type``, for random weights."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> BackboneConfig:
+        if (self.pretrained is None) == (self.config is None):
+            raise ValueError("give either 'pretrained' (asset:NAME, a directory or a hub name) or 'config', not both")
+        return self
+
+
+class AdapterConfig(Section):
+    """The mixture-of-experts adapter that fuses the general and the face stream."""
+
+    hidden_size: int = Field(default=384, ge=8)
+    """Width of the tokens inside the adapter."""
+    num_experts: int = Field(default=4, ge=1)
+    """Experts a layer; 1 is the dense baseline."""
+    top_k: int = Field(default=2, ge=1)
+    """Experts each visual token is sent to."""
+    expert_size: int = Field(default=512, ge=8)
+    """Width of the hidden layer of one SwiGLU expert."""
+    num_layers: int = Field(default=1, ge=1)
+    """Expert layers, one after the other."""
+    vision_grid: int = Field(default=2, ge=1)
+    """The general stream gives ``vision_grid`` x ``vision_grid`` tokens a frame."""
+    face_grid: int = Field(default=2, ge=1)
+    """The face stream gives ``face_grid`` x ``face_grid`` tokens a frame."""
+    face_levels: list[int] | None = None
+    """Which hidden states of the face encoder are used, shallow to deep, by index (negative from the end); null: all that it has."""
+    inject_levels: bool = True
+    """Whether the shallower face levels are also added to the first decoder layers' hidden states."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout on the visual tokens."""
+    balance_weight: float = Field(default=0.01, ge=0)
+    """Weight of the load-balancing loss."""
+    z_weight: float = Field(default=0.001, ge=0)
+    """Weight of the router z-loss."""
+
+    @model_validator(mode="after")
+    def _top_k_fits(self) -> AdapterConfig:
+        if self.top_k > self.num_experts:
+            raise ValueError(f"top_k = {self.top_k} is more than num_experts = {self.num_experts}")
+        return self
+
+
+class ModelConfig(Section):
+    """The model: two encoders, the adapter, the language model."""
+
+    text: BackboneConfig = BackboneConfig(pretrained="asset:smollm2-135m-instruct")
+    """The causal language model."""
+    vision: BackboneConfig = BackboneConfig(pretrained="asset:mobilenet-v2")
+    """The general visual encoder, which sees the frames."""
+    face: BackboneConfig = BackboneConfig(pretrained="asset:face-trunks")
+    """The face encoder, which sees the aligned faces."""
+    adapter: AdapterConfig = AdapterConfig()
+    image_size: int = Field(default=224, ge=32)
+    """Side in pixels to which frames are padded and scaled for the general encoder."""
+    num_frames: int = Field(default=8, ge=1)
+    """Frames of a clip that the model sees, picked uniformly."""
+
+
+class StageConfig(Section):
+    """One stage of the curriculum."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    """Names the stage's folder and its MLflow child run."""
+    task: Literal["summary", "qa"]
+    """Which annotations it trains on."""
+    trainable: list[str] = ["adapter"]
+    """Modules that learn, as name prefixes: ``adapter``, ``levels``, ``vision``, ``face``, ``language``."""
+    steps: int = Field(default=100, ge=1)
+    """Optimiser steps."""
+    batch_size: int = Field(default=8, ge=1)
+    """Samples a step, over all workers."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Peak of the learning rate: linear warm-up, then a cosine down to a tenth of it."""
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the steps that warm up."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """AdamW's weight decay."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients are clipped to this norm."""
+    deepspeed: dict[str, Any] = {"zero_optimization": {"stage": 0}}
+    """Handed to DeepSpeed as it is; batch size, clipping and optimiser come from the keys above."""
+
+
+class TrainingConfig(Section):
+    """The staged curriculum on Ray Train with DeepSpeed."""
+
+    out: str | None = None
+    """Folder of the run: ``model/`` is the result, ``stages/NAME/`` each stage's model."""
+    init: str | None = None
+    """A FaVChat model directory to start from in place of the ``model`` section's backbones."""
+    split: str = "train"
+    """The split that is trained on."""
+    num_workers: int = Field(default=1, ge=1)
+    """Training processes."""
+    use_gpu: bool = False
+    """Whether each worker takes a GPU."""
+    threads: int | None = Field(default=None, ge=1)
+    """Torch threads a worker; by default the machine's cores divided by the workers."""
+    stages: list[StageConfig] = []
+    """The curriculum, in order."""
+
+    @model_validator(mode="after")
+    def _batches_divide(self) -> TrainingConfig:
+        for stage in self.stages:
+            if stage.batch_size % self.num_workers:
+                raise ValueError(
+                    f"stage '{stage.name}': batch_size = {stage.batch_size} does not divide by num_workers = {self.num_workers}"
+                )
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two stages share a name: {', '.join(names)}")
+        return self
+
+
+class TrackingConfig(Section):
+    """MLflow."""
+
+    uri: str | None = None
+    """Tracking address; by default MLFLOW_TRACKING_URI, else a sqlite store in FAVCHAT_HOME."""
+    experiment: str = "favchat"
+    """Name of the experiment."""
+
+
+class RayConfig(Section):
+    """How a Ray cluster is reached or started."""
+
+    address: str | None = None
+    """Address of a running cluster; by default RAY_ADDRESS, else a local one is started."""
+    num_cpus: int | None = Field(default=None, ge=1)
+    """CPUs of a local cluster; by default all."""
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    seed: int = 0
+    data: DataConfig = DataConfig()
+    annotate: AnnotateConfig = AnnotateConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    ray: RayConfig = RayConfig()
+
+
+def load(path: str | Path, overrides: list[str] | None = None) -> Config:
+    """Read a YAML file, merge ``section.key=value`` overrides into it and validate the whole.
+
+    Args:
+        path: The YAML file; an empty file stands for the defaults.
+        overrides: Settings such as ``training.num_workers=2``, the later ones winning.
+
+    Raises:
+        ConfigError: The file is missing or is no YAML mapping, or a key, a type or a value is wrong. All faults are named at once.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such configuration file")
+    try:
+        loaded = OmegaConf.load(path)
+    except (YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{path}: not a YAML file: {error}") from error
+    if isinstance(loaded, ListConfig):
+        raise ConfigError(f"{path}: a configuration is a mapping of sections, this file holds a list")
+    for word in overrides or []:
+        apply_override(loaded, word)
+    return validate(loaded, str(path))
+
+
+def apply_override(settings: DictConfig, word: str) -> None:
+    """Set one ``section.key=value`` in place; the value is read as YAML, an index reaches into a list (``training.stages.0.steps=3``).
+
+    Raises:
+        ConfigError: The word is not of that form, or the key leads through something that is no section.
+    """
+    key, sign, _ = word.partition("=")
+    if not sign or not all(key.split(".")):
+        raise ConfigError(f"'{word}' is not a setting: write section.key=value, such as training.num_workers=2")
+    try:
+        value = OmegaConf.from_dotlist([word.replace(key, "value", 1)])["value"]
+        OmegaConf.update(settings, key, value, force_add=True)
+    except (YAMLError, OmegaConfBaseException, IndexError, TypeError, ValueError) as error:
+        raise ConfigError(f"'{word}' cannot be set: {error}") from error
+
+
+def validate(settings: DictConfig, origin: str) -> Config:
+    """Check merged settings against the schema; ``origin`` names them in the error.
+
+    Raises:
+        ConfigError: One line a fault, with the full key and, for an unknown key, the nearest one that exists.
+    """
+    try:
+        values = OmegaConf.to_container(settings, resolve=True)
+        return Config.model_validate(values)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{origin}: {error}") from error
+    except ValidationError as error:
+        faults = [_describe(fault) for fault in error.errors()]
+        raise ConfigError("\n".join([f"{origin}: {len(faults)} setting(s) cannot be used", *faults])) from error
+
+
+def require(config: Config, *keys: str) -> None:
+    """Check that settings which a command cannot do without are there.
+
+    Raises:
+        ConfigError: One of the dotted ``keys`` is null.
+    """
+    missing = []
+    for key in keys:
+        value: Any = config
+        for part in key.split("."):
+            value = getattr(value, part)
+        if value is None:
+            missing.append(key)
+    if missing:
+        raise ConfigError("this command needs " + " and ".join(f"{key}=..." for key in missing))
+
+
+def known_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    """Every dotted key of the schema, sections included; ``*`` stands for an index of a list."""
+    keys = []
+    for name, field in section.model_fields.items():
+        keys.append(prefix + name)
+        annotation: Any = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            keys += known_keys(annotation, f"{prefix}{name}.")
+        elif name == "stages":
+            keys += known_keys(StageConfig, f"{prefix}{name}.*.")
+    return keys
+
+
+def _describe(fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        near = _nearest(key)
+        return f"  {key}: no such setting" + (f"; did you mean {near}?" if near else "")
+    message = fault["msg"].removeprefix("Value error, ")
+    value = fault["input"]
+    shown = "" if isinstance(value, dict | list) or fault["type"] == "missing" else f" (it is {value!r})"
+    return f"  {key}: {message}{shown}"
+
+
+def _nearest(key: str) -> str | None:
+    """The known key that comes closest: first among the neighbours in its section, then by its last word anywhere."""
+    parts = ["*" if part.isdigit() else part for part in key.split(".")]
+    known = known_keys()
+    section = ".".join(parts[:-1])
+    siblings = [k for k in known if k.rpartition(".")[0] == section]
+    close = difflib.get_close_matches(".".join(parts), siblings, n=1, cutoff=0.75)
+    if close:
+        return close[0]
+    last = parts[-1]
+    by_word = {k.rpartition(".")[2]: k for k in reversed(known)}
+    found = difflib.get_close_matches(last, list(by_word), n=1, cutoff=0.75)
+    if found:
+        return by_word[found[0]]
+    close = difflib.get_close_matches(".".join(parts), siblings or known, n=1, cutoff=0.5)
+    return close[0] if close else None

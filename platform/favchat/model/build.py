@@ -1,0 +1,184 @@
+"""Put a model together from its backbones, or load a trained one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+    set_seed,
+)
+from transformers.image_processing_base import ImageProcessingMixin
+
+from favchat import assets
+from favchat.config import BackboneConfig, ConfigError, ModelConfig
+from favchat.model import (
+    FacePyramidModel,
+    FaVChatAdapterConfig,
+    FaVChatConfig,
+    FaVChatForConditionalGeneration,
+    FaVChatProcessor,
+)
+from favchat.model.encoders import face_features, vision_features
+from favchat.model.processing_favchat import FACE_TOKEN, FRAME_TOKEN, VIDEO_TOKEN
+from favchat.model.tokenizer import BYTE_VOCABULARY, byte_tokenizer
+
+FACE_TRUNKS = "asset:face-trunks"
+"""The face pyramid with the weights that come with the package."""
+
+
+def build(config: ModelConfig, seed: int = 0) -> tuple[FaVChatForConditionalGeneration, FaVChatProcessor]:
+    """Make an untrained model: pretrained or random backbones, a new adapter, in float32.
+
+    Args:
+        config: The ``model`` section.
+        seed: Seeds every random weight.
+
+    Raises:
+        ConfigError: A backbone cannot be loaded or does not fit; the message names its setting.
+        AssetError: An embedded default cannot be fetched.
+    """
+    set_seed(seed)
+    language = _causal_lm(config.text)
+    vision = _encoder(config.vision, "model.vision")
+    face = _encoder(config.face, "model.face")
+    tokenizer = _tokenizer(config.text)
+    image = _image_settings(config.vision)
+    face_image = {"image_mean": [0.0] * 3, "image_std": [1.0] * 3} if isinstance(face, FacePyramidModel) else _image_settings(config.face)
+    face_size = 160 if isinstance(face, FacePyramidModel) else getattr(face.config, "image_size", 224)
+
+    adapter = config.adapter
+    face_sizes = _level_sizes(face, face_size, adapter.face_grid, adapter.face_levels)
+    model = FaVChatForConditionalGeneration(
+        FaVChatConfig(
+            vision_config=vision.config,
+            face_config=face.config,
+            text_config=language.config,
+            adapter_config=FaVChatAdapterConfig(
+                vision_size=_vision_size(vision, config.image_size, adapter.vision_grid),
+                face_sizes=face_sizes,
+                output_size=language.config.hidden_size,
+                hidden_size=adapter.hidden_size,
+                intermediate_size=adapter.expert_size,
+                num_hidden_layers=adapter.num_layers,
+                num_experts=adapter.num_experts,
+                num_experts_per_tok=adapter.top_k,
+                vision_grid=adapter.vision_grid,
+                face_grid=adapter.face_grid,
+                inject_levels=adapter.inject_levels,
+                dropout=adapter.dropout,
+                router_aux_loss_coef=adapter.balance_weight,
+                router_z_loss_coef=adapter.z_weight,
+                # Visual tokens start as loud as words, or the language model would not listen, or hear nothing else.
+                output_scale=language.get_input_embeddings().weight.float().square().mean().sqrt().item(),
+            ),
+            face_levels=adapter.face_levels,
+            video_token_id=tokenizer.convert_tokens_to_ids(FRAME_TOKEN),
+            face_token_id=tokenizer.convert_tokens_to_ids(FACE_TOKEN),
+        )
+    )
+    model.model.vision_model.load_state_dict(vision.state_dict())
+    model.model.face_model.load_state_dict(face.state_dict())
+    model.model.language_model.load_state_dict(language.base_model.state_dict())
+    model.lm_head.load_state_dict(language.get_output_embeddings().state_dict())
+    model.tie_weights()
+    model.generation_config = language.generation_config
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    processor = FaVChatProcessor(
+        tokenizer,
+        num_frames=config.num_frames,
+        vision_grid=adapter.vision_grid,
+        face_grid=adapter.face_grid,
+        image_size=config.image_size,
+        image_mean=image["image_mean"],
+        image_std=image["image_std"],
+        face_size=face_size,
+        face_mean=face_image["image_mean"],
+        face_std=face_image["image_std"],
+    )
+    return model.eval(), processor
+
+
+def load(name: str) -> tuple[FaVChatForConditionalGeneration, FaVChatProcessor]:
+    """Load a trained model and its processor, in the precision it was saved in.
+
+    Args:
+        name: A directory that `save_pretrained` wrote, or a hub name.
+
+    Raises:
+        ConfigError: There is no FaVChat model.
+    """
+    if not (Path(name) / "config.json").is_file() and (Path(name).exists() or name.count("/") != 1 or name.startswith(("/", "."))):
+        raise ConfigError(f"{name}: no model here; a model directory holds config.json and model.safetensors (RUN/model of a training run)")
+    try:
+        model = FaVChatForConditionalGeneration.from_pretrained(name)
+        processor = FaVChatProcessor.from_pretrained(name)
+    except OSError as error:
+        raise ConfigError(f"{name}: cannot be loaded: {error}") from error
+    return model.eval(), processor
+
+
+def _causal_lm(slot: BackboneConfig) -> Any:
+    if slot.config is not None:
+        return AutoModelForCausalLM.from_config(AutoConfig.for_model(**slot.config))
+    return _from_pretrained(AutoModelForCausalLM, slot, "model.text")
+
+
+def _encoder(slot: BackboneConfig, key: str) -> Any:
+    if slot.pretrained == FACE_TRUNKS:
+        return FacePyramidModel.from_trunks()
+    if slot.config is not None:
+        return AutoModel.from_config(AutoConfig.for_model(**slot.config)).eval()
+    return _from_pretrained(AutoModel, slot, key).eval()
+
+
+def _from_pretrained(auto_class: Any, slot: BackboneConfig, key: str) -> Any:
+    place = _resolve(slot)
+    try:
+        return auto_class.from_pretrained(place, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{key}.pretrained = {slot.pretrained}: cannot be loaded. It is no local directory with a transformers model, "
+            f"and no hub gave it: {error}"
+        ) from error
+
+
+def _resolve(slot: BackboneConfig) -> str:
+    name = slot.pretrained or ""
+    return str(assets.path(name.removeprefix("asset:"))) if name.startswith("asset:") else name
+
+
+def _tokenizer(slot: BackboneConfig) -> PreTrainedTokenizerBase:
+    tokenizer = byte_tokenizer() if slot.config is not None else AutoTokenizer.from_pretrained(_resolve(slot))
+    if slot.config is not None and slot.config.get("vocab_size") != BYTE_VOCABULARY:
+        raise ConfigError(f"model.text.config.vocab_size must be {BYTE_VOCABULARY}: a model from 'config' reads bytes")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.add_special_tokens({"additional_special_tokens": [VIDEO_TOKEN, FRAME_TOKEN, FACE_TOKEN]})
+    return tokenizer
+
+
+def _image_settings(slot: BackboneConfig) -> dict[str, Any]:
+    """Means and deviations from the encoder's own preprocessor file, which every hub encoder has."""
+    if slot.config is not None:
+        return {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    settings, _ = ImageProcessingMixin.get_image_processor_dict(_resolve(slot))
+    return settings
+
+
+@torch.no_grad()
+def _vision_size(encoder: nn.Module, side: int, grid: int) -> int:
+    return vision_features(encoder, torch.zeros(1, 3, side, side), grid).shape[-1]
+
+
+@torch.no_grad()
+def _level_sizes(encoder: nn.Module, side: int, grid: int, levels: list[int] | None) -> list[int]:
+    return [level.shape[-1] for level in face_features(encoder, torch.zeros(1, 3, side, side), grid, levels)]

@@ -1,0 +1,88 @@
+"""Configuration of the model: two encoders, the adapter, the language model."""
+
+from __future__ import annotations
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+
+@strict
+class FaVChatAdapterConfig(PreTrainedConfig):
+    r"""Settings of the mixture-of-experts adapter.
+
+    Args:
+        vision_size (`int`): Channels of the general encoder's last hidden state.
+        face_sizes (`list[int]`): Channels of each face level, shallow to deep.
+        output_size (`int`): Width of the language model.
+        hidden_size (`int`): Width of the tokens inside the adapter.
+        intermediate_size (`int`): Width of an expert's hidden layer.
+        num_hidden_layers (`int`): Expert layers.
+        num_experts (`int`): Experts a layer; 1 is the dense baseline.
+        num_experts_per_tok (`int`): Experts that each token is sent to.
+        vision_grid (`int`): Tokens a frame of the general stream: `vision_grid` squared.
+        face_grid (`int`): Tokens a frame of the face stream: `face_grid` squared.
+        inject_levels (`bool`): Whether shallower face levels are added to the first decoder layers.
+        dropout (`float`): Dropout on the projected tokens.
+        router_aux_loss_coef (`float`): Weight of the load-balancing loss.
+        router_z_loss_coef (`float`): Weight of the router z-loss.
+        output_scale (`float`): Root mean square that the visual tokens start with: the one of the language model's embeddings.
+    """
+
+    model_type = "favchat_adapter"
+    base_config_key = "adapter_config"
+
+    vision_size: int = 1280
+    face_sizes: list[int] | tuple[int, ...] = (64, 128, 256, 512)
+    output_size: int = 576
+    hidden_size: int = 384
+    intermediate_size: int = 512
+    num_hidden_layers: int = 1
+    num_experts: int = 4
+    num_experts_per_tok: int = 2
+    vision_grid: int = 2
+    face_grid: int = 2
+    inject_levels: bool = True
+    dropout: float = 0.0
+    hidden_act: str = "silu"
+    router_aux_loss_coef: float = 0.01
+    router_z_loss_coef: float = 0.001
+    initializer_range: float = 0.02
+    output_scale: float = 1.0
+
+
+@strict
+class FaVChatConfig(PreTrainedConfig):
+    r"""The whole model.
+
+    Args:
+        vision_config (`PreTrainedConfig`): The general encoder, any transformers vision model with a last hidden state.
+        face_config (`PreTrainedConfig`): The face encoder, any transformers vision model with hidden states, or the face pyramid.
+        text_config (`PreTrainedConfig`): The causal language model.
+        adapter_config (`FaVChatAdapterConfig`): The adapter.
+        face_levels (`list[int]`, *optional*): Which of the face encoder's levels are used, shallow to deep; all if absent.
+        video_token_id (`int`): Stands where a token of the general stream goes.
+        face_token_id (`int`): Stands where a token of the face stream goes.
+    """
+
+    model_type = "favchat"
+    sub_configs_defaults = {
+        "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="mobilenet_v2"),
+        "face_config": SubConfigSpec(config_class=AutoConfig, model_type="favchat_face_pyramid"),
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="llama"),
+        "adapter_config": SubConfigSpec(config_class=FaVChatAdapterConfig),
+    }
+
+    vision_config: dict | PreTrainedConfig | None = None
+    face_config: dict | PreTrainedConfig | None = None
+    text_config: dict | PreTrainedConfig | None = None
+    adapter_config: dict | PreTrainedConfig | None = None
+    face_levels: list[int] | tuple[int, ...] | None = None
+    video_token_id: int = 49153
+    face_token_id: int = 49154
+    tie_word_embeddings: bool = False
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**kwargs)
+        # The checkpoint's top level decides about tying, so the language model's own choice has to reach it.
+        self.tie_word_embeddings = self.text_config.tie_word_embeddings

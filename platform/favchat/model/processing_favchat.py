@@ -1,0 +1,225 @@
+"""From clips and text to model inputs.
+
+Shapes: B prompts, L tokens, V videos, T frames that the model sees of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+
+from favchat.video.align import face_geometry
+
+VIDEO_TOKEN = "<|video|>"  # noqa: S105 - what stands for a whole video in a chat
+FRAME_TOKEN = "<|frame|>"  # noqa: S105 - one token of the general stream
+FACE_TOKEN = "<|face|>"  # noqa: S105 - one token of the face stream
+
+
+class FaceClip(Protocol):
+    """What the processor needs of a clip; :class:`favchat.video.ProcessedClip` has it."""
+
+    @property
+    def frames(self) -> np.ndarray:
+        """`(n, H, W, 3)` uint8 RGB."""
+
+    @property
+    def faces(self) -> np.ndarray:
+        """`(n, s, s, 3)` uint8 RGB, aligned."""
+
+    @property
+    def timestamps(self) -> np.ndarray:
+        """`(n,)` seconds since the clip's start."""
+
+    @property
+    def landmarks(self) -> np.ndarray:
+        """`(n, 5, 2)` normalised to 0..1."""
+
+    @property
+    def visible(self) -> np.ndarray:
+        """`(n,)` bool."""
+
+
+class FaVChatProcessor(ProcessorMixin):
+    """Tokenises chats, expands each video to its placeholders, and makes the encoders' pixels.
+
+    Args:
+        tokenizer: The language model's tokenizer, with the three tokens of this module added.
+        chat_template: Overrides the tokenizer's chat template.
+        num_frames: Frames T that the model sees of a clip, picked uniformly (a shorter clip repeats frames).
+        vision_grid: General tokens a frame: `vision_grid` squared.
+        face_grid: Face tokens a frame: `face_grid` squared.
+        image_size: Side in pixels of the general encoder's input; frames are scaled to fit and padded.
+        image_mean: Channel means of the general encoder, of pixels in 0..1.
+        image_std: Channel deviations of the general encoder.
+        face_size: Side in pixels of the face encoder's input.
+        face_mean: Channel means of the face encoder.
+        face_std: Channel deviations of the face encoder.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        chat_template: str | None = None,
+        num_frames: int = 8,
+        vision_grid: int = 2,
+        face_grid: int = 2,
+        image_size: int = 224,
+        image_mean: Sequence[float] = (0.5, 0.5, 0.5),
+        image_std: Sequence[float] = (0.5, 0.5, 0.5),
+        face_size: int = 160,
+        face_mean: Sequence[float] = (0.0, 0.0, 0.0),
+        face_std: Sequence[float] = (1.0, 1.0, 1.0),
+        **kwargs: Any,
+    ):
+        self.num_frames = num_frames
+        self.vision_grid, self.face_grid = vision_grid, face_grid
+        self.image_size, self.image_mean, self.image_std = image_size, list(image_mean), list(image_std)
+        self.face_size, self.face_mean, self.face_std = face_size, list(face_mean), list(face_std)
+        super().__init__(tokenizer, chat_template=chat_template, **kwargs)
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """Names of the tensors that :meth:`__call__` may return."""
+        return ["input_ids", "attention_mask", "labels", *VIDEO_INPUTS]
+
+    def __call__(
+        self, text: str | Sequence[str], clips: Sequence[FaceClip] = (), *, answers: Sequence[str] | None = None
+    ) -> BatchFeature:
+        """Make a batch.
+
+        Args:
+            text: B prompts, as :meth:`prompt` or `apply_chat_template` give them; each `<|video|>` takes the next clip.
+            clips: V clips in reading order.
+            answers: B answers to learn; they are appended with the end-of-turn token, and only they carry labels.
+
+        Returns:
+            `input_ids`, `attention_mask` `(B, L)`, padded on the left for generation and on the right for training, and with
+            clips the tensors of :meth:`video_inputs`; with answers also `labels` `(B, L)`.
+
+        Raises:
+            ValueError: The prompts hold another number of videos than there are clips.
+        """
+        prompts = [text] if isinstance(text, str) else list(text)
+        videos = sum(prompt.count(VIDEO_TOKEN) for prompt in prompts)
+        if videos != len(clips):
+            raise ValueError(f"the prompts hold {videos} {VIDEO_TOKEN} but {len(clips)} clip(s) were given")
+        frame = FRAME_TOKEN * self.vision_grid**2 + FACE_TOKEN * self.face_grid**2
+        rows = [self._ids(prompt.replace(VIDEO_TOKEN, frame * self.num_frames)) for prompt in prompts]
+        batch: dict[str, Any] = {}
+        if answers is None:
+            batch.update(self._pad(rows, left=True))
+        else:
+            ends = [[*self._ids(answer), self.tokenizer.eos_token_id] for answer in answers]
+            pairs = list(zip(rows, ends, strict=True))
+            batch.update(self._pad([prompt + end for prompt, end in pairs], left=False))
+            labels = [[IGNORED] * len(prompt) + end for prompt, end in pairs]
+            batch["labels"] = self._pad(labels, left=False, value=IGNORED)["input_ids"]
+        if clips:
+            batch.update(self.video_inputs(clips))
+        return BatchFeature(batch)
+
+    def apply_chat_template(self, conversation: Sequence[dict[str, Any]], **kwargs: Any) -> str:
+        """Write a chat as a prompt with the tokenizer's template.
+
+        Args:
+            conversation: Messages with `role` and `content`, the content a string or a list of `{"type": "video"}` and
+                `{"type": "text", "text": ...}` parts.
+            **kwargs: For the tokenizer's template, such as `add_generation_prompt=True`.
+
+        Raises:
+            ValueError: A part has another type.
+        """
+        flat = [{**message, "content": _flatten(message["content"])} for message in conversation]
+        template = self.chat_template or self.tokenizer.chat_template
+        return self.tokenizer.apply_chat_template(flat, chat_template=template, tokenize=False, **kwargs)
+
+    def prompt(self, question: str) -> str:
+        """The prompt of one question about one video."""
+        content = [{"type": "video"}, {"type": "text", "text": question}]
+        conversation = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": content}]
+        return self.apply_chat_template(conversation, add_generation_prompt=True)
+
+    def video_inputs(self, clips: Sequence[FaceClip]) -> dict[str, torch.Tensor]:
+        """The tensors of V clips.
+
+        Returns:
+            `pixel_values_videos` `(V, T, 3, image_size, image_size)` float32, `pixel_values_faces`
+            `(V, T, 3, face_size, face_size)` float32, `face_visible` `(V, T)` bool, `frame_times` `(V, T)` float32 seconds,
+            `face_geometry` `(V, T, 4)` float32.
+        """
+        items = [self._video(clip) for clip in clips]
+        return {name: torch.from_numpy(np.stack([item[name] for item in items])) for name in VIDEO_INPUTS}
+
+    def _video(self, clip: FaceClip) -> dict[str, np.ndarray]:
+        count = len(clip.frames)
+        # Middles of T equal parts: a lone frame is the middle one, and the ends, often a cut, are left out.
+        picked = ((np.arange(self.num_frames) + 0.5) * count / self.num_frames).astype(int)
+        height, width = clip.frames.shape[1:3]
+        geometry = np.stack([face_geometry(points * (width, height), width, height) for points in clip.landmarks[picked]])
+        visible = np.asarray(clip.visible, dtype=bool)[picked]
+        frames = [_letterbox(frame, self.image_size) for frame in clip.frames[picked]]
+        faces = [cv2.resize(face, (self.face_size, self.face_size), interpolation=cv2.INTER_AREA) for face in clip.faces[picked]]
+        return {
+            "pixel_values_videos": _normalise(np.stack(frames), self.image_mean, self.image_std),
+            "pixel_values_faces": _normalise(np.stack(faces), self.face_mean, self.face_std),
+            "face_visible": visible,
+            "frame_times": np.asarray(clip.timestamps, dtype=np.float32)[picked],
+            "face_geometry": np.where(visible[:, None], geometry, 0.0).astype(np.float32),
+        }
+
+    def _ids(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def _pad(self, rows: list[list[int]], *, left: bool, value: int | None = None) -> dict[str, torch.Tensor]:
+        length = max(len(row) for row in rows)
+        filler = self.tokenizer.pad_token_id if value is None else value
+        ids = torch.full((len(rows), length), filler)
+        mask = torch.zeros_like(ids)
+        for index, row in enumerate(rows):
+            place = slice(length - len(row), length) if left else slice(0, len(row))
+            ids[index, place] = torch.tensor(row)
+            mask[index, place] = 1
+        return {"input_ids": ids, "attention_mask": mask}
+
+
+IGNORED = -100
+SYSTEM = "You describe faces in videos."
+VIDEO_INPUTS = ["pixel_values_videos", "pixel_values_faces", "face_visible", "frame_times", "face_geometry"]
+
+
+def _flatten(content: str | Sequence[dict[str, Any]]) -> str:
+    if isinstance(content, str):
+        return content
+    words = []
+    for part in content:
+        if part["type"] == "video":
+            words.append(VIDEO_TOKEN)
+        elif part["type"] == "text":
+            words.append(part["text"])
+        else:
+            raise ValueError(f"a message part has type '{part['type']}'; there are 'video' and 'text'")
+    return "\n".join(words)
+
+
+def _letterbox(image: np.ndarray, side: int) -> np.ndarray:
+    """Scale an image to fit a square and centre it on mid grey."""
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    square = np.full((side, side, 3), 127, dtype=np.uint8)
+    top, left = (side - new_height) // 2, (side - new_width) // 2
+    resized = cv2.resize(image, (new_width, new_height), interpolation=interpolation)
+    square[top : top + new_height, left : left + new_width] = resized
+    return square
+
+
+def _normalise(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """`(T, h, w, 3)` uint8 to `(T, 3, h, w)` float32."""
+    scaled = (images.astype(np.float32) / 255.0 - np.float32(mean)) / np.float32(std)
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))

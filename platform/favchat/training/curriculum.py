@@ -1,0 +1,188 @@
+"""The staged curriculum: one Ray Train run a stage, each starting from the one before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.train import CheckpointConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+from ray.util.queue import Queue
+
+from favchat import tracking
+from favchat.config import Config, ConfigError, StageConfig, require
+from favchat.training.ingest import samples
+from favchat.training.progress import show_progress
+from favchat.training.worker import StageJob, train_stage
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """How a stage ended."""
+
+    name: str
+    model: Path
+    """A `from_pretrained` directory."""
+    first_loss: float
+    """Mean loss of the first tenth of the steps."""
+    last_loss: float
+    """Mean loss of the last tenth of the steps."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended."""
+
+    model: Path
+    """A `from_pretrained` directory: the last stage's model."""
+    stages: list[StageResult]
+    run: tracking.Run
+
+    def summary(self) -> str:
+        """One line for a person."""
+        stages = ", ".join(f"{s.name} loss {s.first_loss:.2f} to {s.last_loss:.2f} in {s.seconds:.0f} s" for s in self.stages)
+        return f"trained {stages} -> {self.model}"
+
+
+def train(config: Config) -> TrainResult:
+    """Run every stage of the curriculum on the running Ray cluster.
+
+    A stage that an earlier call with the same settings finished is not run again. With several nodes ``training.out`` and
+    ``data.out`` must lie on storage that all of them see.
+
+    Args:
+        config: Needs ``data.out``, ``training.out`` and ``training.stages``.
+
+    Raises:
+        ConfigError: Something is missing, or ``training.out`` holds a run with other settings.
+    """
+    require(config, "data.out", "training.out")
+    if not config.training.stages:
+        raise ConfigError("training.stages is empty: there is nothing to train")
+    out = Path(config.training.out).absolute()
+    datasets = {stage.name: samples(config.data.out, stage.task, config.training.split) for stage in config.training.stages}
+    for stage in config.training.stages:
+        rows = datasets[stage.name].count()
+        if rows < stage.batch_size:
+            raise ConfigError(f"stage '{stage.name}': {rows} samples are fewer than batch_size = {stage.batch_size}")
+    out.mkdir(parents=True, exist_ok=True)
+    run = tracking.start_run(config.tracking, f"train {out.name}")
+    try:
+        run.log_params(config.model_dump(mode="json"))
+        run.client.log_dict(run.run_id, config.model_dump(mode="json"), "config.yaml")
+        results: list[StageResult] = []
+        init = config.training.init
+        for stage in config.training.stages:
+            results.append(_run_stage(config, stage, datasets[stage.name], init, out, run))
+            init = str(results[-1].model)
+        _link_tree(results[-1].model, out / "model")
+    except BaseException:
+        run.finish("FAILED")
+        raise
+    run.finish()
+    return TrainResult(out / "model", results, run)
+
+
+def _run_stage(
+    config: Config, stage: StageConfig, data: ray.data.Dataset, init: str | None, out: Path, parent: tracking.Run
+) -> StageResult:
+    folder = out / "stages" / stage.name
+    record, key = folder / "stage.json", _fingerprint(config, stage, init)
+    if record.is_file():
+        found = json.loads(record.read_text())
+        if found["key"] != key:
+            raise ConfigError(
+                f"{folder} holds this stage trained with other settings; choose another training.out or delete that folder"
+            )
+        return StageResult(stage.name, folder / found["model"], found["first_loss"], found["last_loss"], found["seconds"])
+    # Without its record a stage was cut off.
+    shutil.rmtree(folder, ignore_errors=True)
+
+    run = parent.child(stage.name)
+    queue = Queue(actor_options={"num_cpus": 0})
+    history: list[dict[str, float]] = []
+    watcher = threading.Thread(target=show_progress, args=(queue, stage, history), daemon=True)
+    watcher.start()
+    try:
+        trainer = TorchTrainer(
+            train_stage,
+            train_loop_config={"job": StageJob(config, stage, init, run, queue)},
+            datasets={"train": data},
+            scaling_config=scaling(config),
+            run_config=RunConfig(
+                name=stage.name, storage_path=str(folder.parent), checkpoint_config=CheckpointConfig(num_to_keep=1)
+            ),
+        )
+        result = trainer.fit()
+    except BaseException:
+        run.finish("FAILED")
+        raise
+    finally:
+        queue.put(None)
+        watcher.join(timeout=10)
+        queue.shutdown()
+    losses = [metrics["language_loss"] for metrics in history]
+    tenth = max(1, len(losses) // 10)
+    outcome = StageResult(
+        stage.name,
+        Path(result.checkpoint.path),
+        sum(losses[:tenth]) / tenth,
+        sum(losses[-tenth:]) / tenth,
+        history[-1]["elapsed"],
+    )
+    run.finish()
+    values: dict[str, Any] = {"key": key, **vars(outcome), "model": outcome.model.name}
+    _write_atomically(record, json.dumps(values, indent=2))
+    return outcome
+
+
+def scaling(config: Config) -> ScalingConfig:
+    """The workers' resources: a GPU each, or the CPUs left when one is set aside for Ray Data, which feeds them."""
+    workers = config.training.num_workers
+    if config.training.use_gpu:
+        return ScalingConfig(num_workers=workers, use_gpu=True)
+    free = max(0.0, ray.cluster_resources().get("CPU", 1.0) - 1)
+    return ScalingConfig(num_workers=workers, resources_per_worker={"CPU": min(1.0, free / workers)})
+
+
+def _fingerprint(config: Config, stage: StageConfig, init: str | None) -> str:
+    """A hash of the settings that decide what a stage learns."""
+    settings = {
+        "seed": config.seed,
+        "model": config.model.model_dump(mode="json"),
+        "stage": stage.model_dump(mode="json"),
+        "data": str(Path(config.data.out or "").absolute()),
+        "split": config.training.split,
+        "init": init,
+    }
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _link_tree(source: Path, target: Path) -> None:
+    """Make `target` a copy of `source` that shares the files' bytes, replacing an earlier one."""
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(source, partial, copy_function=_link)
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(partial, target)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copy2(source, target)
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, path)

@@ -1,0 +1,163 @@
+"""What each training process does for one stage, under Ray Train with DeepSpeed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import ray.train
+import torch
+from ray.util.queue import Queue
+from transformers import BatchFeature
+
+from favchat.config import Config, StageConfig
+from favchat.model.build import build, load
+from favchat.tracking import Run
+from favchat.training.ingest import collate
+from favchat.training.optimisation import make_optimizer, make_schedule, set_trainable
+
+
+@dataclass(frozen=True)
+class StageJob:
+    """All that a worker needs to know."""
+
+    config: Config
+    stage: StageConfig
+    init: str | None
+    """Model directory to start from; without one the model is built from the ``model`` section."""
+    run: Run
+    """The stage's MLflow run; only rank 0 writes."""
+    progress: Queue
+    """Where rank 0 puts the metrics of each step for the driver."""
+
+
+def train_stage(settings: dict[str, StageJob]) -> None:
+    """Train one stage; rank 0 reports the finished model as a Ray Train checkpoint.
+
+    Args:
+        settings: ``{"job": StageJob}``, as Ray Train hands a mapping over.
+
+    Raises:
+        FloatingPointError: The loss is no longer a finite number.
+    """
+    job = settings["job"]
+    context = ray.train.get_context()
+    torch.set_num_threads(job.config.training.threads or max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
+
+    # DeepSpeed looks at the machine and sets up logging when it is imported: only here, in the worker.
+    import deepspeed
+
+    logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+    on_gpu = job.config.training.use_gpu
+    if not on_gpu:
+        skip_shared_memory_op()
+    deepspeed.init_distributed(dist_backend="nccl" if on_gpu else "gloo", verbose=False)
+
+    model, processor = load(job.init) if job.init else build(job.config.model, job.config.seed)
+    torch.manual_seed(job.config.seed + context.get_world_rank())
+    set_trainable(model, job.stage.trainable)
+    optimizer = make_optimizer(model, job.stage)
+    engine, optimizer, _, schedule = deepspeed.initialize(
+        model=model,
+        optimizer=optimizer,
+        lr_scheduler=make_schedule(optimizer, job.stage),
+        config=deepspeed_config(job.stage, context.get_world_size()),
+    )
+
+    batches = iterate(job, processor, context.get_world_size())
+    for step in range(job.stage.steps):
+        began = time.perf_counter()
+        batch = next(batches).to(engine.device)
+        waited = time.perf_counter() - began
+        output = engine(**batch)
+        engine.backward(output.loss)
+        engine.step()
+        metrics = {
+            "loss": output.loss.item(),
+            "language_loss": output.language_loss.item(),
+            "balance_loss": output.balance_loss.item(),
+            "z_loss": output.z_loss.item(),
+            "learning_rate": schedule.get_last_lr()[0],
+            "gradient_norm": float(engine.get_global_grad_norm() or 0.0),
+            "tokens_per_second": batch["attention_mask"].sum().item() / (time.perf_counter() - began),
+            "waiting_share": waited / (time.perf_counter() - began),
+        }
+        if not torch.isfinite(output.loss):
+            raise FloatingPointError(f"stage '{job.stage.name}', step {step + 1}: the loss is {metrics['loss']}")
+        if context.get_world_rank() == 0:
+            job.run.log_metrics(metrics, step + 1)
+            job.progress.put((step + 1, metrics))
+
+    weights = gather_weights(engine) if engine.zero_optimization_stage() == 3 else None
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = None
+        if context.get_world_rank() == 0:
+            engine.module.save_pretrained(folder, state_dict=weights)
+            processor.save_pretrained(folder)
+            checkpoint = ray.train.Checkpoint.from_directory(folder)
+        ray.train.report({"loss": metrics["loss"]}, checkpoint=checkpoint)
+
+
+def gather_weights(engine: Any) -> dict[str, torch.Tensor]:
+    """The whole weights of a model whose parameters ZeRO-3 has spread over the workers; every rank must call this.
+
+    Returns:
+        The state dict on rank 0, an empty one elsewhere.
+    """
+    import deepspeed
+
+    first = ray.train.get_context().get_world_rank() == 0
+    weights = {name: buffer.cpu() for name, buffer in engine.module.state_dict().items()} if first else {}
+    for name, parameter in engine.module.named_parameters(remove_duplicate=False):
+        with deepspeed.zero.GatheredParameters([parameter]):
+            if first:
+                weights[name] = parameter.detach().cpu().clone()
+    return weights
+
+
+def iterate(job: StageJob, processor: Any, workers: int) -> Iterator[BatchFeature]:
+    """This worker's batches for ever, shuffled anew each epoch by seed and epoch."""
+    shard = ray.train.get_dataset_shard("train")
+    size = job.stage.batch_size // workers
+    epoch = 0
+    while True:
+        yield from (
+            collate(processor, batch)
+            for batch in shard.iter_batches(
+                batch_size=size,
+                batch_format="numpy",
+                drop_last=True,
+                local_shuffle_buffer_size=16 * size,
+                local_shuffle_seed=job.config.seed + epoch,
+            )
+        )
+        epoch += 1
+
+
+def deepspeed_config(stage: StageConfig, workers: int) -> dict[str, Any]:
+    """DeepSpeed's configuration: ours for batch size and clipping, then whatever the stage hands through."""
+    return {
+        "train_batch_size": stage.batch_size,
+        "train_micro_batch_size_per_gpu": stage.batch_size // workers,
+        "gradient_clipping": stage.max_grad_norm,
+        "steps_per_print": 10**9,
+        # A torch optimiser under ZeRO is what we mean to use.
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
+        **stage.deepspeed,
+    }
+
+
+def skip_shared_memory_op() -> None:
+    """Keep DeepSpeed from compiling its shared-memory collectives on CPUs.
+
+    They need a C++ compiler and 70 s at the first start, and only speed up all-reduces between processes of one machine.
+    """
+    from deepspeed.ops import __compatible_ops__
+
+    __compatible_ops__["deepspeed_shm_comm"] = False
