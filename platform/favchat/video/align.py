@@ -1,0 +1,99 @@
+"""Upright, centred face crops from five landmarks."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+TEMPLATE = np.asarray(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+)
+"""Where the five landmarks lie in a 112x112 crop (ArcFace, Deng et al. 2019, arXiv 1801.07698), in pixels."""
+TEMPLATE_SIDE = 112.0
+FACE_CENTRE = np.asarray([56.0, 62.0])
+"""Middle between hairline and chin in the template's pixels; ArcFace's own crop is centred higher and cuts the chin."""
+DEFAULT_MARGIN = 0.25
+"""By what share the crop is wider than ArcFace's."""
+
+
+def align_face(
+    image: NDArray[np.uint8], landmarks: NDArray[np.floating], *, size: int = 160, margin: float = DEFAULT_MARGIN
+) -> NDArray[np.uint8]:
+    """Cut out a face, upright and centred, from chin to hairline.
+
+    The landmarks are mapped to ArcFace's template by the similarity (rotation, scale, shift) of least squares.
+    What lies outside the image is black.
+
+    Args:
+        image: (H, W, 3) uint8.
+        landmarks: (5, 2) x y in pixels of `image`, in the order of `Detections`.
+        size: Side of the crop in pixels.
+        margin: By what share the crop is wider than ArcFace's.
+
+    Returns:
+        (size, size, 3) uint8.
+
+    Raises:
+        ValueError: The landmarks coincide, or a setting is out of range.
+    """
+    if size < 1 or margin <= -1.0:
+        raise ValueError(f"size = {size} and margin = {margin:g}: need at least 1 pixel and more than -1")
+    turn, shift = _similarity(landmarks)
+    side = TEMPLATE_SIDE * (1.0 + margin)
+    # Large faces are cut out larger than asked for, by a whole factor, and averaged down: the warp itself looks at
+    # four pixels only and would alias.
+    oversize = max(1, math.ceil(_length_in_image(turn, side) / size - 0.5))
+    scale = size * oversize / side
+    turn, shift = turn * scale, (shift - complex(*(FACE_CENTRE - side / 2))) * scale
+    # Pixel centres lie half a pixel from their corners.
+    shift += (turn - 1) * complex(0.5, 0.5)
+    matrix = np.asarray([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+    crop = cv2.warpAffine(image, matrix, (size * oversize, size * oversize), flags=cv2.INTER_LINEAR)
+    if oversize > 1:
+        crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(crop, dtype=np.uint8)
+
+
+def face_geometry(landmarks: NDArray[np.floating], width: int, height: int) -> NDArray[np.float32]:
+    """Where alignment took the face from: what an aligned crop no longer tells about the head's motion.
+
+    Args:
+        landmarks: (5, 2) x y in pixels, in the order of `Detections`.
+        width: Width of the frame in pixels.
+        height: Height of the frame in pixels.
+
+    Returns:
+        (4,) float32: x and y of the face's centre as shares of width and height, side of ArcFace's crop (without
+        margin) as a share of the frame's longer side, and roll as a share of half a turn, -1..1, positive clockwise.
+
+    Raises:
+        ValueError: The landmarks coincide.
+    """
+    turn, shift = _similarity(landmarks)
+    centre = (complex(*FACE_CENTRE) - shift) / turn
+    side = _length_in_image(turn, TEMPLATE_SIDE)
+    roll = -math.atan2(turn.imag, turn.real) / math.pi
+    return np.asarray([centre.real / width, centre.imag / height, side / max(width, height), roll], dtype=np.float32)
+
+
+def _length_in_image(turn: complex, length: float) -> float:
+    """Pixels of the image that a length in the template covers."""
+    return length / abs(turn)
+
+
+def _similarity(landmarks: NDArray[np.floating]) -> tuple[complex, complex]:
+    """The similarity z -> turn * z + shift from image to template, points as x + iy, by least squares.
+
+    In complex numbers Umeyama's problem (1991) in two dimensions is linear regression with a closed form.
+    """
+    source = landmarks[:, 0].astype(np.float64) + 1j * landmarks[:, 1].astype(np.float64)
+    target = TEMPLATE[:, 0] + 1j * TEMPLATE[:, 1]
+    centred = source - source.mean()
+    spread = float(np.vdot(centred, centred).real)
+    if spread < 1e-6:
+        raise ValueError("landmarks: all five lie on one point, no face can be aligned by them")
+    turn = complex(np.vdot(centred, target - target.mean())) / spread
+    return turn, complex(target.mean() - turn * source.mean())

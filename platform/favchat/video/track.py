@@ -1,0 +1,164 @@
+"""Faces followed through the sampled frames of a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from favchat.video.detect import Detections
+
+REACH = 0.8
+"""How far a face's centre may move from one frame to the next, in face sizes; frames lie up to half a second apart."""
+REACH_GROWTH = 0.3
+"""What each frame without the face adds to the reach, in face sizes."""
+REACH_LIMIT = 1.6
+SIZE_RATIO = 2.0
+"""The most a face may grow or shrink between two frames."""
+JITTER = 0.02
+"""How far detections of a face at rest scatter, in face sizes (measured: 0.5 to 1 %). Movements beyond this stay."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """One face through T frames; zeros where it is not visible.
+
+    Attributes:
+        boxes: (T, 4) float32, x1 y1 x2 y2 in pixels.
+        landmarks: (T, 5, 2) float32, x y in pixels, in the order of `Detections`.
+        scores: (T,) float32, 0 where the face was not detected.
+        visible: (T,) bool, detected or bridged.
+    """
+
+    boxes: NDArray[np.float32]
+    landmarks: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    visible: NDArray[np.bool_]
+
+
+@dataclass
+class _Chain:
+    """The detections of one face: frame numbers, and for each the seven points (box corners, landmarks) and score."""
+
+    frames: list[int] = field(default_factory=list)
+    points: list[NDArray[np.float32]] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+
+    def add(self, frame: int, points: NDArray[np.float32], score: float) -> None:
+        self.frames.append(frame)
+        self.points.append(points)
+        self.scores.append(score)
+
+
+def track_faces(detections: Sequence[Detections], *, max_gap: int = 2) -> list[Track]:
+    """Join the detections of T frames to tracks.
+
+    Each frame's detections go to the nearest tracks by overlap and by distance of the centres in face sizes, best pair
+    first. A track that was lost may be taken up again later in the clip at about the same place; its gap is filled
+    by linear interpolation where it is at most `max_gap` frames long, and left empty where it is longer.
+
+    Boxes and landmarks are then freed from the detector's jitter: a coordinate moves towards the mean of its two
+    neighbours, by half the way when it differs by far less than `JITTER`, by nothing when it differs by far more.
+    This looks both ways in time, so it does not lag, and a nod, which moves the face by far more than the jitter
+    from one sampled frame to the next, keeps its full height, which no fixed kernel would leave it.
+
+    Args:
+        detections: One entry a frame, in order of time.
+        max_gap: The longest gap in frames to fill.
+
+    Returns:
+        Tracks, the main face first: ordered by the sum over frames of score times face size.
+
+    Raises:
+        ValueError: `max_gap` is negative.
+    """
+    if max_gap < 0:
+        raise ValueError(f"max_gap = {max_gap}: must not be negative")
+    chains: list[_Chain] = []
+    for frame, found in enumerate(detections):
+        points = np.concatenate([found.boxes.reshape(-1, 2, 2), found.landmarks.reshape(-1, 5, 2)], axis=1)
+        taken = _match(chains, points, frame)
+        for index in range(len(points)):
+            if index not in taken:
+                taken[index] = _Chain()
+                chains.append(taken[index])
+            taken[index].add(frame, points[index], float(found.scores[index]))
+    chains.sort(key=_prominence, reverse=True)
+    return [_track(chain, len(detections), max_gap) for chain in chains]
+
+
+def _size(points: NDArray[np.float32]) -> float:
+    """Geometric mean of a box's sides, pixels; `points` begin with the box's two corners."""
+    width, height = points[1] - points[0]
+    return max(1.0, float(np.sqrt(max(0.0, width) * max(0.0, height))))
+
+
+def _prominence(chain: _Chain) -> float:
+    return sum(score * _size(points) for score, points in zip(chain.scores, chain.points, strict=True))
+
+
+def _match(chains: Sequence[_Chain], points: NDArray[np.float32], frame: int) -> dict[int, _Chain]:
+    """Which detection (by number) continues which chain."""
+    pairs = sorted(
+        (
+            (affinity, number, index)
+            for number, chain in enumerate(chains)
+            for index in range(len(points))
+            if (affinity := _affinity(chain.points[-1], points[index], frame - chain.frames[-1])) > 0
+        ),
+        reverse=True,
+    )
+    taken: dict[int, _Chain] = {}
+    used: set[int] = set()
+    for _, number, index in pairs:
+        if number not in used and index not in taken:
+            used.add(number)
+            taken[index] = chains[number]
+    return taken
+
+
+def _affinity(before: NDArray[np.float32], now: NDArray[np.float32], steps: int) -> float:
+    """Overlap plus nearness, 0..2; 0 or less where the two cannot be one face seen `steps` frames apart."""
+    sizes = _size(before), _size(now)
+    if max(sizes) > SIZE_RATIO * min(sizes):
+        return 0.0
+    reach = min(REACH_LIMIT, REACH + REACH_GROWTH * (steps - 1)) * max(sizes)
+    distance = float(np.linalg.norm(before[:2].mean(axis=0) - now[:2].mean(axis=0)))
+    if distance >= reach:
+        return 0.0
+    common = np.minimum(before[1], now[1]) - np.maximum(before[0], now[0])
+    shared = float(np.prod(np.maximum(0.0, common)))
+    overlap = shared / (sizes[0] ** 2 + sizes[1] ** 2 - shared)
+    # Between two candidates that both fit, the one seen last wins.
+    return (overlap + 1.0 - distance / reach) / steps
+
+
+def _track(chain: _Chain, length: int, max_gap: int) -> Track:
+    frames = np.asarray(chain.frames)
+    detected = np.zeros(length, dtype=bool)
+    detected[frames] = True
+    visible = detected.copy()
+    for left, right in zip(frames, frames[1:], strict=False):
+        visible[left:right] |= right - left - 1 <= max_gap
+
+    times = np.arange(length)
+    flat = np.stack(chain.points).reshape(len(frames), 14).astype(np.float64)
+    points = np.stack([np.interp(times, frames, flat[:, axis]) for axis in range(14)], axis=1)
+    size = np.interp(times, frames, [_size(p) for p in chain.points])
+    shown = np.where(visible[:, None], _calm(points, size, visible), 0.0).astype(np.float32)
+
+    scores = np.zeros(length, dtype=np.float32)
+    scores[frames] = chain.scores
+    return Track(shown[:, :4], shown[:, 4:].reshape(length, 5, 2), scores, visible)
+
+
+def _calm(points: NDArray[np.float64], size: NDArray[np.float64], visible: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(T, K) coordinates without jitter; `size` (T,) is the face's size in the same unit."""
+    inner = visible[:-2] & visible[1:-1] & visible[2:]
+    difference = points[1:-1] - (points[:-2] + points[2:]) / 2
+    weight = 0.5 * np.exp(-((difference / (JITTER * size[1:-1, None])) ** 2))
+    calm = points.copy()
+    calm[1:-1] -= np.where(inner[:, None], weight * difference, 0.0)
+    return calm
