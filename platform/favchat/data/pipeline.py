@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 from ray.actor import ActorHandle
 from ray.data import ActorPoolStrategy, DataContext, Dataset
+from ray.util.annotations import RayDeprecationWarning
 
 from favchat import cluster
 from favchat.config import Config, ConfigError, DataConfig
@@ -29,7 +34,7 @@ from favchat.video import CenterFaceDetector, FaceDetector
 _DETECTOR_CPUS = 0.9
 _WRITER_CPUS = 0.1
 _CLIPS_PER_BLOCK = 8
-_RETRIES = 1
+_RETRIES = 1  # a clip that kills its process would otherwise be tried for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +68,8 @@ class PrepareResult:
 def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) -> PrepareResult:
     """Turn the source's clips into shards and rejects; what lies there from an earlier run is not done again.
 
-    Ray is started by the ``ray`` section unless it runs or there is nothing to do. Every clip ends as exactly one row, in the shards or in the rejects, with the stage and the
-    reason of its failure; that is checked at the end.
+    Ray is started by the ``ray`` section unless it runs or there is nothing to do. Every clip ends as exactly one row,
+    in the shards or in the rejects with the stage and the reason of its failure; that is checked at the end.
 
     Args:
         config: The whole configuration; ``data.source`` and ``data.out`` are used.
@@ -84,7 +89,7 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
         if detector is None:
             detector = partial(CenterFaceDetector, min_score=settings.faces.min_score)
         cluster.start(config.ray)
-        detector()  # a detector that cannot be had is reported here, before any work
+        detector().detect(np.zeros((1, 64, 64, 3), np.uint8))  # one that cannot be had fails here, before any work
         with clip_progress("prepare", len(missing)) as progress:
             _run(missing, settings, out, detector, progress)
             left = _left(out, missing)
@@ -107,7 +112,8 @@ def _run(
 ) -> None:
     """Run the pipeline over clips; with ``alone`` each clip is a task, and an actor holds no second one."""
     workers = settings.workers or max(1, int(ray.available_resources().get("CPU", 1)))
-    with DataContext.current(_context()):
+    with DataContext.current(_context()), _quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RayDeprecationWarning)  # the retries have no named argument in Ray 2.60 to 2.63
         fates = (
             _dataset(clips, settings.source.kind, 1 if alone else _block_rows(len(clips), workers))
             .map_batches(
@@ -118,14 +124,12 @@ def _run(
                     size=min(workers, len(clips)), max_tasks_in_flight_per_actor=1 if alone else None
                 ),
                 num_cpus=_DETECTOR_CPUS,
-                max_restarts=-1,
                 max_task_retries=_RETRIES,
             )
             .map_batches(
-                _write,
+                partial(_write, out=out),
                 batch_size=settings.clips_per_shard,
                 batch_format="pyarrow",
-                fn_kwargs={"out": out},
                 num_cpus=_WRITER_CPUS,
                 max_retries=_RETRIES,
             )
@@ -133,6 +137,22 @@ def _run(
         for fate in fates.iter_rows():
             if fate["error"] is not None:
                 raise OSError(fate["error"])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Ray Data off the console: what goes wrong is raised or becomes a reject; its log file has the rest."""
+    console = [
+        handler for handler in logging.getLogger("ray.data").handlers if isinstance(handler, logging.StreamHandler)
+    ]
+    levels = [handler.level for handler in console]
+    try:
+        for handler in console:
+            handler.setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for handler, level in zip(console, levels, strict=True):
+            handler.setLevel(level)
 
 
 def _context() -> DataContext:

@@ -160,10 +160,18 @@ def temporal_questions(facts: Facts, random: Random) -> Iterator[Question]:
         yield Question(random.choice(when), answer, "temporal", (emotions[last],), "time")
 
 
-def yes_no_questions(facts: Facts, random: Random, truth: bool) -> list[Question]:
-    """One question for each known appearance or action statement that is answered yes (or no), shuffled."""
-    statements = _shuffled(facts.true if truth else [a for a in facts.false if _worth_denying(a, facts)], random)
-    return [_yes_no(statement, truth, facts, random) for statement in statements]
+def yes_no_questions(facts: Facts, random: Random) -> Iterator[Question]:
+    """As many questions answered yes as no, in pairs of one family where there is one; a lone one if that is all."""
+    true = _shuffled(facts.true, random)
+    false = _shuffled([a for a in facts.false if _worth_denying(a, facts)], random)
+    if not true or not false:
+        yield from (_yes_no(statement, bool(true), facts, random) for statement in (true + false)[:1])
+        return
+    for right in true[: len(false)]:
+        wrong = min(false, key=lambda a: a.family != right.family)
+        false.remove(wrong)
+        pair = [_yes_no(right, True, facts, random), _yes_no(wrong, False, facts, random)]
+        yield from random.sample(pair, 2)
 
 
 def open_questions(facts: Facts, random: Random) -> Iterator[Question]:
@@ -217,7 +225,7 @@ def choice_questions(facts: Facts, random: Random) -> Iterator[Question]:
 
 
 def joint_questions(facts: Facts, random: Random) -> Iterator[Question]:
-    """Two statements at once: yes where both hold, no where one does not."""
+    """Two statements at once: one question to which both hold, and one to which one does not; both or none."""
     person = facts.person
     true = _shuffled([a for a in facts.true if _joinable(a)], random)
     false = [a for a in facts.false if _joinable(a)]
@@ -228,11 +236,10 @@ def joint_questions(facts: Facts, random: Random) -> Iterator[Question]:
         "Is it right that {the} is {both}?",
         "Would you say that {the} is {both}?",
     )
-    if len(true) >= 2:
+    if len(true) >= 2 and false:
         question = random.choice(wording).format(the=asked.the, both=joined([asked.phrase(a) for a in true[:2]]))
         answer = f"Yes, {person.say(f'is {joined([person.phrase(a) for a in true[:2]])}')}."
         yield Question(question, answer, "yes_no", tuple(true[:2]), "several", truth=True)
-    if true and false:
         right, wrong = true[0], random.choice(false)
         both = joined([asked.phrase(a) for a in _shuffled([right, wrong], random)])
         question = random.choice(wording).format(the=asked.the, both=both)
@@ -329,11 +336,12 @@ def _worth_denying(statement: Attribute, facts: Facts) -> bool:
 
 
 def _joinable(statement: Attribute) -> bool:
-    return statement.subject == "person" and statement.verb == "is" and statement.name != "male"
+    """Whether it joins others in a list: "nodding", "wearing a hat", but not "young"."""
+    return statement.verb == "is" and statement.phrase.split(" ")[0].endswith("ing")
 
 
 def _choosable(statement: Attribute) -> bool:
-    return statement.subject == "person" and statement.name not in ("male", "young", *_HAIR_COLOURS)
+    return _joinable(statement) or (statement.verb == "has" and statement.name not in _HAIR_COLOURS)
 
 
 def _shuffled(items: list[Attribute], random: Random) -> list[Attribute]:
