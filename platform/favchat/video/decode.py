@@ -100,7 +100,7 @@ def read_frames(
     # Validate before the file is touched; the real end is known only after.
     sample_times(start, start + 1.0 if end is None else end, fps=fps, max_frames=max_frames)
     path = Path(path)
-    container_name, info = _probe(path)
+    info, container_name = probe(path)
     if start >= info.duration:
         raise VideoError(
             path, "open", f"start = {start:g} s lies beyond the end of the video, which lasts {info.duration:.2f} s"
@@ -135,8 +135,12 @@ def fit_size(width: int, height: int, max_side: int | None) -> tuple[int, int]:
     return even_w, even_h
 
 
-def _probe(path: Path) -> tuple[str, VideoInfo]:
-    """FFmpeg's name of the container, and what the header says."""
+def probe(path: Path) -> tuple[VideoInfo, str]:
+    """What the header of a file says, and FFmpeg's name of its container.
+
+    Raises:
+        VideoError: There is no such file, or it is no video ("open").
+    """
     if not path.exists():
         raise VideoError(path, "open", "no such file")
     if not path.is_file():
@@ -170,7 +174,7 @@ def _probe(path: Path) -> tuple[str, VideoInfo]:
         raise VideoError(path, "open", "not a video file, or its header is damaged") from error
     if info.width < 2 or info.height < 2 or info.duration <= 0:
         raise VideoError(path, "open", "the video stream holds no pictures")
-    return name, info
+    return info, name
 
 
 def _video_stream(path: Path, container: InputContainer) -> VideoStream:

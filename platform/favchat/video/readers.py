@@ -36,7 +36,7 @@ class FoundFrames:
     Attributes:
         images: (H, W, 3) uint8 RGB each.
         times: Presentation times, seconds from the first frame of the video, increasing.
-        damaged: Whether packets were met that could not be decoded.
+        damaged: Whether data was met that could not be decoded.
     """
 
     images: list[NDArray[np.uint8]] = field(default_factory=list)
@@ -76,7 +76,7 @@ def read_decord(path: Path, times: NDArray[np.float64], size: Size) -> FoundFram
 def read_pyav(path: Path, times: NDArray[np.float64], size: Size, rotation: int) -> FoundFrames:
     """The frames on display at `times` (N,), increasing, seconds, turned clockwise by `rotation` degrees.
 
-    Damaged packets are skipped. Between moments the reader seeks where a key frame lies between, and decodes on
+    Damaged frames are left out. Between moments the reader seeks where a key frame lies between, and decodes on
     where none does.
     """
     found = FoundFrames()
@@ -99,7 +99,8 @@ class Cursor:
 
     Attributes:
         first: The video's first frame, None where nothing decodes.
-        damaged: Whether packets were met that could not be decoded.
+        rest: The frames after the last one taken.
+        damaged: Whether data was met that could not be decoded.
     """
 
     def __init__(self, container: InputContainer) -> None:
@@ -118,9 +119,9 @@ class Cursor:
         self._indexed = container.format.name in INDEXED_CONTAINERS
         keys = [entry.timestamp for entry in self._stream.index_entries if self._indexed and entry.is_keyframe]
         self._keys = np.sort(np.asarray([self._seconds(key) for key in keys], dtype=np.float64))
-        self._frames: Iterator[VideoFrame] = self._decode()
+        self.rest: Iterator[VideoFrame] = self._decode()
         self._shown: VideoFrame | None = None
-        self._next = self.first = next(self._frames, None)
+        self._next = self.first = next(self.rest, None)
 
     def begin(self, frame: VideoFrame) -> float:
         """Seconds from the first frame of the video to this one."""
@@ -131,7 +132,7 @@ class Cursor:
         if self._worth_seeking(time):
             self._seek(time)
         while self._next is not None and self.begin(self._next) <= time + ON_TIME:
-            self._shown, self._next = self._next, next(self._frames, None)
+            self._shown, self._next = self._next, next(self.rest, None)
         return self._shown or self._next
 
     def _seconds(self, timestamp: int) -> float:
@@ -154,12 +155,17 @@ class Cursor:
             frames = self._decode()
             first = next(frames, None)
             if first is not None and (self.begin(first) <= time + ON_TIME or target == 0.0):
-                self._frames, self._shown, self._next = frames, None, first
+                self.rest, self._shown, self._next = frames, None, first
                 return
         self._next = None
 
     def _decode(self) -> Iterator[VideoFrame]:
-        """Frames from here on, in presentation order, past damaged packets."""
+        """Intact frames from here on, in presentation order.
+
+        After damage the decoder goes on with what it has, and a face smears into the next; so nothing is taken up to
+        the next key frame.
+        """
+        intact = True
         packets = self._container.demux(self._stream)
         while True:
             try:
@@ -173,10 +179,15 @@ class Cursor:
             try:
                 frames = packet.decode()
             except av.FFmpegError:
-                self.damaged = True
+                self.damaged, intact = True, False
                 continue
-            self.damaged |= packet.is_corrupt
-            yield from (frame for frame in frames if _timestamp(frame) is not None)
+            for frame in frames:
+                if frame.is_corrupt:
+                    self.damaged, intact = True, False
+                elif intact or frame.key_frame:
+                    intact = True
+                    if _timestamp(frame) is not None:
+                        yield frame
 
 
 def _timestamp(frame: VideoFrame) -> int | None:

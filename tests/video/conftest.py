@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+import favchat.sample
+from favchat import assets
+from favchat.video import CenterFaceDetector
+
+WriteVideo = Callable[..., Path]
+
+
+@pytest.fixture
+def write_video(tmp_path: Path) -> WriteVideo:
+    """Write a video whose frame i is one grey level, `20 + 6 * i`, with a white top left quarter."""
+
+    def write(
+        name: str = "made.mp4",
+        *,
+        times: Sequence[float] = tuple(np.arange(25) / 25),
+        width: int = 96,
+        height: int = 64,
+        rotation: int = 0,
+        aspect: Fraction | None = None,
+        codec: str = "libx264",
+        key_every: int = 12,
+        ticks: int = 1000,
+    ) -> Path:
+        path = tmp_path / name
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=25)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            stream.codec_context.time_base = Fraction(1, ticks)
+            stream.codec_context.gop_size = key_every
+            if aspect is not None:
+                stream.codec_context.sample_aspect_ratio = aspect
+            if rotation:
+                stream.set_display_rotation(rotation)
+            for index, time in enumerate(times):
+                image = np.full((height, width, 3), 20 + 6 * index, dtype=np.uint8)
+                image[: height // 2, : width // 2] = 255
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                frame.pts, frame.time_base = round(time * ticks), Fraction(1, ticks)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def sample_clips() -> Path:
+    return Path(favchat.sample.__path__[0]) / "clips"
+
+
+@pytest.fixture(scope="session")
+def detector() -> CenterFaceDetector:
+    try:
+        assets.path("centerface")
+    except assets.AssetError as error:
+        pytest.skip(f"the detector's weights cannot be had here: {error}")
+    return CenterFaceDetector()
