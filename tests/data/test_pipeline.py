@@ -1,0 +1,175 @@
+"""Clips in = shards + rejects, on a real Ray with a detector that needs no weights."""
+
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import favchat
+from favchat.config import Config, ConfigError
+from favchat.data.images import decode_images
+from favchat.data.pipeline import prepare
+from favchat.data.schema import REJECT_SCHEMA, SHARD_SCHEMA
+from favchat.video import Detections
+
+CLIPS = Path(favchat.__file__).parent / "sample" / "clips"
+LANDMARKS = np.array([[0.4, 0.4], [0.6, 0.4], [0.5, 0.5], [0.42, 0.6], [0.58, 0.6]], np.float32)
+
+
+@dataclasses.dataclass
+class CentreDetector:
+    """Takes the middle of every image for a face; ends its process at an image of ``fatal_width``."""
+
+    fatal_width: int = 0
+
+    def detect(self, images: np.ndarray) -> list[Detections]:
+        height, width = images.shape[1:3]
+        if width == self.fatal_width:
+            os._exit(1)
+        scale = np.array([width, height], np.float32)
+        box = np.array([[0.3, 0.3, 0.7, 0.7]], np.float32) * np.tile(scale, 2)
+        return [Detections(box, LANDMARKS[None] * scale, np.ones(1, np.float32)) for _ in images]
+
+
+class BrokenDetector(CentreDetector):
+    """Works on the blank image of the check beforehand only."""
+
+    def detect(self, images: np.ndarray) -> list[Detections]:
+        if images.any():
+            raise ZeroDivisionError("no such face")
+        return super().detect(images)
+
+
+def settings(folder: Path, out: Path, **data: Any) -> Config:
+    config = Config()
+    config.data = config.data.model_copy(update={"out": str(out), "workers": 1, **data})
+    config.data.source.path = str(folder)
+    config.data.frames.max_frames = 4
+    config.data.frames.side = 128
+    return config
+
+
+def make_folder(folder: Path, *names: str, copies: str = "pexels_0.mp4") -> Path:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        shutil.copy(CLIPS / copies, folder / name)
+    return folder
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return pq.read_table(folder).to_pylist() if folder.exists() else []
+
+
+@pytest.fixture(scope="module")
+def prepared(ray_session: None, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """Three good clips and two bad ones, prepared with two clips a shard."""
+    root = tmp_path_factory.mktemp("prepared")
+    folder = make_folder(root / "videos", "a.mp4", "b c é.mp4", "d.mp4")
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("no video")
+    config = settings(folder, root / "out", clips_per_shard=2)
+    result = prepare(config, CentreDetector)
+    assert (result.clips, result.in_shards, result.rejected, result.skipped) == (5, 3, 2, 0)
+    assert result.summary().startswith("prepared 5 clips: 3 in shards, 2 rejected (2 at open)")
+    return config
+
+
+def test_every_clip_is_one_row(prepared: Config) -> None:
+    out = Path(prepared.data.out or "")
+    assert [row["clip_id"] for row in rows(out / "rejects")] == ["empty", "text"]
+    assert sorted(row["clip_id"] for row in rows(out / "shards")) == ["a", "b_c_é", "d"]
+    assert all(row["stage"] == "open" and row["reason"] for row in rows(out / "rejects"))
+
+
+def test_the_files_have_the_documented_columns(prepared: Config) -> None:
+    out = Path(prepared.data.out or "")
+    shards, rejects = sorted((out / "shards").iterdir()), sorted((out / "rejects").iterdir())
+    assert max(pq.read_metadata(file).num_rows for file in shards) <= 2
+    for file in shards:
+        assert pq.read_schema(file).equals(SHARD_SCHEMA)
+    for file in rejects:
+        assert pq.read_schema(file).equals(REJECT_SCHEMA)
+
+
+def test_a_row_holds_the_media_in_step(prepared: Config) -> None:
+    row = rows(Path(prepared.data.out or "") / "shards")[0]
+    frames, faces = decode_images(row["frames"]), decode_images(row["faces"])
+    assert frames.shape[0] == faces.shape[0] == len(row["timestamps"]) == 4
+    assert max(frames.shape[1:3]) == 128
+    assert faces.shape[1:] == (160, 160, 3)
+    assert frames.std() > 10
+    assert faces.std() > 10
+    assert [len(row[name]) for name in ("boxes", "landmarks", "scores", "visible")] == [4] * 4
+    assert np.allclose(row["boxes"], [0.3, 0.3, 0.7, 0.7], atol=1e-3)
+    assert np.allclose(row["landmarks"], LANDMARKS.reshape(10), atol=1e-3)
+    assert row["visible"] == [True] * 4
+    assert row["appearance"] == [None] * 40
+    assert (row["emotion"], row["end"], row["split"]) == (None, None, "train")
+
+
+def test_a_second_run_does_only_what_is_missing(prepared: Config) -> None:
+    out = Path(prepared.data.out or "")
+    before = {file: file.stat().st_mtime_ns for file in out.rglob("*.parquet")}
+    folder = Path(prepared.data.source.path or "")
+    shutil.copy(folder / "a.mp4", folder / "new.mp4")
+    (out / "shards" / ".killed.parquet.1.tmp").write_bytes(b"half a file")
+    result = prepare(prepared, CentreDetector)
+    assert (result.clips, result.in_shards, result.rejected, result.skipped) == (6, 4, 2, 5)
+    after = {file: file.stat().st_mtime_ns for file in out.rglob("*.parquet")}
+    assert before.items() <= after.items()
+    assert len(after) == len(before) + 1
+
+
+def test_another_video_of_the_same_id_is_refused(prepared: Config, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "other", "a.mp4")
+    with pytest.raises(ConfigError, match="holds a clip 'a' made from .*choose another data.out"):
+        prepare(settings(folder, Path(prepared.data.out or "")), CentreDetector)
+
+
+def test_the_same_clips_give_the_same_files(ray_session: None, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "videos", *[f"{i}.mp4" for i in range(5)])
+    contents = []
+    for out in (tmp_path / "one", tmp_path / "two"):
+        prepare(settings(folder, out, clips_per_shard=2), CentreDetector)
+        contents.append({file.name: pq.read_table(file).to_pylist() for file in (out / "shards").iterdir()})
+    assert contents[0] == contents[1]
+    assert len(contents[0]) == 3
+
+
+def test_an_unexpected_error_is_a_reject_too(ray_session: None, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "videos", "a.mp4")
+    result = prepare(settings(folder, tmp_path / "out"), BrokenDetector)
+    assert (result.in_shards, result.rejected) == (0, 1)
+    (reject,) = rows(tmp_path / "out" / "rejects")
+    assert (reject["stage"], reject["reason"]) == ("internal", "ZeroDivisionError: no such face")
+
+
+def kill_at_360() -> CentreDetector:
+    return CentreDetector(fatal_width=360)
+
+
+def test_a_clip_that_kills_its_process_is_rejected_and_takes_no_other_with_it(
+    ray_session: None, tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path / "videos", "a.mp4", "c.mp4", "d.mp4")
+    make_folder(folder, "b.mp4", copies="franck_0.mp4")
+    config = settings(folder, tmp_path / "out")
+    result = prepare(config, kill_at_360)
+    assert (result.clips, result.in_shards, result.reasons) == (4, 3, {"internal": 1})
+    (reject,) = rows(tmp_path / "out" / "rejects")
+    assert reject["clip_id"] == "b"
+    assert "process that worked on this clip died" in reject["reason"]
+
+
+def test_an_output_that_cannot_be_written_is_no_clips_fault(ray_session: None, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "videos", "a.mp4")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "shards").write_text("a file where a folder must be")
+    with pytest.raises(OSError, match="cannot write to"):
+        prepare(settings(folder, tmp_path / "out"), CentreDetector)
+    assert not (tmp_path / "out" / "rejects").exists()
