@@ -53,5 +53,3 @@ def run(config: Config, say: Callable[[str], None] = print) -> list[Answer]:
     for question, answer in answers:
         say(f"  Q: {question}\n  A: {answer}")
     return answers
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import Any
 
 import ray
 
@@ -28,7 +29,7 @@ QUIET = {
 
 
 def quiet_environment() -> None:
-    """Switch off the libraries' usage reports, and chatter that says nothing to a user, for this process and its children."""
+    """Switch off the libraries' usage reports and empty chatter, for this process and its children."""
     for name, value in (TELEMETRY_OFF | QUIET).items():
         os.environ.setdefault(name, value)
 
@@ -43,7 +44,7 @@ def start(config: RayConfig) -> None:
         return
     quiet_environment()
     address = config.address or os.environ.get("RAY_ADDRESS")
-    common = {"logging_level": logging.WARNING, "log_to_driver": False}
+    common: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
     if address:
         ray.init(address=address, **common)
     else:

@@ -26,7 +26,8 @@ class SourceConfig(Section):
     """Where the clips come from."""
 
     kind: Literal["folder", "celebv_hq"] = "folder"
-    """``folder``: every video below ``path``. ``celebv_hq``: ``path/<clip id>.mp4`` with a CelebV-HQ annotation file."""
+    """``folder``: every video below ``path``. ``celebv_hq``: ``path/<clip id>.mp4`` with a CelebV-HQ annotation
+    file."""
     path: str | None = None
     """A folder of videos (for ``folder`` also one video file)."""
     annotations: str | None = None
@@ -117,7 +118,8 @@ class AdapterConfig(Section):
     face_grid: int = Field(default=2, ge=1)
     """The face stream gives ``face_grid`` x ``face_grid`` tokens a frame."""
     face_levels: list[int] | None = None
-    """Which hidden states of the face encoder are used, shallow to deep, by index (negative from the end); null: all that it has."""
+    """Which hidden states of the face encoder are used, shallow to deep, by index (negative from the end); null: all
+    that it has."""
     inject_levels: bool = True
     """Whether the shallower face levels are also added to the first decoder layers' hidden states."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -198,7 +200,8 @@ class TrainingConfig(Section):
         for stage in self.stages:
             if stage.batch_size % self.num_workers:
                 raise ValueError(
-                    f"stage '{stage.name}': batch_size = {stage.batch_size} does not divide by num_workers = {self.num_workers}"
+                    f"stage '{stage.name}': batch_size = {stage.batch_size} does not divide by "
+                    f"num_workers = {self.num_workers}"
                 )
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
@@ -244,7 +247,8 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config:
         overrides: Settings such as ``training.num_workers=2``, the later ones winning.
 
     Raises:
-        ConfigError: The file is missing or is no YAML mapping, or a key, a type or a value is wrong. All faults are named at once.
+        ConfigError: The file is missing or is no YAML mapping, or a key, a type or a value is wrong. All faults are
+            named at once.
     """
     path = Path(path)
     if not path.is_file():
@@ -261,7 +265,9 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config:
 
 
 def apply_override(settings: DictConfig, word: str) -> None:
-    """Set one ``section.key=value`` in place; the value is read as YAML, an index reaches into a list (``training.stages.0.steps=3``).
+    """Set one ``section.key=value`` in place.
+
+    The value is read as YAML; an index reaches into a list (``training.stages.0.steps=3``).
 
     Raises:
         ConfigError: The word is not of that form, or the key leads through something that is no section.
@@ -292,21 +298,22 @@ def validate(settings: DictConfig, origin: str) -> Config:
         raise ConfigError("\n".join([f"{origin}: {len(faults)} setting(s) cannot be used", *faults])) from error
 
 
-def require(config: Config, *keys: str) -> None:
-    """Check that settings which a command cannot do without are there.
+def require(config: Config, *keys: str) -> list[Any]:
+    """The values of settings that a command cannot do without.
 
     Raises:
         ConfigError: One of the dotted ``keys`` is null.
     """
-    missing = []
+    values: list[Any] = []
     for key in keys:
         value: Any = config
         for part in key.split("."):
             value = getattr(value, part)
-        if value is None:
-            missing.append(key)
+        values.append(value)
+    missing = [key for key, value in zip(keys, values, strict=True) if value is None]
     if missing:
         raise ConfigError("this command needs " + " and ".join(f"{key}=..." for key in missing))
+    return values
 
 
 def known_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:
@@ -334,7 +341,7 @@ def _describe(fault: Any) -> str:
 
 
 def _nearest(key: str) -> str | None:
-    """The known key that comes closest: first among the neighbours in its section, then by its last word anywhere."""
+    """The known key that comes closest: among the neighbours in its section, else by its last word anywhere."""
     parts = ["*" if part.isdigit() else part for part in key.split(".")]
     known = known_keys()
     section = ".".join(parts[:-1])

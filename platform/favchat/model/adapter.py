@@ -15,13 +15,12 @@ from transformers import PreTrainedModel, initialization
 from transformers.activations import ACT2FN
 from transformers.integrations import use_experts_implementation
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
-from transformers.utils import ModelOutput
 
 from favchat.model.configuration_favchat import FaVChatAdapterConfig
 
 
-@dataclass
-class AdapterOutput(ModelOutput):
+@dataclass(frozen=True)
+class AdapterOutput:
     """What the adapter gives.
 
     Attributes:
@@ -33,11 +32,11 @@ class AdapterOutput(ModelOutput):
         z_loss: Router z-loss, mean of the squared log-sum-exp of the logits; equation 5 of ST-MoE, arXiv 2202.08906.
     """
 
-    tokens: Tensor | None = None
-    levels: tuple[Tensor, ...] | None = None
-    router_logits: tuple[Tensor, ...] | None = None
-    balance_loss: Tensor | None = None
-    z_loss: Tensor | None = None
+    tokens: Tensor
+    levels: tuple[Tensor, ...]
+    router_logits: tuple[Tensor, ...]
+    balance_loss: Tensor
+    z_loss: Tensor
 
 
 @use_experts_implementation
@@ -47,7 +46,9 @@ class FaVChatExperts(nn.Module):
     def __init__(self, config: FaVChatAdapterConfig):
         super().__init__()
         self.num_experts = config.num_experts
-        self.gate_up_proj = nn.Parameter(torch.empty(config.num_experts, 2 * config.intermediate_size, config.hidden_size))
+        self.gate_up_proj = nn.Parameter(
+            torch.empty(config.num_experts, 2 * config.intermediate_size, config.hidden_size)
+        )
         self.down_proj = nn.Parameter(torch.empty(config.num_experts, config.hidden_size, config.intermediate_size))
         self.act_fn = ACT2FN[config.hidden_act]
 
@@ -81,6 +82,19 @@ class FaVChatExpertLayer(nn.Module):
         return x_ND + self.experts(normed_ND, index_NK, weight_NK), logits_NE
 
 
+class FaVChatLevelProjection(nn.Module):
+    """Brings a shallower face level to the language model's width."""
+
+    def __init__(self, size: int, output_size: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(size)
+        self.linear = nn.Linear(size, output_size)
+
+    def forward(self, level: Tensor) -> Tensor:
+        """Map `(..., C)` to `(..., H)`."""
+        return self.linear(self.norm(level))
+
+
 class FaVChatAdapter(PreTrainedModel):
     """Projects both streams to one width, tells each token where and when it is, and routes it through experts."""
 
@@ -109,8 +123,7 @@ class FaVChatAdapter(PreTrainedModel):
         self.out_proj = nn.Linear(width, config.output_size)
         self.out_norm = nn.RMSNorm(config.output_size, eps=1e-6)
         self.level_proj = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(size), nn.Linear(size, config.output_size))
-            for size in (shallow_sizes if config.inject_levels else [])
+            FaVChatLevelProjection(size, config.output_size) for size in (shallow_sizes if config.inject_levels else [])
         )
         self.post_init()
 
@@ -125,10 +138,10 @@ class FaVChatAdapter(PreTrainedModel):
             for parameter in (module.vision_place, module.face_place, module.no_face):
                 initialization.normal_(parameter, std=std)
             initialization.constant_(module.out_norm.weight, self.config.output_scale)
-            for projection in module.level_proj:
-                # Zero at the start: training begins from the language model as it was.
-                initialization.zeros_(projection[1].weight)
-                initialization.zeros_(projection[1].bias)
+        elif isinstance(module, FaVChatLevelProjection):
+            # Zero at the start: training begins from the language model as it was.
+            initialization.zeros_(module.linear.weight)
+            initialization.zeros_(module.linear.bias)
 
     def forward(
         self,
@@ -146,7 +159,8 @@ class FaVChatAdapter(PreTrainedModel):
             face_levels: For each level, shallow to deep, `(V, T, F, C)` features of the face encoder.
             face_visible: `(V, T)` bool; where False the face tokens are replaced by a learned "no face".
             frame_times: `(V, T)` seconds since the clip's start.
-            face_geometry: `(V, T, 4)` centre x, centre y and size of the face as shares of the frame, and its roll in radians.
+            face_geometry: `(V, T, 4)` centre x, centre y and size of the face as shares of the frame, and its roll
+                in radians.
         """
         time_VT1D = self.time_proj(time_features(frame_times).to(vision.dtype)).unsqueeze(2)
         general_VTGD = self.vision_proj(vision) + self.vision_place
@@ -155,7 +169,7 @@ class FaVChatAdapter(PreTrainedModel):
         x_VTSD = self.dropout(torch.cat([general_VTGD, face_VTFD], dim=2) + time_VT1D)
 
         x_ND = x_VTSD.flatten(0, 2)
-        router_logits = ()
+        router_logits: tuple[Tensor, ...] = ()
         for layer in self.layers:
             x_ND, logits_NE = layer(x_ND)
             router_logits += (logits_NE,)
@@ -167,7 +181,9 @@ class FaVChatAdapter(PreTrainedModel):
             tokens=tokens_VTSH,
             levels=levels,
             router_logits=router_logits,
-            balance_loss=load_balancing_loss_func(router_logits, self.config.num_experts, self.config.num_experts_per_tok),
+            balance_loss=load_balancing_loss_func(
+                router_logits, self.config.num_experts, self.config.num_experts_per_tok
+            ),
             z_loss=torch.stack([logits.float().logsumexp(dim=-1).square().mean() for logits in router_logits]).mean(),
         )
 

@@ -51,7 +51,11 @@ def build(config: ModelConfig, seed: int = 0) -> tuple[FaVChatForConditionalGene
     face = _encoder(config.face, "model.face")
     tokenizer = _tokenizer(config.text)
     image = _image_settings(config.vision)
-    face_image = {"image_mean": [0.0] * 3, "image_std": [1.0] * 3} if isinstance(face, FacePyramidModel) else _image_settings(config.face)
+    face_image = (
+        {"image_mean": [0.0] * 3, "image_std": [1.0] * 3}
+        if isinstance(face, FacePyramidModel)
+        else _image_settings(config.face)
+    )
     face_size = 160 if isinstance(face, FacePyramidModel) else getattr(face.config, "image_size", 224)
 
     adapter = config.adapter
@@ -116,8 +120,12 @@ def load(name: str) -> tuple[FaVChatForConditionalGeneration, FaVChatProcessor]:
     Raises:
         ConfigError: There is no FaVChat model.
     """
-    if not (Path(name) / "config.json").is_file() and (Path(name).exists() or name.count("/") != 1 or name.startswith(("/", "."))):
-        raise ConfigError(f"{name}: no model here; a model directory holds config.json and model.safetensors (RUN/model of a training run)")
+    if not (Path(name) / "config.json").is_file() and (
+        Path(name).exists() or name.count("/") != 1 or name.startswith(("/", "."))
+    ):
+        raise ConfigError(
+            f"{name}: no model here; a model directory (training.out/model) holds config.json and model.safetensors"
+        )
     try:
         model = FaVChatForConditionalGeneration.from_pretrained(name)
         processor = FaVChatProcessor.from_pretrained(name)
@@ -146,7 +154,7 @@ def _from_pretrained(auto_class: Any, slot: BackboneConfig, key: str) -> Any:
         return auto_class.from_pretrained(place, dtype=torch.float32)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{key}.pretrained = {slot.pretrained}: cannot be loaded. It is no local directory with a transformers model, "
+            f"{key}.pretrained = {slot.pretrained}: cannot be loaded. It is no directory with a transformers model "
             f"and no hub gave it: {error}"
         ) from error
 

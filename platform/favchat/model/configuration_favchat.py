@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
@@ -22,11 +24,12 @@ class FaVChatAdapterConfig(PreTrainedConfig):
         num_experts_per_tok (`int`): Experts that each token is sent to.
         vision_grid (`int`): Tokens a frame of the general stream: `vision_grid` squared.
         face_grid (`int`): Tokens a frame of the face stream: `face_grid` squared.
-        inject_levels (`bool`): Whether shallower face levels are added to the first decoder layers.
+        inject_levels (`bool`): Whether shallower face levels are added in the first decoder layers.
         dropout (`float`): Dropout on the projected tokens.
         router_aux_loss_coef (`float`): Weight of the load-balancing loss.
         router_z_loss_coef (`float`): Weight of the router z-loss.
-        output_scale (`float`): Root mean square that the visual tokens start with: the one of the language model's embeddings.
+        output_scale (`float`): Root mean square that the visual tokens start with: the one of the language model's
+            embeddings.
     """
 
     model_type = "favchat_adapter"
@@ -57,10 +60,11 @@ class FaVChatConfig(PreTrainedConfig):
 
     Args:
         vision_config (`PreTrainedConfig`): The general encoder, any transformers vision model with a last hidden state.
-        face_config (`PreTrainedConfig`): The face encoder, any transformers vision model with hidden states, or the face pyramid.
+        face_config (`PreTrainedConfig`): The face encoder, any transformers vision model with hidden states, or the
+            face pyramid.
         text_config (`PreTrainedConfig`): The causal language model.
         adapter_config (`FaVChatAdapterConfig`): The adapter.
-        face_levels (`list[int]`, *optional*): Which of the face encoder's levels are used, shallow to deep; all if absent.
+        face_levels (`list[int]`, *optional*): Levels of the face encoder that are used, shallow to deep; all if absent.
         video_token_id (`int`): Stands where a token of the general stream goes.
         face_token_id (`int`): Stands where a token of the face stream goes.
     """
@@ -73,11 +77,11 @@ class FaVChatConfig(PreTrainedConfig):
         "adapter_config": SubConfigSpec(config_class=FaVChatAdapterConfig),
     }
 
-    vision_config: dict | PreTrainedConfig | None = None
-    face_config: dict | PreTrainedConfig | None = None
-    text_config: dict | PreTrainedConfig | None = None
-    adapter_config: dict | PreTrainedConfig | None = None
-    face_levels: list[int] | tuple[int, ...] | None = None
+    vision_config: Any = None
+    face_config: Any = None
+    text_config: Any = None
+    adapter_config: Any = None
+    face_levels: list[int] | None = None
     video_token_id: int = 49153
     face_token_id: int = 49154
     tie_word_embeddings: bool = False

@@ -17,7 +17,8 @@ from favchat.model.face_pyramid import FacePyramidModel
 def to_map(hidden_state: Tensor) -> Tensor:
     """Bring a hidden state to the layout of an image, `(N, C, h, w)`.
 
-    A convolutional map stays as it is. Of a ViT's `(N, P, C)` the last square number of tokens is the patch grid: CLS and
+    A convolutional map stays as it is. Of a ViT's `(N, P, C)` the last square number of tokens is the patch grid:
+    CLS and
     register tokens stand before it.
     """
     if hidden_state.ndim == 4:
@@ -39,7 +40,8 @@ def vision_features(encoder: nn.Module, pixel_values: Tensor, grid: int) -> Tens
 def face_features(encoder: nn.Module, pixel_values: Tensor, grid: int, levels: list[int] | None) -> list[Tensor]:
     """The face encoder's levels as tokens, each `(N, grid * grid, C)`, shallow to deep.
 
-    A level of the face pyramid joins the maps that its two trunks have at that depth; of any other encoder the levels are its
+    A level of the face pyramid joins the maps that its two trunks have at that depth; of any other encoder the
+    levels are its
     hidden states without the embeddings.
     """
     if isinstance(encoder, FacePyramidModel):

@@ -6,6 +6,7 @@ H language-model width.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +84,9 @@ class FaVChatModel(FaVChatPreTrainedModel):
         decoder_layers = self.language_model.layers
         injected = len(self.adapter.level_proj)
         if injected > len(decoder_layers):
-            raise ValueError(f"{injected} face levels to inject, but the language model has {len(decoder_layers)} layers")
+            raise ValueError(
+                f"{injected} face levels to inject, but the language model has {len(decoder_layers)} layers"
+            )
         for index in range(injected):
             decoder_layers[index].register_forward_hook(_add_level(index), with_kwargs=True)
         self.post_init()
@@ -142,13 +145,28 @@ class FaVChatModel(FaVChatPreTrainedModel):
         **kwargs: Any,
     ) -> FaVChatModelOutput:
         """Embed, encode, replace, decode. Arguments as in :meth:`FaVChatForConditionalGeneration.forward`."""
-        visual, injected = None, {}
+        visual: AdapterOutput | None = None
+        injected: dict[str, Any] = {}
         if inputs_embeds is None:
+            if input_ids is None:
+                raise ValueError("give input_ids or inputs_embeds")
             inputs_embeds = self.embed_text(input_ids)  # (B, L, H)
         if pixel_values_videos is not None:
-            visual = self.get_video_features(pixel_values_videos, pixel_values_faces, face_visible, frame_times, face_geometry)
+            if (
+                input_ids is None
+                or pixel_values_faces is None
+                or face_visible is None
+                or frame_times is None
+                or face_geometry is None
+            ):
+                raise ValueError(f"videos need {', '.join(VIDEO_COMPANIONS)} beside pixel_values_videos")
+            visual = self.get_video_features(
+                pixel_values_videos, pixel_values_faces, face_visible, frame_times, face_geometry
+            )
             visual_mask, face_mask = self.placeholder_masks(input_ids, visual)  # (B, L) each
-            inputs_embeds = inputs_embeds.masked_scatter(visual_mask.unsqueeze(-1), visual.tokens.to(inputs_embeds.dtype))
+            inputs_embeds = inputs_embeds.masked_scatter(
+                visual_mask.unsqueeze(-1), visual.tokens.to(inputs_embeds.dtype)
+            )
             if visual.levels:
                 injected = {"face_mask": face_mask, "face_level_embeds": visual.levels}
 
@@ -166,32 +184,34 @@ class FaVChatModel(FaVChatPreTrainedModel):
         )
 
     def embed_text(self, input_ids: Tensor) -> Tensor:
-        """Embed token ids `(B, L)` to `(B, L, H)`; placeholders, which may lie beyond the vocabulary, get token 0's row."""
+        """Embed ids `(B, L)` to `(B, L, H)`; placeholders may lie beyond the vocabulary and get token 0's row."""
         placeholder = (input_ids == self.config.video_token_id) | (input_ids == self.config.face_token_id)
         return self.get_input_embeddings()(input_ids.masked_fill(placeholder, 0))
 
-    def placeholder_masks(self, input_ids: Tensor | None, visual: AdapterOutput) -> tuple[Tensor, Tensor]:
+    def placeholder_masks(self, input_ids: Tensor, visual: AdapterOutput) -> tuple[Tensor, Tensor]:
         """Where visual tokens go and which of them are face tokens, both `(B, L)` bool.
 
         Raises:
             ValueError: The placeholders do not fit the videos in number.
         """
-        if input_ids is None:
-            raise ValueError("videos need input_ids: their placeholders say where the visual tokens go")
         face_mask = input_ids == self.config.face_token_id
         visual_mask = (input_ids == self.config.video_token_id) | face_mask
         wanted, given = visual.tokens.shape[:3].numel(), int(visual_mask.sum())
         if wanted != given:
             raise ValueError(
-                f"{visual.tokens.shape[0]} video(s) give {wanted} visual tokens, but the prompts hold {given} placeholders"
+                f"{visual.tokens.shape[0]} video(s) give {wanted} visual tokens, the prompts hold {given} placeholders"
             )
         return visual_mask, face_mask
 
 
-def _add_level(index: int):
+VIDEO_COMPANIONS = ("input_ids", "pixel_values_faces", "face_visible", "frame_times", "face_geometry")
+
+
+def _add_level(index: int) -> Callable[..., Any]:
     """A hook that adds face level `index` to a decoder layer's output at the face tokens (DeepStack, arXiv 2406.04334).
 
-    The level travels with the layer's keyword arguments and not in the module, so that gradient checkpointing, which runs a
+    The level travels with the layer's keyword arguments and not in the module, so that gradient checkpointing, which
+    runs a
     layer a second time, and several forwards at once see the right one.
     """
 

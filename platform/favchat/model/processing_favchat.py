@@ -98,7 +98,8 @@ class FaVChatProcessor(ProcessorMixin):
             answers: B answers to learn; they are appended with the end-of-turn token, and only they carry labels.
 
         Returns:
-            `input_ids`, `attention_mask` `(B, L)`, padded on the left for generation and on the right for training, and with
+            `input_ids`, `attention_mask` `(B, L)`, padded on the left for generation and on the right for training,
+            and with
             clips the tensors of :meth:`video_inputs`; with answers also `labels` `(B, L)`.
 
         Raises:
@@ -141,7 +142,10 @@ class FaVChatProcessor(ProcessorMixin):
     def prompt(self, question: str) -> str:
         """The prompt of one question about one video."""
         content = [{"type": "video"}, {"type": "text", "text": question}]
-        conversation = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": content}]
+        conversation: list[dict[str, Any]] = [
+            {"role": "system", "content": SYSTEM},
+            {"role": "user", "content": content},
+        ]
         return self.apply_chat_template(conversation, add_generation_prompt=True)
 
     def video_inputs(self, clips: Sequence[FaceClip]) -> dict[str, torch.Tensor]:
@@ -149,7 +153,8 @@ class FaVChatProcessor(ProcessorMixin):
 
         Returns:
             `pixel_values_videos` `(V, T, 3, image_size, image_size)` float32, `pixel_values_faces`
-            `(V, T, 3, face_size, face_size)` float32, `face_visible` `(V, T)` bool, `frame_times` `(V, T)` float32 seconds,
+            `(V, T, 3, face_size, face_size)` float32, `face_visible` `(V, T)` bool, `frame_times` `(V, T)` float32
+            seconds,
             `face_geometry` `(V, T, 4)` float32.
         """
         items = [self._video(clip) for clip in clips]
@@ -160,10 +165,15 @@ class FaVChatProcessor(ProcessorMixin):
         # Middles of T equal parts: a lone frame is the middle one, and the ends, often a cut, are left out.
         picked = ((np.arange(self.num_frames) + 0.5) * count / self.num_frames).astype(int)
         height, width = clip.frames.shape[1:3]
-        geometry = np.stack([face_geometry(points * (width, height), width, height) for points in clip.landmarks[picked]])
+        geometry = np.stack(
+            [face_geometry(points * (width, height), width, height) for points in clip.landmarks[picked]]
+        )
         visible = np.asarray(clip.visible, dtype=bool)[picked]
         frames = [_letterbox(frame, self.image_size) for frame in clip.frames[picked]]
-        faces = [cv2.resize(face, (self.face_size, self.face_size), interpolation=cv2.INTER_AREA) for face in clip.faces[picked]]
+        faces = [
+            cv2.resize(face, (self.face_size, self.face_size), interpolation=cv2.INTER_AREA)
+            for face in clip.faces[picked]
+        ]
         return {
             "pixel_values_videos": _normalise(np.stack(frames), self.image_mean, self.image_std),
             "pixel_values_faces": _normalise(np.stack(faces), self.face_mean, self.face_std),
@@ -221,5 +231,5 @@ def _letterbox(image: np.ndarray, side: int) -> np.ndarray:
 
 def _normalise(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
     """`(T, h, w, 3)` uint8 to `(T, 3, h, w)` float32."""
-    scaled = (images.astype(np.float32) / 255.0 - np.float32(mean)) / np.float32(std)
+    scaled = (images.astype(np.float32) / 255.0 - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))

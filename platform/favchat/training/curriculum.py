@@ -48,14 +48,17 @@ class TrainResult:
 
     def summary(self) -> str:
         """One line for a person."""
-        stages = ", ".join(f"{s.name} loss {s.first_loss:.2f} to {s.last_loss:.2f} in {s.seconds:.0f} s" for s in self.stages)
+        stages = ", ".join(
+            f"{s.name} loss {s.first_loss:.2f} to {s.last_loss:.2f} in {s.seconds:.0f} s" for s in self.stages
+        )
         return f"trained {stages} -> {self.model}"
 
 
 def train(config: Config) -> TrainResult:
     """Run every stage of the curriculum on the running Ray cluster.
 
-    A stage that an earlier call with the same settings finished is not run again. With several nodes ``training.out`` and
+    A stage that an earlier call with the same settings finished is not run again. With several nodes
+    ``training.out`` and
     ``data.out`` must lie on storage that all of them see.
 
     Args:
@@ -64,15 +67,16 @@ def train(config: Config) -> TrainResult:
     Raises:
         ConfigError: Something is missing, or ``training.out`` holds a run with other settings.
     """
-    require(config, "data.out", "training.out")
+    corpus, folder = require(config, "data.out", "training.out")
     if not config.training.stages:
         raise ConfigError("training.stages is empty: there is nothing to train")
-    out = Path(config.training.out).absolute()
-    datasets = {stage.name: samples(config.data.out, stage.task, config.training.split) for stage in config.training.stages}
+    out = Path(folder).absolute()
+    data = {stage.name: samples(corpus, stage.task, config.training.split) for stage in config.training.stages}
     for stage in config.training.stages:
-        rows = datasets[stage.name].count()
-        if rows < stage.batch_size:
-            raise ConfigError(f"stage '{stage.name}': {rows} samples are fewer than batch_size = {stage.batch_size}")
+        if data[stage.name].count < stage.batch_size:
+            raise ConfigError(
+                f"stage '{stage.name}': {data[stage.name].count} samples are fewer than batch_size = {stage.batch_size}"
+            )
     out.mkdir(parents=True, exist_ok=True)
     run = tracking.start_run(config.tracking, f"train {out.name}")
     try:
@@ -81,7 +85,7 @@ def train(config: Config) -> TrainResult:
         results: list[StageResult] = []
         init = config.training.init
         for stage in config.training.stages:
-            results.append(_run_stage(config, stage, datasets[stage.name], init, out, run))
+            results.append(_run_stage(config, stage, data[stage.name].dataset, init, out, run))
             init = str(results[-1].model)
         _link_tree(results[-1].model, out / "model")
     except BaseException:
@@ -100,9 +104,11 @@ def _run_stage(
         found = json.loads(record.read_text())
         if found["key"] != key:
             raise ConfigError(
-                f"{folder} holds this stage trained with other settings; choose another training.out or delete that folder"
+                f"{folder} holds this stage with other settings; choose another training.out or delete that folder"
             )
-        return StageResult(stage.name, folder / found["model"], found["first_loss"], found["last_loss"], found["seconds"])
+        return StageResult(
+            stage.name, folder / found["model"], found["first_loss"], found["last_loss"], found["seconds"]
+        )
     # Without its record a stage was cut off.
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -129,6 +135,8 @@ def _run_stage(
         queue.put(None)
         watcher.join(timeout=10)
         queue.shutdown()
+    if result.checkpoint is None:
+        raise RuntimeError(f"stage '{stage.name}' ended without a model; its log lies in {folder}")
     losses = [metrics["language_loss"] for metrics in history]
     tenth = max(1, len(losses) // 10)
     outcome = StageResult(

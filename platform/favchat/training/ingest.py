@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
+import pyarrow.compute as pc
 import ray
 from transformers import BatchFeature
 
 from favchat.config import ConfigError
 from favchat.data.images import decode_images
+from favchat.data.schema import ANNOTATIONS, SHARDS
+from favchat.data.storage import parquet_files, read_folder
 from favchat.model import FaVChatProcessor
 
 CLIP_COLUMNS = ["clip_id", "timestamps", "frames", "faces", "landmarks", "visible"]
@@ -30,17 +33,27 @@ class StoredClip:
 
 
 def read_clip(row: dict[str, Any]) -> StoredClip:
-    """Decode the pictures of a shard's row."""
+    """Decode the pictures of a shard's row, given as plain Python values (`Table.to_pylist`)."""
     return StoredClip(
         frames=decode_images(row["frames"]),
         faces=decode_images(row["faces"]),
         timestamps=np.asarray(row["timestamps"], dtype=np.float64),
-        landmarks=np.stack([np.asarray(points, dtype=np.float32) for points in row["landmarks"]]).reshape(-1, 5, 2),
+        landmarks=np.asarray(row["landmarks"], dtype=np.float32).reshape(-1, 5, 2),
         visible=np.asarray(row["visible"], dtype=bool),
     )
 
 
-def samples(out: str, task: str, split: str) -> ray.data.Dataset:
+@dataclass(frozen=True)
+class Samples:
+    """The samples of one task and split."""
+
+    dataset: ray.data.Dataset
+    """Rows with the columns of :data:`CLIP_COLUMNS`, `question` and `answer`; a clip has a row for each annotation."""
+    count: int
+    """Rows of the dataset."""
+
+
+def samples(out: str, task: str, split: str) -> Samples:
     """Stream the samples of one task: the shards' clips, each joined with its annotations.
 
     Args:
@@ -48,37 +61,32 @@ def samples(out: str, task: str, split: str) -> ray.data.Dataset:
         task: ``summary`` or ``qa``.
         split: Which split.
 
-    Returns:
-        Rows with the columns of :data:`CLIP_COLUMNS`, `question` and `answer`; a clip has a row for each of its annotations.
-
     Raises:
         ConfigError: There are no shards, no annotations, or none of that task and split.
     """
-    shards, annotations = Path(out) / "shards", Path(out) / "annotations"
-    if not any(shards.glob("*.parquet")):
-        raise ConfigError(f"data.out = {out}: no shards there; run 'favchat prepare' first")
-    if not any(annotations.glob("*.parquet")):
-        raise ConfigError(f"data.out = {out}: no annotations there; run 'favchat annotate' first")
-    chosen = pq.read_table(
-        annotations,
-        columns=["clip_id", "question", "answer"],
-        filters=[("task", "==", task), ("split", "==", split), ("selected", "==", True)],
+    shards, annotations = Path(out) / SHARDS, Path(out) / ANNOTATIONS
+    clips = read_folder(shards, ["clip_id"])["clip_id"]
+    if not parquet_files(annotations):
+        raise ConfigError(f"data.out = {out}: no annotations there; run `favchat annotate` first")
+    wanted = (pc.field("task") == task) & (pc.field("split") == split) & pc.field("selected")
+    chosen = read_folder(annotations, ["clip_id", "task", "split", "selected", "question", "answer"]).filter(
+        wanted & pc.is_in(pc.field("clip_id"), clips.combine_chunks())
     )
     if not chosen.num_rows:
         raise ConfigError(f"data.out = {out}: no annotation of task '{task}' in split '{split}'")
-    by_clip: dict[str, list[tuple[str, str]]] = {}
-    for row in chosen.to_pylist():
-        by_clip.setdefault(row["clip_id"], []).append((row["question"], row["answer"]))
+    by_clip: dict[str, list[dict[str, str]]] = {}
+    for row in chosen.select(["clip_id", "question", "answer"]).to_pylist():
+        by_clip.setdefault(row.pop("clip_id"), []).append(row)
     shared = ray.put(by_clip)
 
     def join(row: dict[str, Any]) -> list[dict[str, Any]]:
-        return [{**row, "question": question, "answer": answer} for question, answer in ray.get(shared).get(row["clip_id"], [])]
+        return [row | annotation for annotation in ray.get(shared).get(row["clip_id"], [])]
 
-    return ray.data.read_parquet(str(shards), columns=CLIP_COLUMNS).flat_map(join)
+    return Samples(ray.data.read_parquet(str(shards), columns=CLIP_COLUMNS).flat_map(join), chosen.num_rows)
 
 
-def collate(processor: FaVChatProcessor, batch: dict[str, np.ndarray]) -> BatchFeature:
-    """Decode and tokenise a batch of Ray Data rows; labels lie on the answers only."""
-    rows = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
+def collate(processor: FaVChatProcessor, batch: pa.Table) -> BatchFeature:
+    """Decode and tokenise a batch of :func:`samples`; labels lie on the answers only."""
+    rows = batch.to_pylist()
     prompts = [processor.prompt(row["question"]) for row in rows]
     return processor(prompts, [read_clip(row) for row in rows], answers=[row["answer"] for row in rows])

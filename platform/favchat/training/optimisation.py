@@ -31,7 +31,9 @@ def set_trainable(model: nn.Module, prefixes: list[str]) -> list[str]:
             part = inner.get_submodule(prefix)
         except AttributeError as error:
             parts = ", ".join(name for name, _ in inner.named_children())
-            raise ConfigError(f"training.stages: trainable '{prefix}' is no part of the model; its parts are {parts}") from error
+            raise ConfigError(
+                f"training.stages: trainable '{prefix}' is no part of the model; its parts are {parts}"
+            ) from error
         part.train().requires_grad_(True)
         names += [f"model.{prefix}.{name}" for name, _ in part.named_parameters()]
     return names

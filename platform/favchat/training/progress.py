@@ -38,4 +38,6 @@ def show_progress(queue: Queue, stage: StageConfig, history: list[dict[str, floa
             loss, rate = f"{metrics['language_loss']:.3f}", f"{metrics['tokens_per_second']:.0f}"
             bar.update(task, completed=step, loss=loss, rate=rate)
             if not console.is_terminal and step % max(1, stage.steps // 10) == 0:
-                console.print(f"train {stage.name}: step {step}/{stage.steps}, loss {loss}, {rate} tokens/s", highlight=False)
+                console.print(
+                    f"train {stage.name}: step {step}/{stage.steps}, loss {loss}, {rate} tokens/s", highlight=False
+                )

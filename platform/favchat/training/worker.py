@@ -47,7 +47,9 @@ def train_stage(settings: dict[str, StageJob]) -> None:
     """
     job = settings["job"]
     context = ray.train.get_context()
-    torch.set_num_threads(job.config.training.threads or max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
+    torch.set_num_threads(
+        job.config.training.threads or max(1, (os.cpu_count() or 1) // context.get_local_world_size())
+    )
 
     # DeepSpeed looks at the machine and sets up logging when it is imported: only here, in the worker.
     import deepspeed
@@ -130,7 +132,7 @@ def iterate(job: StageJob, processor: Any, workers: int) -> Iterator[BatchFeatur
             collate(processor, batch)
             for batch in shard.iter_batches(
                 batch_size=size,
-                batch_format="numpy",
+                batch_format="pyarrow",
                 drop_last=True,
                 local_shuffle_buffer_size=16 * size,
                 local_shuffle_seed=job.config.seed + epoch,
@@ -156,7 +158,8 @@ def deepspeed_config(stage: StageConfig, workers: int) -> dict[str, Any]:
 def skip_shared_memory_op() -> None:
     """Keep DeepSpeed from compiling its shared-memory collectives on CPUs.
 
-    They need a C++ compiler and 70 s at the first start, and only speed up all-reduces between processes of one machine.
+    They need a C++ compiler and 70 s at the first start, and only speed up all-reduces between processes of one
+    machine.
     """
     from deepspeed.ops import __compatible_ops__
 
