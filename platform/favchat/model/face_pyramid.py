@@ -56,6 +56,7 @@ class FacePyramidConfig(PreTrainedConfig):
     identity_channels: list[int] | tuple[int, ...] = (32, 64, 128, 256)
     identity_blocks: list[int] | tuple[int, ...] = (3, 3, 2, 2)
     descriptor_size: int = 128
+    id2label: dict[int, str] | dict[str, str] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         self.expression_channels = list(self.expression_channels)
@@ -63,7 +64,7 @@ class FacePyramidConfig(PreTrainedConfig):
         self.identity_blocks = list(self.identity_blocks)
         if self.id2label is None and "num_labels" not in kwargs:
             self.id2label = dict(enumerate(EXPRESSIONS))
-            self.label2id = {label: index for index, label in self.id2label.items()}
+            self.label2id = {label: index for index, label in enumerate(EXPRESSIONS)}
         super().__post_init__(**kwargs)
 
     @property
