@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,21 +150,36 @@ def test_an_unexpected_error_is_a_reject_too(ray_session: None, tmp_path: Path) 
     assert (reject["stage"], reject["reason"]) == ("internal", "ZeroDivisionError: no such face")
 
 
-def kill_at_360() -> CentreDetector:
-    return CentreDetector(fatal_width=360)
-
-
 def test_a_clip_that_kills_its_process_is_rejected_and_takes_no_other_with_it(
     ray_session: None, tmp_path: Path
 ) -> None:
     folder = make_folder(tmp_path / "videos", "a.mp4", "c.mp4", "d.mp4")
     make_folder(folder, "b.mp4", copies="franck_0.mp4")
     config = settings(folder, tmp_path / "out")
-    result = prepare(config, kill_at_360)
+    result = prepare(config, partial(CentreDetector, fatal_width=360))
     assert (result.clips, result.in_shards, result.reasons) == (4, 3, {"internal": 1})
     (reject,) = rows(tmp_path / "out" / "rejects")
     assert reject["clip_id"] == "b"
     assert "process that worked on this clip died" in reject["reason"]
+
+
+@dataclasses.dataclass
+class HereOnly(CentreDetector):
+    """Works in one process alone, as weights that another machine of the cluster lacks."""
+
+    pid: int = 0
+
+    def detect(self, images: np.ndarray) -> list[Detections]:
+        if os.getpid() != self.pid:
+            raise FileNotFoundError("no weights on this machine")
+        return super().detect(images)
+
+
+def test_a_detector_that_cannot_be_had_in_a_worker_rejects_no_clip(ray_session: None, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "videos", "a.mp4")
+    with pytest.raises(Exception, match="no weights on this machine"):
+        prepare(settings(folder, tmp_path / "out"), partial(HereOnly, pid=os.getpid()))
+    assert not (tmp_path / "out" / "rejects").exists()
 
 
 def test_an_output_that_cannot_be_written_is_no_clips_fault(ray_session: None, tmp_path: Path) -> None:

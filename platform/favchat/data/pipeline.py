@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
@@ -23,7 +22,7 @@ from ray.util.annotations import RayDeprecationWarning
 from favchat import cluster
 from favchat.config import Config, ConfigError, DataConfig
 from favchat.data.clips import Clip
-from favchat.data.processing import ClipProcessor
+from favchat.data.processing import ClipProcessor, ready
 from favchat.data.progress import clip_progress
 from favchat.data.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
 from favchat.data.sources import SOURCES
@@ -89,7 +88,7 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
         if detector is None:
             detector = partial(CenterFaceDetector, min_score=settings.faces.min_score)
         cluster.start(config.ray)
-        detector().detect(np.zeros((1, 64, 64, 3), np.uint8))  # one that cannot be had fails here, before any work
+        ready(detector)  # one that cannot be had fails here, before any work
         with clip_progress("prepare", len(missing)) as progress:
             _run(missing, settings, out, detector, progress)
             left = _left(out, missing)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from ray.actor import ActorHandle
 
@@ -24,6 +25,13 @@ FATE_SCHEMA = pa.schema(
 """A shard's row, or a clip's row with the ``stage`` and ``reason`` of its failure and no media."""
 
 
+def ready(detector: Callable[[], FaceDetector]) -> FaceDetector:
+    """Make a detector and use it once: weights that cannot be had are an error here, and not one of every clip."""
+    made = detector()
+    made.detect(np.zeros((1, 64, 64, 3), np.uint8))
+    return made
+
+
 class ClipProcessor:
     """Holds a detector and turns batches of clips into batches of rows; no clip's failure is an exception."""
 
@@ -36,7 +44,7 @@ class ClipProcessor:
             progress: The actor that counts finished clips for the driver.
         """
         self._settings = settings
-        self._detector = detector()
+        self._detector = ready(detector)
         self._progress = progress
 
     def __call__(self, batch: pa.Table) -> pa.Table:
