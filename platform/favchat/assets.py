@@ -268,7 +268,7 @@ def _convert_mobilenet_v2(source: Path, target: Path) -> None:
 def _convert_smollm2(source: Path, target: Path) -> None:
     """Turn the quantised GGUF file into a bf16 `LlamaForCausalLM` directory with its tokenizer."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, LlamaConfig, LlamaForCausalLM
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, LlamaConfig
 
     folder, file = str(source.parent), source.name
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file)
@@ -279,7 +279,7 @@ def _convert_smollm2(source: Path, target: Path) -> None:
     settings = packed.config.to_dict()
     for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
         settings.pop(key, None)
-    model = LlamaForCausalLM._from_config(LlamaConfig(**settings), dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_config(LlamaConfig(**settings), dtype=torch.bfloat16)
     model.load_state_dict(packed.state_dict(), strict=True)
     end_of_turn = tokenizer.convert_tokens_to_ids("<|im_end|>")
     model.generation_config.update(
