@@ -16,7 +16,7 @@ TEMPLATE_SIDE = 112.0
 FACE_CENTRE = np.asarray([56.0, 62.0])
 """Middle between hairline and chin in the template's pixels; ArcFace's own crop is centred higher and cuts the chin."""
 DEFAULT_MARGIN = 0.25
-"""By what share the crop is wider than ArcFace's."""
+"""By what share the crop is wider than ArcFace's: enough for hairline and chin, and for an open mouth."""
 
 
 def align_face(

@@ -1,9 +1,9 @@
 """Sampled frames of a video file, scaled and upright.
 
-Two readers over the same FFmpeg. decord reads whole MP4 and Matroska files; PyAV reads the rest: other containers,
-whose packets lack the presentation times that decord orders frames by (it returns neighbouring frames without a word),
-files with hidden frames (an edit list shifts decord's frame numbers), parts of a file (decord reads all packets of
-the file when it opens it) and whatever decord refuses. `benchmarks/decode.py` measures both.
+Two readers over the same FFmpeg. decord reads whole MP4 and Matroska files, and PyAV the rest: MPEG program streams,
+where decord skips the first group of pictures (half a second) without a word, and other containers whose packets lack
+presentation times; files with frames hidden by an edit list, which shift decord's frame numbers; parts of a file,
+because decord reads all packets when it opens one; and whatever decord refuses. `benchmarks/decode.py` measures both.
 """
 
 from __future__ import annotations
