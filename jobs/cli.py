@@ -127,7 +127,7 @@ def main() -> None:
 
     try:
         app()
-    except (ConfigError, AssetError, VideoError) as error:
+    except (ConfigError, AssetError, VideoError, OSError) as error:
         typer.echo(f"favchat: {error}", err=True)
         raise SystemExit(2) from None
 

@@ -1,11 +1,18 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use; what is costly is made once."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import ray
 
+import jobs.annotate
+import jobs.prepare
+from favchat import assets
 from favchat.cluster import quiet_environment
+from favchat.config import Config, load
+from jobs.cli import CONFIGS
+from jobs.quickstart import SAMPLE
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +22,46 @@ def ray_session() -> Iterator[None]:
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def centerface() -> Path:
+    """The detector's weights; skips where they cannot be had."""
+    try:
+        return assets.path("centerface")
+    except assets.AssetError as error:
+        pytest.skip(f"the face detector's weights cannot be fetched: {error}")
+
+
+@pytest.fixture(scope="session")
+def tiny_preset() -> Config:
+    """The tiny preset."""
+    return load(CONFIGS / "tiny.yaml")
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_preset):
+    """The tiny model and its processor; a test that changes weights works on a deep copy."""
+    from favchat.model.build import build
+
+    return build(tiny_preset.model, seed=0)
+
+
+@pytest.fixture(scope="session")
+def corpus(ray_session, centerface, tmp_path_factory) -> Path:
+    """The sample clips, prepared and annotated: a folder with shards, rejects and annotations. Not to be written to."""
+    out = tmp_path_factory.mktemp("corpus")
+    config = load(
+        CONFIGS / "tiny.yaml",
+        [
+            "data.source.kind=celebv_hq",
+            f"data.source.path={SAMPLE / 'clips'}",
+            f"data.source.annotations={SAMPLE / 'annotations.json'}",
+            f"data.out={out}",
+            "data.frames.fps=4",
+            "data.frames.max_frames=8",
+        ],
+    )
+    jobs.prepare.run(config)
+    jobs.annotate.run(config)
+    return out

@@ -56,8 +56,8 @@ class FacesConfig(Section):
     """A clip with a face in a smaller share of its frames goes to the rejects."""
     size: int = Field(default=160, ge=32)
     """Side of the square aligned face crops, in pixels."""
-    margin: float = Field(default=0.35, ge=0, le=2)
-    """Margin around the aligned face, as a share of the tight crop's side."""
+    margin: float = Field(default=0.1, ge=0, le=2)
+    """By what share the crop is wider than ArcFace's, which reaches from the brows to the mouth."""
 
 
 class DataConfig(Section):
@@ -73,7 +73,7 @@ class DataConfig(Section):
     clips_per_shard: int = Field(default=64, ge=1)
     """Rows a Parquet file holds at most."""
     workers: int | None = Field(default=None, ge=1)
-    """Detector actors; by default one a free CPU, less one for reading and writing."""
+    """Detector actors; by default one a free CPU."""
 
 
 class AnnotateConfig(Section):

@@ -138,10 +138,10 @@ class FaVChatAdapter(PreTrainedModel):
             for parameter in (module.vision_place, module.face_place, module.no_face):
                 initialization.normal_(parameter, std=std)
             initialization.constant_(module.out_norm.weight, self.config.output_scale)
-        elif isinstance(module, FaVChatLevelProjection):
-            # Zero at the start: training begins from the language model as it was.
-            initialization.zeros_(module.linear.weight)
-            initialization.zeros_(module.linear.bias)
+            for name, parameter in module.level_proj.named_parameters():
+                # Zero at the start: training begins from the language model as it was.
+                if ".linear." in name:
+                    initialization.zeros_(parameter)
 
     def forward(
         self,

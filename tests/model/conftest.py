@@ -1,0 +1,24 @@
+"""Clips of noise."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def make_clip():
+    """Makes clips of noise, another one for each seed."""
+
+    def make(seed: int, frames: int = 6):
+        rng = np.random.default_rng(seed)
+        return SimpleNamespace(
+            frames=rng.integers(0, 256, (frames, 48, 80, 3), dtype=np.uint8),
+            faces=rng.integers(0, 256, (frames, 160, 160, 3), dtype=np.uint8),
+            timestamps=np.arange(frames) / 8,
+            landmarks=np.array([[0.4, 0.4], [0.6, 0.4], [0.5, 0.5], [0.42, 0.6], [0.58, 0.6]])[None]
+            + rng.normal(0, 0.01, (frames, 5, 2)),
+            visible=np.ones(frames, dtype=bool),
+        )
+
+    return make

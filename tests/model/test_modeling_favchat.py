@@ -1,0 +1,147 @@
+import copy
+import subprocess
+import sys
+
+import pytest
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from favchat.model.build import build
+from favchat.training.optimisation import set_trainable
+
+
+def batch_of(tiny, clips, questions, answers=None):
+    _, processor = tiny
+    return processor([processor.prompt(question) for question in questions], clips, answers=answers)
+
+
+def test_loss_is_the_language_loss_plus_the_weighted_router_losses(tiny, make_clip):
+    model, _ = tiny
+    output = model(**batch_of(tiny, [make_clip(0)], ["Is she happy?"], ["Yes."]), output_router_logits=True)
+    adapter = model.config.adapter_config
+    expected = output.language_loss + adapter.router_aux_loss_coef * output.balance_loss
+    torch.testing.assert_close(output.loss, expected + adapter.router_z_loss_coef * output.z_loss)
+    tokens = 4 * (adapter.vision_grid**2 + adapter.face_grid**2)
+    assert [logits.shape for logits in output.router_logits] == [(tokens, adapter.num_experts)]
+
+
+def test_gradients_reach_what_is_trainable_and_nothing_else(tiny, make_clip):
+    model = copy.deepcopy(tiny[0])
+    names = set_trainable(model, ["adapter"])
+    model(**batch_of(tiny, [make_clip(0)], ["Is she happy?"], ["Yes."])).loss.backward()
+    reached = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert reached == set(names)
+    for part in ("router.weight", "level_proj.0.linear.weight", "experts.down_proj", "vision_proj.1.weight"):
+        gradient = model.get_parameter(next(name for name in names if name.endswith(part))).grad
+        assert gradient.abs().sum() > 0, part
+
+
+def test_the_answer_depends_on_the_video(tiny, make_clip):
+    model, _ = tiny
+    with torch.no_grad():
+        logits = [model(**batch_of(tiny, [make_clip(seed)], ["Who is it?"])).logits for seed in (0, 1)]
+    assert (logits[0][:, -1] - logits[1][:, -1]).abs().max() > 1e-4
+
+
+def test_injected_levels_act_at_the_face_tokens(tiny, make_clip):
+    model = copy.deepcopy(tiny[0])
+    batch = batch_of(tiny, [make_clip(0)], ["Who is it?"])
+    with torch.no_grad():
+        before = model(**batch).logits
+        model.model.adapter.level_proj[0].linear.bias.fill_(1.0)
+        after = model(**batch).logits
+    first_face = (batch["input_ids"][0] == model.config.face_token_id).nonzero()[0].item()
+    torch.testing.assert_close(before[:, :first_face], after[:, :first_face])
+    assert (before[:, first_face] - after[:, first_face]).abs().max() > 1e-3
+
+
+def test_padding_changes_nothing(tiny, make_clip):
+    model, _ = tiny
+    clips = [make_clip(0), make_clip(1)]
+    with torch.no_grad():
+        together = model(**batch_of(tiny, clips, ["Who?", "What is the person in this video doing?"])).logits
+        alone = model(**batch_of(tiny, clips[:1], ["Who?"])).logits
+    torch.testing.assert_close(together[0, -alone.shape[1] :], alone[0], atol=1e-4, rtol=1e-3)
+
+
+def test_two_videos_in_one_prompt_are_read_in_order(tiny, make_clip):
+    model, processor = tiny
+    content = [{"type": "video"}, {"type": "video"}, {"type": "text", "text": "Who smiles?"}]
+    prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    with torch.no_grad():
+        first, second = (
+            model(**processor([prompt], clips)).logits[0, -1]
+            for clips in ([make_clip(0), make_clip(1)], [make_clip(1), make_clip(0)])
+        )
+    assert (first - second).abs().max() > 1e-5
+
+
+def test_greedy_generation_with_cache_equals_full_forward(tiny, make_clip):
+    model, _ = tiny
+    batch = batch_of(tiny, [make_clip(0)], ["Who is it?"])
+    generated = model.generate(**batch, max_new_tokens=5, min_new_tokens=5, do_sample=False)
+    ids = batch["input_ids"]
+    for _ in range(5):
+        inputs = {**batch, "input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        with torch.no_grad():
+            logits = model(**inputs).logits[:, -1].clone()
+        logits[:, model.generation_config.eos_token_id] = -torch.inf
+        ids = torch.cat([ids, logits.argmax(dim=-1, keepdim=True)], dim=1)
+    assert torch.equal(generated, ids)
+
+
+def test_gradient_checkpointing_changes_no_gradient(tiny, make_clip):
+    gradients = []
+    for checkpointing in (False, True):
+        model = copy.deepcopy(tiny[0])
+        set_trainable(model, ["adapter", "language_model"])
+        model.train()
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        # From zero the levels' projections would give their inputs no gradient.
+        torch.nn.init.constant_(model.model.adapter.level_proj[0].linear.weight, 0.01)
+        model(**batch_of(tiny, [make_clip(0)], ["Who?"], ["A man."])).loss.backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradient, gradients[1][name], msg=name)
+
+
+def test_wrong_number_of_placeholders_is_refused(tiny, make_clip):
+    model, processor = tiny
+    batch = batch_of(tiny, [make_clip(0)], ["Who?"])
+    batch["input_ids"] = batch["input_ids"][:, 100:]
+    batch["attention_mask"] = batch["attention_mask"][:, 100:]
+    with pytest.raises(ValueError, match=r"1 video\(s\) give 32 visual tokens"):
+        model(**batch)
+
+
+def test_save_and_load_round_trip_in_a_fresh_process(tiny, make_clip, tmp_path):
+    model, processor = tiny
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    assert (tmp_path / "model.safetensors").stat().st_size < 5e6
+    batch = batch_of(tiny, [make_clip(0)], ["Who is it?"])
+    torch.save(dict(batch), tmp_path / "batch.pt")
+    code = (
+        "import sys, torch, favchat.model\n"
+        "from transformers import AutoModelForImageTextToText, AutoProcessor\n"
+        "model = AutoModelForImageTextToText.from_pretrained(sys.argv[1])\n"
+        "processor = AutoProcessor.from_pretrained(sys.argv[1])\n"
+        "assert type(processor).__name__ == 'FaVChatProcessor', processor\n"
+        "with torch.no_grad(): torch.save(model(**torch.load(sys.argv[1] + '/batch.pt')).logits, sys.argv[1] + '/out.pt')\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.load(tmp_path / "out.pt"), model(**batch).logits)
+    again = AutoProcessor.from_pretrained(tmp_path)
+    assert again.prompt("Who is it?") == processor.prompt("Who is it?")
+    assert AutoModelForImageTextToText.from_pretrained(tmp_path).config.face_token_id == model.config.face_token_id
+
+
+def test_the_same_seed_gives_the_same_weights(tiny, tiny_preset):
+    again, _ = build(tiny_preset.model, seed=0)
+    other, _ = build(tiny_preset.model, seed=1)
+    name = "model.adapter.out_proj.weight"
+    assert torch.equal(tiny[0].get_parameter(name), again.get_parameter(name))
+    assert not torch.equal(tiny[0].get_parameter(name), other.get_parameter(name))

@@ -1,0 +1,89 @@
+import pytest
+import yaml
+
+from favchat.config import Config, ConfigError, known_keys, load, require
+from jobs.cli import CONFIGS
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("training:\n  stages:\n    - {name: one, task: qa, batch_size: 4}\n")
+    return path
+
+
+@pytest.mark.parametrize("preset", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+def test_presets_load_and_survive_a_round_trip(preset, tmp_path):
+    config = load(CONFIGS / f"{preset}.yaml")
+    assert config.training.stages
+    again = tmp_path / "again.yaml"
+    again.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    assert load(again) == config
+
+
+def test_overrides_win_in_order_and_reach_into_lists(file):
+    config = load(file, ["seed=1", "seed=2", "training.stages.0.learning_rate=1e-4", "data.out=a b=c"])
+    assert (config.seed, config.training.stages[0].learning_rate, config.data.out) == (2, 1e-4, "a b=c")
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("training.num_worker=2", "training.num_worker: no such setting; did you mean training.num_workers?"),
+        ("data.sorce.kind=folder", "data.sorce: no such setting; did you mean data.source?"),
+        ("adapter.num_experts=3", "adapter: no such setting; did you mean model.adapter?"),
+        ("training.stages.0.step=3", "did you mean training.stages.*.steps?"),
+        ("data.frames.fps=fast", "data.frames.fps: Input should be a valid number"),
+        ("data.source.kind=fold", "data.source.kind: Input should be 'folder' or 'celebv_hq' (it is 'fold')"),
+        ("model.adapter.top_k=9", "top_k = 9 is more than num_experts = 4"),
+        ("training.num_workers=3", "stage 'one': batch_size = 4 does not divide by num_workers = 3"),
+        ("training.stages.5.steps=3", "'training.stages.5.steps=3' cannot be set"),
+        ("seed", "'seed' is not a setting: write section.key=value"),
+        ("a..b=3", "'a..b=3' is not a setting"),
+        ("seed=[", "'seed=[' cannot be set"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(file, word, message):
+    with pytest.raises(ConfigError) as error:
+        load(file, [word])
+    assert message in str(error.value)
+
+
+def test_all_faults_are_named_at_once(file):
+    with pytest.raises(ConfigError) as error:
+        load(file, ["data.frames.fps=-1", "model.num_frames=0"])
+    assert "2 setting(s)" in str(error.value)
+    assert "data.frames.fps" in str(error.value)
+    assert "model.num_frames" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("- a\n", "a configuration is a mapping"), ("a: [\n", "not a YAML file"), (None, "no such")],
+)
+def test_a_file_that_is_no_configuration(tmp_path, content, message):
+    path = tmp_path / "bad.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=message) as error:
+        load(path)
+    assert str(path) in str(error.value)
+
+
+def test_require_names_every_missing_key():
+    config = Config()
+    with pytest.raises(ConfigError, match=r"data\.out=\.\.\. and training\.out=\.\.\."):
+        require(config, "seed", "data.out", "training.out")
+    assert require(config, "seed") == [0]
+
+
+def test_every_key_has_a_docstring():
+    def undocumented(section, prefix=""):
+        for name, field in section.model_fields.items():
+            if hasattr(field.annotation, "model_fields"):
+                yield from undocumented(field.annotation, f"{prefix}{name}.")
+            elif field.description is None and prefix:
+                yield prefix + name
+
+    assert list(undocumented(Config)) == []
+    assert "training.stages.*.learning_rate" in known_keys()
