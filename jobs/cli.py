@@ -106,6 +106,15 @@ def ask(
     typer.echo(jobs.ask.run(model, video, question, max_new_tokens=max_new_tokens))
 
 
+@app.command()
+def serve(config: ConfigArgument, overrides: Overrides = None, print_config: PrintConfig = False) -> None:
+    """Serve the model serve.model=MODEL behind an OpenAI-compatible API, until Ctrl-C."""
+    settings = _settings(config, overrides, print_config)
+    import serve.app
+
+    serve.app.run(settings, say=typer.echo)
+
+
 @app.callback(invoke_without_command=True)
 def _front_door(
     context: typer.Context,

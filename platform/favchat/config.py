@@ -209,6 +209,55 @@ class TrainingConfig(Section):
         return self
 
 
+class ServeConfig(Section):
+    """The HTTP API of a trained model on Ray Serve."""
+
+    model: str | None = None
+    """The model to serve: a directory (``training.out/model``), a hub name or ``models:/NAME@ALIAS``."""
+    name: str = Field(default="favchat", min_length=1)
+    """What clients call the model."""
+    host: str = "127.0.0.1"
+    """Address the API listens on; 0.0.0.0 opens it to the network. There is no authentication."""
+    port: int = Field(default=8000, ge=1, le=65535)
+    """Port the API listens on."""
+    store: str | None = None
+    """Folder of uploads, decoded clips and visual tokens; on several machines it must be shared by all. By default a
+    temporary folder that ``favchat serve`` removes when it ends."""
+    max_videos: int = Field(default=64, ge=1)
+    """Videos kept in the store and in the engine; of those that are no uploaded file, the one unused for longest goes
+    first."""
+    max_body_mb: float = Field(default=64.0, gt=0)
+    """Largest request body in megabytes; a video in a ``data:`` address takes a third more than its file."""
+    max_duration: float = Field(default=300.0, gt=0)
+    """Longest video in seconds."""
+    max_side: int = Field(default=4096, ge=32)
+    """Largest width or height of a video in pixels."""
+    media_timeout: float = Field(default=120.0, gt=0)
+    """Seconds after which the decoding of a video is given up."""
+    max_new_tokens: int = Field(default=512, ge=1)
+    """Longest answer in tokens that a request may ask for."""
+    max_ongoing_requests: int = Field(default=16, ge=1)
+    """Answers that one engine replica writes at once."""
+    max_queued_requests: int = Field(default=32, ge=1)
+    """Requests that wait for each deployment; what comes beyond is answered with 503."""
+    cache_tokens: int = Field(default=16384, ge=256)
+    """Tokens whose keys and values one engine replica holds; prompts share what they have in common."""
+    encoder_batch: int = Field(default=8, ge=1)
+    """Videos that the encoders see at once."""
+    media_replicas: int = Field(default=1, ge=1)
+    """Processes that decode and find faces."""
+    encoder_replicas: int = Field(default=1, ge=1)
+    """Processes that run the encoders and the adapter."""
+    engine_replicas: int = Field(default=1, ge=1)
+    """Processes that run the language model."""
+    cpus_per_replica: float = Field(default=0.1, gt=0)
+    """CPUs that Ray sets aside for each process; it does not limit what they use."""
+    use_gpu: bool = False
+    """Whether encoder and engine run on a GPU: a quarter of one for each encoder, three quarters for each engine."""
+    threads: int | None = Field(default=None, ge=1)
+    """Torch threads of each process; by default the machine's cores."""
+
+
 class TrackingConfig(Section):
     """MLflow."""
 
@@ -235,6 +284,7 @@ class Config(Section):
     annotate: AnnotateConfig = AnnotateConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+    serve: ServeConfig = ServeConfig()
     tracking: TrackingConfig = TrackingConfig()
     ray: RayConfig = RayConfig()
 

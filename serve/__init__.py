@@ -1,0 +1,1 @@
+"""The Serve application: media, encoder and engine behind an OpenAI-compatible API."""

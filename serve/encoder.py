@@ -1,0 +1,102 @@
+"""The encoder deployment: from a clip to visual tokens, face levels and expert usage.
+
+Shapes: T frames that the model sees, G general and F face tokens a frame, S = T (G + F), K face levels, M expert
+layers, E experts, H language-model width.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from functools import partial
+from typing import Any
+
+import torch
+from ray import serve as ray_serve
+from safetensors.torch import save_file
+from torch import Tensor
+
+from favchat.config import Config
+from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
+from favchat.video.clip import ProcessedClip
+from serve.store import VideoStore
+
+
+class EncoderReplica:
+    """Encodes each video once, several in a batch; the result goes to the store."""
+
+    def __init__(self, config: Config) -> None:
+        from favchat.model.build import load
+
+        torch.set_num_threads(config.serve.threads or os.cpu_count() or 1)
+        self.model, self.processor = load(config.serve.model or "")
+        # The language model has a deployment of its own.
+        del self.model.model.language_model, self.model.lm_head
+        if config.serve.use_gpu:
+            self.model = self.model.to("cuda")
+        self.store = VideoStore.of(config)
+        self.encoded = self.batches = 0
+        self._batch.set_max_batch_size(config.serve.encoder_batch)  # type: ignore[attr-defined]
+
+    async def encode(self, key: str) -> None:
+        """See that the store holds the features of a video whose clip it holds.
+
+        Raises:
+            ApiError: The video left the store.
+        """
+        if not self.store.features(key).exists():
+            await self._batch(key)
+
+    async def counters(self) -> dict[str, int]:
+        """What this replica has done."""
+        return {"encoded": self.encoded, "encoder_batches": self.batches}
+
+    @ray_serve.batch(batch_wait_timeout_s=0.02)
+    async def _batch(self, keys: list[str]) -> list[Any]:
+        return await asyncio.to_thread(self._encode, keys)
+
+    def _encode(self, keys: list[str]) -> list[None]:
+        wanted = [key for key in dict.fromkeys(keys) if not self.store.features(key).exists()]
+        if wanted:
+            clips = [self.store.read_clip(key) for key in wanted]
+            for key, features in zip(wanted, video_features(self.model, self.processor, clips), strict=True):
+                self.store.write(self.store.features(key), partial(save_file, features))
+            self.encoded += len(wanted)
+            self.batches += 1
+        return [None] * len(keys)
+
+
+@torch.inference_mode()
+def video_features(
+    model: FaVChatForConditionalGeneration, processor: FaVChatProcessor, clips: list[ProcessedClip]
+) -> list[dict[str, Tensor]]:
+    """What the language model and the API need of each clip.
+
+    Returns:
+        For each clip: `tokens` `(S, H)`; `levels` `(K, S, H)`, zero at the general tokens; `usage` `(M, 2, T, E)`
+        float32, the share of a frame's general and face tokens that each expert gets (they sum to top-k);
+        `times` `(T,)` float32 seconds.
+    """
+    inputs = {name: tensor.to(model.device) for name, tensor in processor.video_inputs(clips).items()}
+    output = model.model.get_video_features(**inputs)
+    videos, frames, per_frame, width = output.tokens.shape
+    general = per_frame - processor.face_grid**2
+    levels = output.tokens.new_zeros(videos, len(output.levels), frames, per_frame, width)
+    for index, level in enumerate(output.levels):
+        levels[:, index, :, general:] = level
+    top_k = model.config.adapter_config.num_experts_per_tok
+    usage = []
+    for logits in output.router_logits:  # (V T (G + F), E)
+        chosen = torch.zeros_like(logits, dtype=torch.float32).scatter(1, logits.topk(top_k, dim=1).indices, 1.0)
+        by_frame = chosen.view(videos, frames, per_frame, -1)
+        usage.append(torch.stack([by_frame[:, :, :general].mean(2), by_frame[:, :, general:].mean(2)], dim=1))
+    shares = torch.stack(usage, dim=1)  # (V, M, 2, T, E)
+    return [
+        {
+            "tokens": output.tokens[video].flatten(0, 1).cpu().contiguous(),
+            "levels": levels[video].flatten(1, 2).cpu().contiguous(),
+            "usage": shares[video].cpu().contiguous(),
+            "times": inputs["frame_times"][video].cpu().contiguous(),
+        }
+        for video in range(videos)
+    ]

@@ -1,0 +1,34 @@
+"""Errors in the shape that OpenAI's clients read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ApiError(Exception):
+    """A request that is answered with an error.
+
+    Attributes:
+        status: HTTP status.
+        message: What is wrong and what to do, for a person.
+        param: The request's field that is at fault.
+        code: A word that programs can compare.
+    """
+
+    def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None) -> None:
+        # All go to Exception.args, which is what pickle rebuilds an exception from (it crosses Ray processes).
+        super().__init__(status, message, param, code)
+        self.status, self.message, self.param, self.code = status, message, param, code
+
+    def __str__(self) -> str:
+        return self.message
+
+    def body(self) -> dict[str, Any]:
+        """The JSON body of the response."""
+        kind = "invalid_request_error" if self.status < 500 else "server_error"
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+
+def busy(message: str) -> ApiError:
+    """The server has no room for the request now; trying again later helps."""
+    return ApiError(503, message, code="server_busy")

@@ -1,0 +1,117 @@
+"""Visual tokens by id: what the language model reads where an id lies beyond its vocabulary.
+
+Shapes: N ids, S visual tokens of a video, K face levels, H language-model width.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+MAX_ID = 2**31 - 1
+"""The largest id; continuous batching keeps ids as 32-bit integers."""
+
+
+class PoolFullError(Exception):
+    """Every place holds a video that a request is using."""
+
+
+class VisualPool:
+    """The visual tokens and face levels of the videos that are talked about, each video with a range of ids.
+
+    Continuous batching recognises a cached prefix by its ids alone. Ids therefore only ever grow: one that has stood
+    for a token of one video never stands for anything else, not even for the same video after it had to leave.
+
+    Args:
+        first_id: The lowest id to give, at least the vocabulary's size.
+        tokens: Visual tokens of a video, S.
+        levels: Face levels, K.
+        width: Width of the language model, H.
+        capacity: Videos held at once; the one unused for longest makes room.
+        dtype: Precision of what is looked up.
+        device: Where it lies.
+    """
+
+    def __init__(
+        self,
+        first_id: int,
+        *,
+        tokens: int,
+        levels: int,
+        width: int,
+        capacity: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.first_id, self.tokens_per_video = first_id, tokens
+        # The last row of both is what an id without a video reads.
+        self._tokens = torch.zeros(capacity + 1, tokens, width, dtype=dtype, device=device)
+        self._levels = torch.zeros(levels, capacity + 1, tokens, width, dtype=dtype, device=device)
+        self._free = list(range(capacity))
+        self._serials: OrderedDict[str, int] = OrderedDict()  # of each video, the one unused for longest first
+        self._rows: dict[int, int] = {}  # row in the tensors by serial
+        self._users: Counter[str] = Counter()
+        self._next = 0
+        self._lock = threading.Lock()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._serials
+
+    def acquire(self, key: str, load: Callable[[], tuple[Tensor, Tensor]]) -> range:
+        """The ids of a video, which stays until it is released as often as it was acquired.
+
+        Args:
+            key: Names the video.
+            load: Gives its tokens `(S, H)` and levels `(K, S, H)`, zero where a token is no face token; called if the
+                pool does not hold it.
+
+        Raises:
+            PoolFullError: Every place is in use.
+            OverflowError: The ids are used up.
+        """
+        with self._lock:
+            if key not in self._serials:
+                self._place(key, *load())
+            self._serials.move_to_end(key)
+            self._users[key] += 1
+            begin = self.first_id + self._serials[key] * self.tokens_per_video
+            return range(begin, begin + self.tokens_per_video)
+
+    def release(self, key: str) -> None:
+        """Give up one use of a video."""
+        with self._lock:
+            self._users[key] -= 1
+            if not self._users[key]:
+                del self._users[key]
+
+    def lookup(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens `(N, H)` and levels `(K, N, H)` of visual ids `(N,)`.
+
+        An id whose video has left reads zeros: a cancelled request may still be in the batch that is being computed,
+        and what it reads is of no consequence.
+        """
+        offset = ids.long() - self.first_id
+        serials, inverse = (offset // self.tokens_per_video).unique(return_inverse=True)
+        place = offset % self.tokens_per_video
+        with self._lock:
+            rows = torch.tensor([self._rows.get(serial, -1) for serial in serials.tolist()], device=ids.device)
+            row = rows[inverse]
+            return self._tokens[row, place], self._levels[:, row, place]
+
+    def _place(self, key: str, tokens: Tensor, levels: Tensor) -> None:
+        if self.first_id + (self._next + 1) * self.tokens_per_video > MAX_ID:
+            raise OverflowError("the ids for visual tokens are used up: restart the engine")
+        if not self._free:
+            idle = next((key for key in self._serials if key not in self._users), None)
+            if idle is None:
+                raise PoolFullError
+            self._free.append(self._rows.pop(self._serials.pop(idle)))
+        row = self._free.pop()
+        self._tokens[row] = tokens.to(self._tokens)
+        self._levels[:, row] = levels.to(self._levels)
+        self._serials[key], self._rows[self._next] = self._next, row
+        self._next += 1

@@ -1,0 +1,164 @@
+"""A deployed application, its model, and what the model says without a server."""
+
+import asyncio
+import copy
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from openai import OpenAI
+from ray import serve as ray_serve
+from safetensors.torch import save_file
+
+import serve.app
+from favchat.config import Config, ServeConfig
+from favchat.model.generation import answer
+from favchat.video import CenterFaceDetector, process_clip
+from jobs.quickstart import SAMPLE
+from serve.chat import Chat
+from serve.encoder import video_features
+from serve.store import VideoStore
+
+CLIPS = SAMPLE / "clips"
+NAMES = ("pexels_0", "capture_0", "franck_1")
+QUESTION = "Is the person smiling?"
+TOKENS = 24
+
+
+@pytest.fixture(scope="package")
+def talkative(tiny):
+    """The tiny model with weights so large that it answers each clip and question at length, in printable letters."""
+    model, processor = copy.deepcopy(tiny[0]), tiny[1]
+    with torch.no_grad():
+        torch.manual_seed(0)
+        for projection in model.model.adapter.level_proj:
+            projection.linear.weight.normal_(std=0.5)
+        for layer in model.model.language_model.layers:
+            for parameter in layer.parameters():
+                if parameter.ndim == 2:
+                    parameter.normal_(std=0.3)
+        model.lm_head.weight.normal_(std=0.3)
+        model.lm_head.weight[94:] *= 0.1  # the ids before are the printable characters
+        model.model.adapter.out_norm.weight.fill_(0.3)
+    return model, processor
+
+
+@pytest.fixture(scope="package")
+def clips(centerface) -> dict[str, Any]:
+    """Decoded sample clips by name, made as the server makes them."""
+    frames, faces = Config().data.frames, Config().data.faces
+    detector = CenterFaceDetector(min_score=faces.min_score)
+    return {
+        name: process_clip(
+            CLIPS / f"{name}.mp4",
+            detector,
+            fps=frames.fps,
+            max_frames=frames.max_frames,
+            decode_side=frames.decode_side,
+            frame_side=frames.side,
+            face_size=faces.size,
+            face_margin=faces.margin,
+            min_share=faces.min_share,
+        )
+        for name in NAMES
+    }
+
+
+@pytest.fixture(scope="package")
+def expected(talkative, clips) -> dict[str, str]:
+    """The model's greedy answer to QUESTION about each clip, from plain generation."""
+    model, processor = talkative
+    return {
+        name: answer(model, processor, [clip], [QUESTION], max_new_tokens=TOKENS)[0] for name, clip in clips.items()
+    }
+
+
+@dataclass
+class Encoded:
+    """A store that holds the sample clips' features."""
+
+    store: VideoStore
+    keys: dict[str, str]
+
+    def chat(self, *names: str, question: str = QUESTION, **settings: Any) -> Chat:
+        """A question about clips."""
+        content = [*({"type": "video"} for _ in names), {"type": "text", "text": question}]
+        return Chat(
+            [{"role": "user", "content": content}],
+            [self.keys[name] for name in names],
+            **{"max_tokens": TOKENS, **settings},
+        )
+
+
+@pytest.fixture(scope="package")
+def encoded(talkative, clips, tmp_path_factory) -> Encoded:
+    """The sample clips' features in a store."""
+    store = VideoStore(tmp_path_factory.mktemp("encoded"), version="test", max_videos=8)
+    keys = {}
+    for name, features in zip(clips, video_features(*talkative, list(clips.values())), strict=True):
+        with (CLIPS / f"{name}.mp4").open("rb") as file:
+            keys[name] = store.add(file)
+        store.write(store.features(keys[name]), partial(save_file, features))
+    return Encoded(store, keys)
+
+
+@dataclass
+class Server:
+    """A running application.
+
+    Attributes:
+        base: Address of the API, with ``/v1``.
+        config: What it runs with.
+    """
+
+    base: str
+    config: Config
+
+    @property
+    def root(self) -> str:
+        """Address without ``/v1``."""
+        return self.base.removesuffix("/v1")
+
+    def client(self) -> OpenAI:
+        """OpenAI's client, with no second tries that would hide an error."""
+        return OpenAI(base_url=self.base, api_key="none", max_retries=0, timeout=120)
+
+
+LIMITS = ServeConfig(max_body_mb=2, max_duration=20, max_side=1000, max_new_tokens=600, max_videos=12, threads=1)
+
+
+@pytest.fixture(scope="package")
+def server(ray_session, centerface, talkative, tmp_path_factory) -> Iterator[Server]:
+    """The application with the talkative model, on the session's Ray."""
+    model, processor = talkative
+    folder = tmp_path_factory.mktemp("served")
+    model.save_pretrained(folder / "model")
+    processor.save_pretrained(folder / "model")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = LIMITS.model_copy(
+        update={"model": str(folder / "model"), "store": str(folder / "store"), "name": "tiny", "port": port}
+    )
+    config = Config(serve=settings)
+    yield Server(serve.app.deploy(config), config)
+    ray_serve.shutdown()
+
+
+def gather(*coroutines: Any) -> list[Any]:
+    """Run coroutines at once in a new event loop."""
+
+    async def run() -> list[Any]:
+        return await asyncio.gather(*coroutines)
+
+    return asyncio.run(run())
+
+
+def clip_path(name: str) -> Path:
+    """A sample clip."""
+    return CLIPS / f"{name}.mp4"
