@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from favchat.config import ConfigError, FacesConfig, FramesConfig
 
 
-def run(model: str, video: str, question: str, *, max_new_tokens: int = 128) -> str:
-    """Decode the video, find and follow its main face, and answer.
+def run(model: str, video: str, questions: Sequence[str], *, max_new_tokens: int = 128) -> list[str]:
+    """Decode the video, find and follow its main face, and answer each question.
 
     Args:
         model: Model directory or hub name.
         video: Any video file.
-        question: What to ask.
+        questions: What to ask; each is answered by itself.
         max_new_tokens: Longest answer, in tokens.
 
     Raises:
@@ -39,4 +40,4 @@ def run(model: str, video: str, question: str, *, max_new_tokens: int = 128) -> 
         face_margin=faces.margin,
         min_share=faces.min_share,
     )
-    return answer(network, processor, [clip], [question], max_new_tokens=max_new_tokens)[0]
+    return answer(network, processor, [clip] * len(questions), questions, max_new_tokens=max_new_tokens)

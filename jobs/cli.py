@@ -39,7 +39,7 @@ PrintConfig = Annotated[bool, typer.Option("--print-config", help="Check the set
 
 @app.command()
 def quickstart(
-    config: Annotated[str, typer.Argument(metavar="[CONFIG]", help="A YAML file, or the name of a preset.")] = "nano",
+    config: Annotated[str, typer.Argument(metavar="[CONFIG]", help="A YAML file or a preset.")] = "quickstart",
     overrides: Overrides = None,
     print_config: PrintConfig = False,
 ) -> None:
@@ -103,7 +103,7 @@ def ask(
     """Ask a trained model a question about the face in a video."""
     import jobs.ask
 
-    typer.echo(jobs.ask.run(model, video, question, max_new_tokens=max_new_tokens))
+    typer.echo(jobs.ask.run(model, video, [question], max_new_tokens=max_new_tokens)[0])
 
 
 @app.command()

@@ -48,7 +48,7 @@ def run(config: Config, say: Callable[[str], None] = print) -> list[Answer]:
         say(f"{result.summary()} ({time.monotonic() - began:.0f} s)")
     model = str(Path(config.training.out or "") / "model")
     video = str(SAMPLE / "clips" / CLIP)
-    answers = [Answer(question, jobs.ask.run(model, video, question)) for question in QUESTIONS]
+    answers = [Answer(*pair) for pair in zip(QUESTIONS, jobs.ask.run(model, video, QUESTIONS), strict=True)]
     say(f"asked {model} about {video}:")
     for question, answer in answers:
         say(f"  Q: {question}\n  A: {answer}")

@@ -37,6 +37,7 @@ def test_overrides_win_in_order_and_reach_into_lists(file):
         ("data.source.kind=fold", "data.source.kind: Input should be 'folder' or 'celebv_hq' (it is 'fold')"),
         ("model.adapter.top_k=9", "top_k = 9 is more than num_experts = 4"),
         ("training.num_workers=3", "stage 'one': batch_size = 4 does not divide by num_workers = 3"),
+        ("training.stages.0.trainable=[adaptor]", "'adaptor' is no part of the model; its parts are adapter"),
         ("training.stages.5.steps=3", "'training.stages.5.steps=3' cannot be set"),
         ("seed", "'seed' is not a setting: write section.key=value"),
         ("a..b=3", "'a..b=3' is not a setting"),

@@ -34,8 +34,12 @@ def quiet_environment() -> None:
         os.environ.setdefault(name, value)
 
 
-def start(config: RayConfig) -> None:
+def start(config: RayConfig, *, dashboard: bool = False) -> None:
     """Connect to the cluster of the ``ray`` section or start a local one; do nothing where Ray already runs.
+
+    Args:
+        config: The ``ray`` section.
+        dashboard: Whether a local cluster gets Ray's dashboard, and the state and jobs APIs that come with it.
 
     Raises:
         ConnectionError: No cluster answers at the address.
@@ -44,8 +48,8 @@ def start(config: RayConfig) -> None:
         return
     quiet_environment()
     address = config.address or os.environ.get("RAY_ADDRESS")
-    common: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
+    common: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address:
         ray.init(address=address, **common)
     else:
-        ray.init(address="local", num_cpus=config.num_cpus, include_dashboard=False, **common)
+        ray.init(address="local", num_cpus=config.num_cpus, include_dashboard=dashboard, **common)

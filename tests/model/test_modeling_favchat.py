@@ -129,7 +129,8 @@ def test_save_and_load_round_trip_in_a_fresh_process(tiny, make_clip, tmp_path):
         "model = AutoModelForImageTextToText.from_pretrained(sys.argv[1])\n"
         "processor = AutoProcessor.from_pretrained(sys.argv[1])\n"
         "assert type(processor).__name__ == 'FaVChatProcessor', processor\n"
-        "with torch.no_grad(): torch.save(model(**torch.load(sys.argv[1] + '/batch.pt')).logits, sys.argv[1] + '/out.pt')\n"
+        "batch = torch.load(sys.argv[1] + '/batch.pt')\n"
+        "with torch.no_grad(): torch.save(model(**batch).logits, sys.argv[1] + '/out.pt')\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True)
     with torch.no_grad():

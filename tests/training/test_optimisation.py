@@ -20,8 +20,10 @@ def test_only_the_named_parts_learn_and_are_in_training_mode(tiny):
 
 
 def test_an_unknown_part_is_named_with_those_there_are(tiny):
-    with pytest.raises(ConfigError, match=r"'adaptor' is no part of the model; its parts are vision_model, face_model"):
-        set_trainable(copy.deepcopy(tiny[0]), ["adaptor"])
+    with pytest.raises(
+        ConfigError, match=r"'adapter.layer' is no part of the model; its parts are vision_model, face_model"
+    ):
+        set_trainable(copy.deepcopy(tiny[0]), ["adapter.layer"])
 
 
 def test_vectors_are_not_decayed(tiny):

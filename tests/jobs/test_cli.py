@@ -1,0 +1,57 @@
+"""The command line as a user meets it: in a process of its own."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from jobs.quickstart import SAMPLE
+
+
+def favchat(*words: str, cwd=None) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "jobs.cli", *words], capture_output=True, text=True, cwd=cwd)
+
+
+def test_help_lists_every_command():
+    done = favchat("--help")
+    assert done.returncode == 0
+    for command in ("quickstart", "assets", "prepare", "annotate", "train", "ask"):
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize("command", ["prepare", "annotate", "train"])
+def test_each_command_explains_itself(command):
+    done = favchat(command, "--help")
+    assert done.returncode == 0
+    assert "CONFIG" in done.stdout
+    assert "SECTION.KEY=VALUE" in done.stdout
+
+
+def test_print_config_prints_what_will_be_used(tmp_path):
+    done = favchat("train", "tiny", "seed=3", "--print-config", cwd=tmp_path)
+    settings = yaml.safe_load(done.stdout)
+    assert settings["seed"] == 3
+    assert settings["model"]["text"]["config"]["hidden_size"] == 64
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "tiny", "training.stpes=3"], "training.stpes: no such setting; did you mean training.stages?"),
+        (["train", "tiny"], "this command needs data.out=... and training.out=..."),
+        (["prepare", "tiny", "data.out=x"], "this command needs data.source.path=..."),
+        (["prepare", "tiny", "data.out=x", "data.source.path=nowhere"], "nowhere"),
+        (["annotate", "tiny", "data.out=nowhere"], "favchat prepare"),
+        (["train", "missing.yaml"], "missing.yaml: no such configuration file"),
+        (["ask", "nowhere", str(SAMPLE / "clips" / "pexels_0.mp4"), "Who?"], "nowhere: no model here"),
+        (["ask", "nowhere", "nothing.mp4", "Who?"], "nothing.mp4: no such file"),
+    ],
+)
+def test_a_fault_is_one_message_and_status_2(words, message, tmp_path):
+    done = favchat(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []

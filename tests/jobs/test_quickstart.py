@@ -1,0 +1,27 @@
+from pathlib import Path
+
+import jobs.quickstart
+from favchat.config import load
+from jobs.cli import CONFIGS
+
+
+def test_the_whole_road_ends_with_answers(ray_session, centerface, tmp_path):
+    config = load(
+        CONFIGS / "tiny.yaml",
+        [
+            f"data.out={tmp_path / 'corpus'}",
+            f"training.out={tmp_path / 'run'}",
+            f"tracking.uri=sqlite:///{tmp_path / 'mlflow.db'}",
+            "data.frames.fps=2",
+            "training.stages.0.steps=4",
+            "training.stages.1.steps=4",
+        ],
+    )
+    said: list[str] = []
+    answers = jobs.quickstart.run(config, say=said.append)
+    assert [answer.question for answer in answers] == list(jobs.quickstart.QUESTIONS)
+    assert said[0].startswith("prepared 24 clips: 23 in shards, 1 rejected (1 at track)")
+    assert said[1].startswith("annotated 23 of 23 clips")
+    assert said[2].startswith("trained summaries loss")
+    assert str(tmp_path / "run" / "model") in said[2]
+    assert (Path(tmp_path) / "run" / "model" / "model.safetensors").is_file()
