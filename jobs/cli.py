@@ -12,7 +12,7 @@ import yaml
 from favchat import __version__
 from favchat.assets import AssetError
 from favchat.cluster import quiet_environment
-from favchat.config import Config, ConfigError, load
+from favchat.config import Config, ConfigError, TrackingConfig, load
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -94,8 +94,54 @@ def train(config: ConfigArgument, overrides: Overrides = None, print_config: Pri
 
 
 @app.command()
+def tune(config: ConfigArgument, overrides: Overrides = None, print_config: PrintConfig = False) -> None:
+    """Train with several numbers of experts and find the best; needs data.out and tune.out.
+
+    tune.num_experts and tune.top_k list the choices, tune.search is grid (default) or optuna. tune.out/best.yaml is a
+    configuration for favchat train. Started again with the same settings it goes on where it was.
+    """
+    settings = _settings(config, overrides, print_config)
+    import tune.sweep
+
+    result = tune.sweep.run(settings)
+    result.show()
+    typer.echo(result.summary())
+
+
+@app.command()
+def runs(
+    uri: Annotated[str | None, typer.Option(help="The store; by default MLFLOW_TRACKING_URI or the local one.")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page on 127.0.0.1.")] = 5000,
+) -> None:
+    """Show runs, sweeps and registered models on MLflow's page, until Ctrl-C."""
+    import jobs.runs
+
+    jobs.runs.run(TrackingConfig(uri=uri), port=port, say=typer.echo)
+
+
+@app.command()
+def submit(
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The command and its words.")],
+    address: Annotated[
+        str | None, typer.Option(help="The cluster's jobs API (http://HEAD:8265); by default RAY_ADDRESS.")
+    ] = None,
+) -> None:
+    """Run a command as a job on a Ray cluster, show its log, and end with its status.
+
+    favchat submit --address http://head:8265 -- favchat train nano data.out=/shared/corpus training.out=/shared/run
+
+    This machine's code and the YAML files that the command names go along; data does not.
+    """
+    import jobs.submit
+
+    raise typer.Exit(jobs.submit.run(command, address=address, say=typer.echo))
+
+
+@app.command()
 def ask(
-    model: Annotated[str, typer.Argument(help="A model directory (training.out/model) or a hub name.")],
+    model: Annotated[
+        str, typer.Argument(help="A model directory (training.out/model), a hub name, or models:/NAME@champion.")
+    ],
     video: Annotated[str, typer.Argument(help="Any video file.")],
     question: Annotated[str, typer.Argument(help="What to ask, in quotes.")],
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 128,
@@ -113,6 +159,24 @@ def serve(config: ConfigArgument, overrides: Overrides = None, print_config: Pri
     import serve.app
 
     serve.app.run(settings, say=typer.echo)
+
+
+@app.command()
+def demo(
+    config: Annotated[str, typer.Argument(metavar="[CONFIG]", help="A YAML file or a preset.")] = "nano",
+    overrides: Overrides = None,
+    server: Annotated[str | None, typer.Option(help="Address of a running server; else one is started.")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page.")] = 7860,
+    browser: Annotated[bool, typer.Option(help="Whether to open a browser.")] = True,
+    print_config: PrintConfig = False,
+) -> None:
+    """Open a page to choose a clip, see its face track and ask the model serve.model=MODEL about it."""
+    if "=" in config and not Path(config).is_file():
+        config, overrides = "nano", [config, *(overrides or [])]
+    settings = _settings(config, overrides, print_config)
+    import jobs.demo
+
+    jobs.demo.run(settings, server=server, port=port, browser=browser, say=typer.echo)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,0 +1,174 @@
+"""A stand-in for the API, a page before it, and a browser."""
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi import FastAPI, UploadFile
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from serve.protocol import Answer, ChatCompletionRequest
+
+WORDS = [f"word{number} " for number in range(200)]
+PAUSE = 0.05
+"""Seconds between the words of an answer."""
+PIXEL = (  # a grey JPEG of 8 x 8
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAgGBgcGBQgHBwcJCQgKDBQNDAsLDBkSEw8UHRofHh0aHBwgJC4nICIsIxwcKDcpLDAxNDQ0Hyc5PTgyPC4z"
+    "NDL/wAALCAAIAAgBAREA/8QAFQABAQAAAAAAAAAAAAAAAAAAAAf/xAAUEAEAAAAAAAAAAAAAAAAAAAAA/9oACAEBAAA/AJVAAP/Z"
+)
+
+
+def described(frames: int = 3, experts: int = 4, layers: int = 2) -> dict[str, Any]:
+    """What ``GET /v1/videos/{id}`` answers; the face is lost in the last frame."""
+    usage = [[2 * (number + 1) / (experts * (experts + 1)) for number in range(experts)] for _ in range(2)]
+    return {
+        "width": 480,
+        "height": 270,
+        "fps": 24.0,
+        "duration": 2.5,
+        "track": {
+            "timestamps": [0.25 * index for index in range(frames)],
+            "boxes": [[0.25, 0.1, 0.5, 0.6]] * frames,
+            "landmarks": [[[0.3, 0.3], [0.4, 0.3], [0.35, 0.4], [0.3, 0.5], [0.4, 0.5]]] * frames,
+            "scores": [0.9] * frames,
+            "visible": [True] * (frames - 1) + [False],
+            "frames": [PIXEL] * frames,
+            "crops": [PIXEL] * frames,
+        },
+        "experts": {
+            "num_experts": experts,
+            "timestamps": [0.0, 1.25],
+            "layers": [{"general": usage, "face": usage[::-1]} for _ in range(layers)],
+        },
+    }
+
+
+@dataclass
+class FakeApi:
+    """An API that answers slowly, one word at a time, and remembers what it was asked.
+
+    Attributes:
+        requests: Bodies of the chats.
+        uploads: Names of the uploaded files.
+        deleted: Ids of the files that were deleted.
+        written: Words that were written to the stream that began last.
+        cut: How many streams their reader left before the end.
+        words: How many words an answer has.
+        refusal: Status and message with which chats are refused.
+    """
+
+    base: str = ""
+    requests: list[ChatCompletionRequest] = field(default_factory=list)
+    uploads: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    written: int = 0
+    cut: int = 0
+    words: int = 5
+    refusal: tuple[int, str] | None = None
+
+    def reset(self) -> None:
+        """Forget what was asked."""
+        base = self.base
+        self.__init__(base)  # type: ignore[misc]
+
+    def app(self) -> FastAPI:
+        app = FastAPI()
+
+        @app.get("/healthz")
+        async def health() -> dict[str, Any]:
+            return {"status": "ok", "model": "fake"}
+
+        @app.post("/v1/files")
+        async def upload(file: UploadFile) -> dict[str, Any]:
+            self.uploads.append(file.filename or "")
+            return {"id": f"file-{len(self.uploads)}", "object": "file"}
+
+        @app.delete("/v1/files/{file_id}")
+        async def delete(file_id: str) -> dict[str, Any]:
+            self.deleted.append(file_id)
+            return {"id": file_id, "object": "file", "deleted": True}
+
+        @app.get("/v1/videos/{file_id}", response_model=None)
+        def video(file_id: str) -> dict[str, Any] | JSONResponse:
+            if "noface" in self.uploads[-1]:
+                return refused(400, "No face is to be seen in <this> video.")
+            time.sleep(0.5)
+            return described()
+
+        @app.post("/v1/chat/completions", response_model=None)
+        async def chat(body: ChatCompletionRequest) -> StreamingResponse | JSONResponse:
+            self.requests.append(body)
+            return refused(*self.refusal) if self.refusal else StreamingResponse(self._events())
+
+        return app
+
+    async def _events(self) -> AsyncIterator[str]:
+        import asyncio
+        import json
+
+        answer, self.written = Answer("fake"), 0
+        try:
+            for word in WORDS[: self.words]:
+                yield f"data: {json.dumps(answer.chunk({'content': word}))}\n\n"
+                self.written += 1
+                await asyncio.sleep(PAUSE)
+        except BaseException:  # the reader has gone
+            self.cut += 1
+            raise
+        yield "data: [DONE]\n\n"
+
+
+def refused(status: int, message: str) -> JSONResponse:
+    """An error in the API's shape."""
+    return JSONResponse({"error": {"message": message, "type": "x", "param": None, "code": "x"}}, status)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="package")
+def running_fake() -> Iterator[FakeApi]:
+    """The stand-in, running."""
+    port = free_port()
+    fake = FakeApi(f"http://127.0.0.1:{port}/v1")
+    server = uvicorn.Server(uvicorn.Config(fake.app(), port=port, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    yield fake
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture
+def fake(running_fake) -> FakeApi:
+    """The stand-in, asked nothing yet."""
+    running_fake.reset()
+    return running_fake
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Any]:
+    """Chromium without a window; skips where it is not installed."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed (apt-get install chromium)")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    quiet = "gpu quic background-networking component-update sync".split()
+    arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in quiet)]
+    with sync_api.sync_playwright() as playwright:
+        # Playwright gives each launch an empty user data folder of its own.
+        chromium_browser = playwright.chromium.launch(executable_path=chromium, headless=True, args=arguments)
+        yield chromium_browser
+        chromium_browser.close()

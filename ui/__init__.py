@@ -1,0 +1,1 @@
+"""The browser demo, a client of the served application."""

@@ -1,0 +1,234 @@
+"""The page: a clip and its face track on the left, the conversation about it on the right."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from openai import APIError
+
+from ui.client import ApiClient, Turn
+from ui.heat_map import expert_usage
+from ui.track import track_strip
+
+STYLE = Path(__file__).parent / "page.css"
+QUESTIONS = ("What is the person's expression?", "Is the person smiling?", "Describe the person in the video.")
+"""Offered before the first question."""
+LONGEST_QUESTION = 2000
+"""Letters."""
+KEPT = 3600
+"""Seconds after which an upload that nobody looks at any more is deleted."""
+
+EMPTY_CHAT = "### Choose a clip to begin\nUpload a video of a face, or take a sample clip."
+READY_CHAT = "### Ask about this clip\nIts face is found and followed."
+SILENCE = "(The model ended its answer without a word.)"
+
+
+def build(api: ApiClient, examples: Sequence[Path]) -> gr.Blocks:
+    """The page as Gradio blocks, to be launched with :func:`launch_options`.
+
+    Args:
+        api: The server that analyses and answers.
+        examples: Videos to choose from.
+    """
+
+    def forget(file_id: str | None) -> None:
+        # A function of its own: Gradio copies states deeply, and with a bound method the whole client.
+        api.forget(file_id)
+
+    with gr.Blocks(title="FaVChat", analytics_enabled=False, fill_width=True, delete_cache=(KEPT, KEPT)) as page:
+        upload = gr.State(None, time_to_live=KEPT, delete_callback=forget)
+        gr.HTML(_masthead(api.model))
+        with gr.Row(elem_id="fc-main"):
+            with gr.Column(scale=6, min_width=300, elem_id="fc-left"):
+                with gr.Column(elem_id="fc-clip"):
+                    video = gr.Video(
+                        label="Clip",
+                        show_label=False,
+                        sources=["upload"],
+                        height=264,
+                        loop=True,
+                        buttons=[],
+                        elem_id="fc-video",
+                    )
+                    gr.Examples(
+                        [[str(path)] for path in examples],
+                        inputs=[video],
+                        label="Sample clips",
+                        examples_per_page=len(examples) or 1,
+                        api_visibility="private",
+                        elem_id="fc-samples",
+                    )
+                track = gr.HTML(_outline("Face track", "The tracked face appears here."), elem_id="fc-track")
+                experts = gr.HTML(_outline("Expert usage", "Which experts fired appears here."), elem_id="fc-experts")
+            with gr.Column(scale=5, min_width=300, elem_id="fc-right"):
+                chat = gr.Chatbot(
+                    label="Conversation",
+                    show_label=False,
+                    elem_id="fc-chat",
+                    height="100%",
+                    placeholder=EMPTY_CHAT,
+                    # Answers are text: no formatting, and no pictures from addresses that a model made up.
+                    render_markdown=False,
+                    latex_delimiters=[],
+                    buttons=["copy"],
+                    feedback_options=(),
+                    layout="bubble",
+                )
+                notice = gr.HTML("", elem_id="fc-notice")
+                question = gr.Textbox(
+                    elem_id="fc-question", show_label=False, container=False, max_length=LONGEST_QUESTION, **_waiting()
+                )
+
+        def analyse(path: str | None, previous: str | None) -> Iterator[list[Any]]:
+            """Upload a clip and show what the server finds in it."""
+            api.forget(previous)
+            closed = [gr.update(value=[], placeholder=EMPTY_CHAT, examples=None), gr.update(value="", **_waiting()), ""]
+            if path is None:
+                outlines = [_outline("Face track", "The tracked face appears here."), _outline("Expert usage", "")]
+                yield [None, *outlines, *closed]
+                return
+            file_id = None
+            try:
+                yield [None, _progress("Uploading the clip"), "", *closed]
+                file_id = api.upload(path)
+                yield [file_id, _progress("Finding the face and reading the clip"), "", *closed]
+                found = api.video(file_id)
+                shown = [track_strip(found), expert_usage(found)]
+            except APIError as error:
+                yield [file_id, _alert("This clip cannot be used", api.explain(error)), "", *closed]
+                return
+            offers = [{"text": text} for text in QUESTIONS]
+            opened = [gr.update(value=[], placeholder=READY_CHAT, examples=offers), gr.update(**_open()), ""]
+            yield [file_id, *shown, *opened]
+
+        async def ask(text: str, turns: list[dict[str, Any]], file_id: str | None) -> AsyncGenerator[list[Any]]:
+            """Stream the answer to a question; Gradio closes this generator when the reader stops it."""
+            asked = [*plain(turns), {"role": "user", "content": text.strip()}]
+            if not text.strip() or file_id is None:
+                yield [gr.skip(), gr.skip(), gr.skip()]
+                return
+            yield [asked, gr.update(value="", **_busy()), ""]
+            answer = ""
+            try:
+                async with aclosing(api.answer(file_id, asked)) as pieces:
+                    async for piece in pieces:
+                        answer += piece
+                        yield [[*asked, {"role": "assistant", "content": answer}], gr.skip(), gr.skip()]
+            except APIError as error:
+                # The question goes back to where it was typed, so that trying again is one key.
+                yield [asked[:-1], gr.update(value=text, **_open()), _alert("No answer", api.explain(error))]
+                return
+            said = {"role": "assistant", "content": answer or SILENCE}
+            yield [[*asked, said], gr.update(**_open()), gr.skip()]
+
+        def ask_offer(offer: gr.SelectData) -> str:
+            """Take an offered question as if it were typed."""
+            return str(offer.value["text"])
+
+        def stopped(turns: list[dict[str, Any]]) -> list[Any]:
+            """Keep what was answered so far; a question without a word of answer goes back to be asked again."""
+            said = plain(turns)
+            if said and said[-1]["role"] == "user":
+                return [said[:-1], gr.update(value=said[-1]["content"], **_open())]
+            return [gr.skip(), gr.update(**_open())]
+
+        asks: dict[str, Any] = {
+            "fn": ask,
+            "inputs": [question, chat, upload],
+            "outputs": [chat, question, notice],
+            "show_progress": "hidden",
+            "api_visibility": "private",
+        }
+        typed = question.submit(**asks)
+        offered = chat.example_select(ask_offer, None, question, show_progress="hidden", api_visibility="private")
+        chosen = offered.then(**asks)
+        question.stop(
+            stopped,
+            chat,
+            [chat, question],
+            cancels=[typed, chosen],
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        video.change(
+            analyse,
+            [video, upload],
+            [upload, track, experts, chat, question, notice],
+            cancels=[typed, chosen],
+            show_progress="hidden",
+            api_visibility="private",
+        )
+    page.queue(default_concurrency_limit=16, max_size=64)
+    return page
+
+
+def launch_options(examples: Sequence[Path], *, max_file_mb: float) -> dict[str, Any]:
+    """Arguments of ``gr.Blocks.launch``: looks, limits, and nothing that comes from or goes to another host.
+
+    Args:
+        examples: The videos given to :func:`build`.
+        max_file_mb: Largest upload in megabytes.
+    """
+    return {
+        # Fonts of the reader's system; page.css names them.
+        "theme": gr.themes.Default(primary_hue="sky", neutral_hue="slate", font=["sans-serif"], font_mono=["monospace"]),
+        "css_paths": [STYLE],
+        "max_file_size": round(max_file_mb * 1e6),
+        "allowed_paths": sorted({str(path.parent) for path in examples}),
+        "footer_links": [],
+        "share": False,
+        "ssr_mode": False,
+        "enable_monitoring": False,
+        "run_history": False,
+        "quiet": True,
+    }
+
+
+def plain(turns: Sequence[dict[str, Any]]) -> list[Turn]:
+    """Role and text of a chat's turns, whose contents come back from Gradio in parts."""
+    return [{"role": turn["role"], "content": _text(turn["content"])} for turn in turns]
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join(part if isinstance(part, str) else str(part.get("text", "")) for part in content)
+
+
+def _waiting() -> dict[str, Any]:
+    return {"interactive": False, "placeholder": "Choose a clip first", "submit_btn": False, "stop_btn": False}
+
+
+def _open() -> dict[str, Any]:
+    return {"interactive": True, "placeholder": "Ask about the face in this clip", "submit_btn": "Ask", "stop_btn": False}
+
+
+def _busy() -> dict[str, Any]:
+    return {"interactive": True, "placeholder": "Answering", "submit_btn": False, "stop_btn": "Stop"}
+
+
+def _masthead(model: str) -> str:
+    return (
+        '<div class="fc-masthead"><h1>FaVChat</h1><p>Ask about the face in a video</p>'
+        f'<p class="fc-model">model <b>{escape(model)}</b></p></div>'
+    )
+
+
+def _outline(title: str, text: str) -> str:
+    return f'<section class="fc-card fc-empty"><header><h2>{title}</h2></header><p>{text}</p></section>'
+
+
+def _progress(text: str) -> str:
+    return (
+        '<section class="fc-card"><header><h2>Face track</h2></header>'
+        f'<div class="fc-progress" role="status"><p>{text} …</p><div class="fc-bar"></div></div></section>'
+    )
+
+
+def _alert(title: str, text: str) -> str:
+    return f'<div class="fc-alert" role="alert"><b>{title}.</b> {escape(text)}</div>'
