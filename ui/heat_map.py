@@ -7,8 +7,8 @@ from typing import Any
 
 SCALE = ((0xF3, 0xF6, 0xF9), (0xBF, 0xD7, 0xE6), (0x6F, 0xA8, 0xC9), (0x2B, 0x6E, 0x9E), (0x0B, 0x2F, 0x55))
 """From share 0 to 1, evenly spaced. One hue from light to dark: readable with any colour vision and in grey."""
-DARK, LIGHT = (0x0A, 0x10, 0x18), (0xFF, 0xFF, 0xFF)
-"""Text on light and on dark cells."""
+DARK, LIGHT = (0x00, 0x00, 0x00), (0xFF, 0xFF, 0xFF)
+"""Text on light and on dark cells. Only pure black and white reach 4.5 on every colour between."""
 STREAMS = {"face": "Face tokens", "general": "Scene tokens"}
 """The API's name of a stream and the page's."""
 
@@ -58,9 +58,7 @@ def heat_map(title: str, shares: Sequence[Sequence[float]], times: Sequence[floa
         + "</tr>"
         for number, row in enumerate(zip(*shares, strict=True), 1)
     )
-    return (
-        f"<table><caption>{title}</caption><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    )
+    return f"<table><caption>{title}</caption><thead><tr><td></td>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def colour_of(share: float) -> Colour:
@@ -95,7 +93,8 @@ def _unit(colour: Colour) -> list[float]:
 def _cell(share: float, number: int, seconds: float) -> str:
     background = colour_of(share)
     style = f"background:{_css(background)};color:{_css(text_colour(background))}"
-    return f'<td style="{style}" title="expert {number}, {seconds:.2f} s: {share:.0%} of the tokens">{share * 100:.0f}</td>'
+    title = f"expert {number}, {seconds:.2f} s: {share:.0%} of the tokens"
+    return f'<td style="{style}" title="{title}">{share * 100:.0f}</td>'
 
 
 def _css(colour: Colour) -> str:

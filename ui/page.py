@@ -50,7 +50,7 @@ def build(api: ApiClient, examples: Sequence[Path]) -> gr.Blocks:
                         label="Clip",
                         show_label=False,
                         sources=["upload"],
-                        height=264,
+                        height=216,
                         loop=True,
                         buttons=[],
                         elem_id="fc-video",
@@ -81,7 +81,12 @@ def build(api: ApiClient, examples: Sequence[Path]) -> gr.Blocks:
                 )
                 notice = gr.HTML("", elem_id="fc-notice")
                 question = gr.Textbox(
-                    elem_id="fc-question", show_label=False, container=False, max_length=LONGEST_QUESTION, **_waiting()
+                    label="Question",
+                    show_label=False,
+                    container=False,
+                    max_length=LONGEST_QUESTION,
+                    elem_id="fc-question",
+                    **_waiting(),
                 )
 
         def analyse(path: str | None, previous: str | None) -> Iterator[list[Any]]:
@@ -174,9 +179,10 @@ def launch_options(examples: Sequence[Path], *, max_file_mb: float) -> dict[str,
         examples: The videos given to :func:`build`.
         max_file_mb: Largest upload in megabytes.
     """
+    theme = gr.themes.Default(primary_hue="sky", neutral_hue="slate", font=["sans-serif"], font_mono=["monospace"])
     return {
         # Fonts of the reader's system; page.css names them.
-        "theme": gr.themes.Default(primary_hue="sky", neutral_hue="slate", font=["sans-serif"], font_mono=["monospace"]),
+        "theme": theme.set(body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_400"),
         "css_paths": [STYLE],
         "max_file_size": round(max_file_mb * 1e6),
         "allowed_paths": sorted({str(path.parent) for path in examples}),
@@ -205,7 +211,12 @@ def _waiting() -> dict[str, Any]:
 
 
 def _open() -> dict[str, Any]:
-    return {"interactive": True, "placeholder": "Ask about the face in this clip", "submit_btn": "Ask", "stop_btn": False}
+    return {
+        "interactive": True,
+        "placeholder": "Ask about the face in this clip",
+        "submit_btn": "Ask",
+        "stop_btn": False,
+    }
 
 
 def _busy() -> dict[str, Any]:

@@ -37,7 +37,7 @@ def track_strip(video: dict[str, Any]) -> str:
     return (
         '<section class="fc-card"><header><h2>Face track</h2>'
         f"<p>face in {seen} of {total} sampled frames · {facts}</p></header>"
-        '<div class="fc-strip" role="list" tabindex="0" aria-label="Sampled frames and aligned faces, in order of time">'
+        '<div class="fc-strip" role="list" tabindex="0" aria-label="Sampled frames and aligned faces over time">'
         f"{''.join(_column(size, *column) for column in columns)}</div>"
         '<p class="fc-key"><span class="fc-key-box"></span>tracked face'
         '<span class="fc-key-dot"></span>landmarks<span class="fc-key-note">below: the aligned crop that the face '

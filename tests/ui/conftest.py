@@ -165,7 +165,7 @@ def browser() -> Iterator[Any]:
     if chromium is None:
         pytest.skip("chromium is not installed (apt-get install chromium)")
     sync_api = pytest.importorskip("playwright.sync_api")
-    quiet = "gpu quic background-networking component-update sync".split()
+    quiet = ["gpu", "quic", "background-networking", "component-update", "sync"]
     arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in quiet)]
     with sync_api.sync_playwright() as playwright:
         # Playwright gives each launch an empty user data folder of its own.

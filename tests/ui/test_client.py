@@ -1,0 +1,95 @@
+"""The page's client against a stand-in for the API."""
+
+import asyncio
+import time
+from contextlib import aclosing
+
+import pytest
+from openai import APIConnectionError, APIError
+
+from tests.ui.conftest import WORDS, FakeApi, free_port
+from ui.client import ApiClient, conversation
+
+ASKED = [{"role": "user", "content": "Who?"}]
+
+
+def until(condition, seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
+
+
+@pytest.fixture
+def api(fake) -> ApiClient:
+    return ApiClient(fake.base)
+
+
+def test_the_address_may_end_in_v1(fake) -> None:
+    addresses = (fake.base, f"{fake.base}/", fake.base.removesuffix("/v1"))
+    assert {ApiClient(address).root for address in addresses} == {fake.base.removesuffix("/v1")}
+
+
+def test_the_model_s_name(api) -> None:
+    assert api.model == "fake"
+
+
+def test_the_video_stands_before_the_first_question() -> None:
+    later = [{"role": "assistant", "content": "She."}, {"role": "user", "content": "Why?"}]
+    first, *rest = conversation("file-7", [*ASKED, *later])
+    assert first["content"] == [
+        {"type": "video_url", "video_url": {"url": "file:file-7"}},
+        {"type": "text", "text": "Who?"},
+    ]
+    assert rest == later
+
+
+def test_an_answer_is_streamed(api, fake) -> None:
+    async def pieces() -> list[str]:
+        return [piece async for piece in api.answer("file-1", ASKED)]
+
+    assert asyncio.run(pieces()) == WORDS[:5]
+    assert fake.requests[0].stream and fake.requests[0].addresses() == ["file:file-1"]
+
+
+def test_leaving_an_answer_cancels_the_request(api, fake) -> None:
+    fake.words = 200
+
+    async def leave() -> None:
+        async with aclosing(api.answer("file-1", ASKED)) as pieces:
+            async for _ in pieces:
+                return
+
+    asyncio.run(leave())
+    assert until(lambda: fake.cut == 1)
+    assert fake.written < 100
+
+
+def test_a_refusal_is_explained_in_the_server_s_words(api, fake) -> None:
+    fake.refusal = (400, "The context is full.")
+
+    async def ask() -> None:
+        async for _ in api.answer("file-1", ASKED):
+            pass
+
+    with pytest.raises(APIError) as caught:
+        asyncio.run(ask())
+    assert api.explain(caught.value) == "The context is full."
+
+
+def test_a_server_that_is_away_is_named() -> None:
+    api = ApiClient(f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(APIConnectionError) as caught:
+        _ = api.model
+    assert api.root in api.explain(caught.value) and "does not answer" in api.explain(caught.value)
+    api.forget("file-1")  # nothing is left to delete
+
+
+def test_uploads_are_described_and_forgotten(api, fake: FakeApi, tmp_path) -> None:
+    (tmp_path / "me.mp4").write_bytes(b"x")
+    file_id = api.upload(tmp_path / "me.mp4")
+    assert fake.uploads == ["me.mp4"]
+    assert api.video(file_id)["width"] == 480
+    api.forget(file_id)
+    api.forget(None)
+    assert fake.deleted == [file_id]

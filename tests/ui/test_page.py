@@ -1,0 +1,211 @@
+"""The page in a browser: choose or upload a clip, ask, read the streamed answer, stop it."""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from favchat.config import Config
+from jobs.demo import EXAMPLES, SAMPLE_CLIPS, showing
+from tests.ui.conftest import WORDS, free_port
+from tests.ui.test_client import until
+from ui.page import QUESTIONS, SILENCE
+
+SLOW = 60_000
+"""Milliseconds that a busy machine may take for a step."""
+
+
+@pytest.fixture(scope="module")
+def address(running_fake) -> Iterator[str]:
+    """The page before the stand-in for the API."""
+    with showing(Config(), server=running_fake.base, port=free_port(), browser=False, say=print) as address:
+        yield address
+
+
+class Reader:
+    """Somebody who looks at the page; remembers which hosts the page asked, and what it logged as errors."""
+
+    def __init__(self, browser, address: str, **options) -> None:
+        self.hosts: set[str] = set()
+        self.errors: list[str] = []
+        self.page = browser.new_context(**options).new_page()
+        self.page.set_default_timeout(SLOW)
+        self.page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(address)
+        self.page.wait_for_selector("#fc-chat")
+
+    def choose(self, name: str) -> None:
+        """Click a sample clip."""
+        self.page.locator("#fc-samples button").nth(EXAMPLES.index(name)).click()
+
+    def upload(self, path) -> None:
+        """Give a file to the upload box."""
+        self.page.locator("#fc-video input[type=file]").set_input_files(str(path))
+
+    def ready(self) -> None:
+        """Wait until questions can be asked."""
+        self.page.wait_for_selector(".fc-strip figure")
+        self.button("Ask").wait_for()
+
+    def ask(self, question: str) -> None:
+        """Type a question and send it."""
+        self.page.get_by_label("Question").fill(question)
+        self.button("Ask").click()
+
+    def button(self, name: str):
+        """The button of the question box."""
+        return self.page.locator("#fc-question").get_by_role("button", name=name, exact=True)
+
+    def said(self, role: str) -> list[str]:
+        """What stands in the conversation."""
+        return [text.strip() for text in self.page.locator(f'#fc-chat [data-testid="{role}"]').all_inner_texts()]
+
+    def answered(self, text: str) -> None:
+        """Wait for an answer's end."""
+        self.page.locator('#fc-chat [data-testid="bot"]', has_text=text).last.wait_for()
+        self.button("Ask").wait_for()
+
+    def alert(self) -> str:
+        """The error that the page shows."""
+        alert = self.page.get_by_role("alert")
+        alert.wait_for()
+        return alert.inner_text()
+
+
+@pytest.fixture
+def reader(browser, fake, address) -> Iterator[Reader]:
+    reader = Reader(browser, address, viewport={"width": 1280, "height": 900})
+    yield reader
+    reader.page.context.close()
+    assert reader.hosts - {""} == {urlsplit(address).netloc}, "the page asked another host"
+    assert reader.errors == []
+
+
+def test_an_empty_page_says_how_to_begin(reader) -> None:
+    reader.page.get_by_text("Choose a clip to begin").wait_for()
+    assert not reader.page.get_by_label("Question").is_enabled()
+    assert reader.button("Ask").count() == 0
+    reader.page.wait_for_function("document.querySelectorAll('#fc-samples video').length == 6")
+
+
+def test_upload_ask_and_ask_again(reader, fake) -> None:
+    reader.upload(SAMPLE_CLIPS / "franck_2.mp4")
+    reader.page.get_by_role("status").get_by_text("Finding the face").wait_for()
+    reader.ready()
+    assert fake.uploads == ["franck_2.mp4"]
+    assert reader.page.locator(".fc-strip figure").count() == 3
+    assert reader.page.locator(".fc-maps table").count() == 4
+    reader.ask("Who is it?")
+    answer = "".join(WORDS[:5]).strip()
+    reader.answered(answer)
+    fake.words = 7
+    reader.ask("And now?")
+    reader.answered("".join(WORDS[:7]).strip())
+    assert reader.said("user") == ["Who is it?", "And now?"]
+    assert [message.content for message in fake.requests[1].messages[1:]] == [answer + " ", "And now?"]
+    assert fake.requests[1].addresses() == ["file:file-1"]
+
+
+def test_an_answer_grows_while_it_is_written(reader, fake) -> None:
+    fake.words = 60
+    reader.choose("pyfeat_0")
+    reader.ready()
+    reader.ask("Tell me.")
+    reader.page.locator('#fc-chat [data-testid="bot"]', has_text="word3").wait_for()
+    seen = reader.said("bot")[0]
+    reader.answered("word59")
+    assert "word59" not in seen and reader.said("bot")[0].startswith(seen)
+
+
+def test_stop_cancels_the_request_and_keeps_what_was_said(reader, fake) -> None:
+    fake.words = 200
+    reader.choose("pyfeat_0")
+    reader.ready()
+    reader.ask("Tell me everything.")
+    reader.page.locator('#fc-chat [data-testid="bot"]', has_text="word3").wait_for()
+    reader.button("Stop").click()
+    reader.button("Ask").wait_for()
+    assert until(lambda: fake.cut == 1), "the server went on writing"
+    assert fake.written < 200
+    kept = reader.said("bot")[0]
+    assert kept.startswith("word0 word1") and "word199" not in kept
+    fake.words = 2
+    reader.ask("Go on.")
+    reader.answered("word0 word1")
+    assert reader.said("user") == ["Tell me everything.", "Go on."]
+
+
+def test_an_offered_question_is_asked_at_a_click(reader, fake) -> None:
+    reader.choose("pyfeat_0")
+    reader.ready()
+    reader.page.get_by_text(QUESTIONS[1]).click()
+    reader.answered("word4")
+    assert reader.said("user") == [QUESTIONS[1]]
+
+
+def test_a_clip_that_cannot_be_used_is_explained(reader, fake) -> None:
+    reader.choose("noface_0")
+    assert reader.alert() == "This clip cannot be used. No face is to be seen in <this> video."
+    assert not reader.page.get_by_label("Question").is_enabled()
+    reader.choose("pyfeat_0")
+    reader.ready()
+    assert reader.page.get_by_role("alert").count() == 0
+    assert fake.deleted == ["file-1"]
+
+
+def test_a_refused_question_can_be_sent_again(reader, fake) -> None:
+    reader.choose("pyfeat_0")
+    reader.ready()
+    fake.refusal = (400, "Too long a talk.")
+    reader.ask("Why?")
+    assert reader.alert() == "No answer. Too long a talk."
+    assert reader.said("user") == [] and reader.page.get_by_label("Question").input_value() == "Why?"
+    fake.refusal = None
+    reader.button("Ask").click()
+    reader.answered("word4")
+    assert reader.said("user") == ["Why?"] and reader.page.get_by_role("alert").count() == 0
+
+
+def test_an_answer_without_a_word_is_said_to_be_one(reader, fake) -> None:
+    fake.words = 0
+    reader.choose("pyfeat_0")
+    reader.ready()
+    reader.ask("Why?")
+    reader.answered(SILENCE)
+
+
+def test_another_clip_begins_another_conversation(reader, fake) -> None:
+    reader.choose("pyfeat_0")
+    reader.ready()
+    reader.ask("Why?")
+    reader.answered("word4")
+    reader.choose("capture_0")
+    reader.page.get_by_text("Ask about this clip").wait_for()
+    assert reader.said("user") == []
+    assert fake.deleted == ["file-1"] and len(fake.uploads) == 2
+
+
+@pytest.mark.parametrize("width", [390, 768, 1280])
+def test_nothing_sticks_out_of_the_page(browser, fake, address, width) -> None:
+    reader = Reader(browser, address, viewport={"width": width, "height": 844})
+    reader.choose("pyfeat_0")
+    reader.ready()
+    assert reader.page.evaluate("document.documentElement.scrollWidth") == width
+    boxes = {
+        name: reader.page.locator(name).bounding_box() for name in ("#fc-clip", "#fc-track", "#fc-right", "#fc-experts")
+    }
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes.values())
+    if width == 390:  # one column, the conversation before the experts
+        tops = [box["y"] for box in boxes.values()]
+        assert tops == sorted(tops)
+    reader.page.context.close()
+
+
+def test_the_page_names_no_font_host(address) -> None:
+    import httpx
+
+    page = httpx.get(address).text
+    assert not re.search(r"fonts\.(googleapis|gstatic)|cdnjs|unpkg|jsdelivr", page)
+    assert httpx.get(f"{address}theme.css").text.count("@import") == 0
