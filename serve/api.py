@@ -8,8 +8,8 @@ import binascii
 import io
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import asdict
 from typing import Annotated, Any, cast
 
@@ -54,7 +54,7 @@ class Api:
         """The ASGI application; Ray Serve calls this after the constructor."""
         app = FastAPI(title="FaVChat", docs_url=None, redoc_url=None)
         app.add_middleware(BodyLimit, max_bytes=round(self.config.serve.max_body_mb * 1e6))
-        for kind in (ApiError, RequestValidationError, HTTPException, *UNAVAILABLE, Exception):
+        for kind in (ApiError, RequestValidationError, HTTPException, Exception):
             app.add_exception_handler(kind, _on_error)
         app.post("/v1/chat/completions", response_model=None)(self.chat_completions)
         app.get("/v1/models")(self.models)
@@ -133,9 +133,10 @@ class Api:
 
     async def health(self) -> dict[str, Any]:
         """Whether all deployments answer, and what they have done."""
-        counted = await asyncio.gather(
-            *(handle.counters.remote() for handle in (self.media, self.encoder, self.engine))
-        )
+        with _in_openai_s_words():
+            counted = await asyncio.gather(
+                *(handle.counters.remote() for handle in (self.media, self.encoder, self.engine))
+            )
         counters = {name: count for part in counted for name, count in part.items()}
         return {"status": "ok", "model": self.config.serve.name, "counters": counters}
 
@@ -178,17 +179,19 @@ class Api:
     async def _prepare(self, key: str) -> None:
         """See that a video is decoded and encoded."""
         if not self.store.features(key).exists():
-            await self.media.prepare.remote(key)
-            await self.encoder.encode.remote(key)
+            with _in_openai_s_words():
+                await self.media.prepare.remote(key)
+                await self.encoder.encode.remote(key)
 
     async def _answer(self, chat: Chat) -> AsyncGenerator[Any]:
         """The engine's pieces; leaving early cancels the request."""
-        response = cast(DeploymentResponseGenerator[Any], self.answers.generate.remote(chat))
-        try:
-            async for piece in response:
-                yield piece
-        finally:
-            response.cancel()
+        with _in_openai_s_words():
+            response = cast(DeploymentResponseGenerator[Any], self.answers.generate.remote(chat))
+            try:
+                async for piece in response:
+                    yield piece
+            finally:
+                response.cancel()
 
 
 async def _events(answer: Answer, pieces: AsyncGenerator[Any], with_usage: bool) -> AsyncIterator[str]:
@@ -217,18 +220,24 @@ def _file_object(stored: StoredFile) -> dict[str, Any]:
     return {**asdict(stored), "object": "file", "status": "processed"}
 
 
-UNAVAILABLE: tuple[type[Exception], ...] = (BackPressureError, DeploymentUnavailableError, RayActorError)
-"""What a deployment raises that is overloaded or being replaced."""
+@contextmanager
+def _in_openai_s_words() -> Iterator[None]:
+    """Say in OpenAI's words that a deployment is overloaded or being replaced.
+
+    Not left to the application's error handlers: Ray Serve puts its own, in plain text, in their place.
+    """
+    try:
+        yield
+    except BackPressureError:
+        raise busy("Too many requests are waiting. Try again in a moment.") from None
+    except (DeploymentUnavailableError, RayActorError):
+        raise busy("A part of the server is being restarted. Try again in a moment.") from None
 
 
 def _api_error(error: Exception) -> ApiError:
     """Bring any error to OpenAI's shape."""
     if isinstance(error, ApiError):
         return error
-    if isinstance(error, BackPressureError):
-        return busy("Too many requests are waiting. Try again in a moment.")
-    if isinstance(error, UNAVAILABLE):
-        return busy("A part of the server is being restarted. Try again in a moment.")
     if isinstance(error, RequestValidationError):
         fault = error.errors()[0]
         place = ".".join(str(part) for part in fault["loc"][1:])

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import ray
 from pydantic import BaseModel
 from ray import serve as ray_serve
 from ray.serve import Application
+from transformers import AutoConfig
 
 from favchat import cluster
-from favchat.config import Config, ServeConfig, load, require
+from favchat.config import Config, ConfigError, ServeConfig, load, require
+from favchat.model import FaVChatConfig
 from serve.api import Api
 from serve.encoder import EncoderReplica
 from serve.engine import EngineReplica
@@ -42,7 +49,7 @@ def build_app(arguments: Arguments) -> Application:
         ConfigError: A setting cannot be used, or ``serve.model`` is missing.
     """
     preset = CONFIGS / f"{arguments.config}.yaml"
-    return application(with_store(load(preset if preset.is_file() else arguments.config, arguments.overrides)))
+    return application(settled(load(preset if preset.is_file() else arguments.config, arguments.overrides)))
 
 
 def application(config: Config) -> Application:
@@ -60,37 +67,53 @@ def application(config: Config) -> Application:
     engine = _deployment(
         "engine", EngineReplica, serve, serve.engine_replicas, ongoing=serve.max_ongoing_requests, gpu=0.75
     )
-    # The queues before the three deployments are the ones that fill, where the API can answer in OpenAI's words.
+    # The queues before the three deployments are the ones that fill: there the API can answer in OpenAI's words, while
+    # what waits for the API itself is refused by Ray Serve's proxy in plain text.
     everything = serve.engine_replicas * serve.max_ongoing_requests + 3 * serve.max_queued_requests
-    api = _deployment("api", ray_serve.ingress()(Api), serve, 1, ongoing=2 * everything)
+    api = _deployment("api", ray_serve.ingress()(Api), serve, 1, ongoing=2 * everything, queued=2 * everything)
     return api.bind(config, media.bind(config), encoder.bind(config), engine.bind(config))
 
 
-def run(config: Config, say: Callable[[str], None] = print, *, stop: threading.Event | None = None) -> None:
-    """Serve until interrupted.
+def run(config: Config, say: Callable[[str], None] = print) -> None:
+    """Serve until Ctrl-C or a signal to end.
 
     Args:
         config: The whole configuration.
         say: Gets the address and an example once the API answers.
-        stop: Ends the serving when set; by default Ctrl-C does.
 
     Raises:
-        ConfigError: There is no such model.
+        ConfigError: There is no such model, or the port is taken.
     """
-    require(config, "serve.model")
-    cluster.start(config.ray)
-    stop = stop or _on_signals()
-    temporary = config.serve.store is None
-    config = with_store(config)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        deploy(config)
-        say(_welcome(config))
-        stop.wait()
+        with serving(config) as base:
+            say(_welcome(config, base))
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        say("stopped")
+
+
+@contextmanager
+def serving(config: Config) -> Iterator[str]:
+    """Serve as long as the context lasts, on the cluster of the ``ray`` section: the address, see :func:`deploy`.
+
+    Raises:
+        ConfigError: There is no such model, or the port is taken.
+    """
+    stored = settled(config)
+    try:
+        if not (config.ray.address or os.environ.get("RAY_ADDRESS") or ray.is_initialized()):
+            _check_port(config.serve)
+        cluster.start(config.ray)
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        try:
+            yield deploy(stored)
+        finally:
+            # The application alone: others may be served by the same cluster.
+            ray_serve.delete(APP)
     finally:
-        ray_serve.shutdown()
-        if temporary:
-            shutil.rmtree(config.serve.store or "", ignore_errors=True)
-    say("stopped")
+        if config.serve.store is None:
+            shutil.rmtree(stored.serve.store or "", ignore_errors=True)
 
 
 def deploy(config: Config) -> str:
@@ -106,32 +129,66 @@ def address(config: Config) -> str:
     return f"http://{host}:{config.serve.port}/v1"
 
 
-def with_store(config: Config) -> Config:
-    """The configuration with ``serve.store`` set, to a new temporary folder where it was not."""
-    store = config.serve.store or tempfile.mkdtemp(prefix="favchat-serve-")
-    return config.model_copy(update={"serve": config.serve.model_copy(update={"store": str(Path(store).resolve())})})
+def settled(config: Config) -> Config:
+    """The configuration with paths that hold in every process, and ``serve.store`` set.
+
+    A registered model becomes the directory it lies in now; without ``serve.store`` a temporary folder is made.
+
+    Raises:
+        ConfigError: ``serve.model`` is missing or no FaVChat model.
+    """
+    [model] = require(config, "serve.model")
+    if model.startswith("models:"):
+        # MLflow takes a second to import.
+        from favchat.tracking import resolve_model
+
+        model = str(resolve_model(model, config.tracking))
+    try:
+        kind = type(AutoConfig.from_pretrained(model))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"serve.model = {model}: no model directory and no hub name: {error}") from error
+    if not issubclass(kind, FaVChatConfig):
+        raise ConfigError(f"serve.model = {model}: this is a {kind.model_type} model, not one that favchat trained")
+    model = str(Path(model).resolve()) if Path(model).exists() else model
+    store = str(Path(config.serve.store or tempfile.mkdtemp(prefix="favchat-serve-")).resolve())
+    return config.model_copy(update={"serve": config.serve.model_copy(update={"model": model, "store": store})})
 
 
-def _deployment(name: str, kind: type, serve: ServeConfig, replicas: int, *, ongoing: int, gpu: float = 0.0) -> Any:
+def _deployment(
+    name: str,
+    kind: type,
+    serve: ServeConfig,
+    replicas: int,
+    *,
+    ongoing: int,
+    queued: int | None = None,
+    gpu: float = 0.0,
+) -> Any:
     return ray_serve.deployment(
         kind,
         name=name,
         num_replicas=replicas,
         ray_actor_options={"num_cpus": serve.cpus_per_replica, "num_gpus": gpu if serve.use_gpu else 0},
         max_ongoing_requests=ongoing,
-        max_queued_requests=serve.max_queued_requests,
+        max_queued_requests=queued or serve.max_queued_requests,
     )
 
 
-def _on_signals() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
+def _check_port(serve: ServeConfig) -> None:
+    """Fail before a cluster is started where the port is taken; Ray Serve would try for minutes."""
+    with socket.socket(socket.AF_INET6 if ":" in serve.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((serve.host, serve.port))
+        except OSError as error:
+            raise ConfigError(
+                f"serve.host = {serve.host}, serve.port = {serve.port}: cannot listen there ({error.strerror}); "
+                "choose another with serve.port=..."
+            ) from None
 
 
-def _welcome(config: Config) -> str:
-    base, question = address(config), {"type": "text", "text": "Is the person smiling?"}
+def _welcome(config: Config, base: str) -> str:
+    question = {"type": "text", "text": "Is the person smiling?"}
     video = {"type": "video_url", "video_url": {"url": "FILE"}}
     body = json.dumps({"model": config.serve.name, "messages": [{"role": "user", "content": [video, question]}]})
     return (

@@ -1,6 +1,5 @@
 """A deployed application, its model, and what the model says without a server."""
 
-import asyncio
 import copy
 import socket
 from collections.abc import Iterator
@@ -129,34 +128,38 @@ class Server:
         return OpenAI(base_url=self.base, api_key="none", max_retries=0, timeout=120)
 
 
-LIMITS = ServeConfig(max_body_mb=2, max_duration=20, max_side=1000, max_new_tokens=600, max_videos=12, threads=1)
+LIMITS = ServeConfig(
+    max_body_mb=2,
+    max_duration=20,
+    max_side=1000,
+    max_new_tokens=600,
+    max_videos=12,
+    max_ongoing_requests=8,
+    max_queued_requests=8,
+    threads=1,
+)
 
 
 @pytest.fixture(scope="package")
-def server(ray_session, centerface, talkative, tmp_path_factory) -> Iterator[Server]:
+def model_folder(talkative, tmp_path_factory) -> Path:
+    """The talkative model in a folder. Not to be written to."""
+    folder = tmp_path_factory.mktemp("served") / "model"
+    for part in talkative:
+        part.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="package")
+def server(ray_session, centerface, model_folder, tmp_path_factory) -> Iterator[Server]:
     """The application with the talkative model, on the session's Ray."""
-    model, processor = talkative
-    folder = tmp_path_factory.mktemp("served")
-    model.save_pretrained(folder / "model")
-    processor.save_pretrained(folder / "model")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    settings = LIMITS.model_copy(
-        update={"model": str(folder / "model"), "store": str(folder / "store"), "name": "tiny", "port": port}
-    )
+    store = tmp_path_factory.mktemp("store")
+    settings = LIMITS.model_copy(update={"model": str(model_folder), "store": str(store), "name": "tiny", "port": port})
     config = Config(serve=settings)
     yield Server(serve.app.deploy(config), config)
     ray_serve.shutdown()
-
-
-def gather(*coroutines: Any) -> list[Any]:
-    """Run coroutines at once in a new event loop."""
-
-    async def run() -> list[Any]:
-        return await asyncio.gather(*coroutines)
-
-    return asyncio.run(run())
 
 
 def clip_path(name: str) -> Path:

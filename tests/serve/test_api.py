@@ -181,6 +181,23 @@ def test_a_client_that_leaves_stops_the_generation(server) -> None:
     assert after["generated_tokens"] - before["generated_tokens"] < 600
 
 
+def test_too_many_at_once_are_turned_away(server) -> None:
+    def story(index: int) -> openai.APIStatusError | None:
+        try:
+            ask(server, text=f"Story {index}", max_tokens=150)
+        except openai.APIStatusError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(30) as pool:
+        refused = [error for error in pool.map(story, range(30)) if error is not None]
+    # Eight write and eight wait; of a sudden burst, Ray Serve counts as waiting those that it has yet to hand on.
+    assert 0 < len(refused) <= 30 - 8
+    for error in refused:
+        assert error.status_code == 503
+        assert error.body["code"] == "server_busy" and error.body["type"] == "server_error"
+
+
 def test_models(server) -> None:
     client = server.client()
     assert [model.id for model in client.models.list()] == ["tiny"]

@@ -1,0 +1,185 @@
+"""The served model against one-by-one `generate`: tokens a second, and time to the first token.
+
+    python benchmarks/serving.py [CONFIG] [SECTION.KEY=VALUE]... [--out] [--tokens N] [--requests N]
+
+Starts the application on a local Ray and asks it about the sample clips over HTTP, with 1, 4 and 16 requests on their
+way at a time. One by one means `model.generate` in this process on the same questions, one after the other, before
+the server starts: with the encoders, as it stands in the library, and with the time that the encoders take alone
+subtracted. Decoding is in neither. The first question on a video waits for decoding, face tracking and the encoders;
+the second waits for none. Without serve.model the preset's untrained model is used: it is as fast as a trained one.
+Every answer has the same length, as the end-of-turn token is switched off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import os
+import platform
+import statistics
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from openai import OpenAI
+
+from favchat.cluster import quiet_environment
+from favchat.config import Config, load
+from favchat.model import build
+from favchat.video import CenterFaceDetector, process_clip
+from jobs.cli import CONFIGS
+from jobs.quickstart import SAMPLE
+from serve.app import serving
+
+CLIPS = SAMPLE / "clips"
+KNOWN = ("pexels_0", "capture_0", "franck_1", "pyfeat_0")
+NEW = ("pexels_1", "capture_1", "franck_2", "pexels_2", "capture_2")
+QUESTIONS = (
+    "Is the person smiling?",
+    "What is the person's expression?",
+    "Describe the person.",
+    "Where do they look?",
+)
+CONCURRENCY = (1, 4, 16)
+
+
+def one_by_one(config: Config, model: Any, processor: Any, requests: list[tuple[str, str]]) -> tuple[float, float]:
+    """Seconds of generation for all requests, and how many of them the encoders took."""
+    torch.set_num_threads(config.serve.threads or os.cpu_count() or 1)
+    frames, detector = config.data.frames, CenterFaceDetector()
+    clips = {
+        name: process_clip(
+            CLIPS / f"{name}.mp4", detector, fps=frames.fps, max_frames=frames.max_frames, frame_side=frames.side
+        )
+        for name in KNOWN
+    }
+    batches = [processor([processor.prompt(question)], [clips[name]]) for name, question in requests]
+    model.generate(**batches[0], do_sample=False, max_new_tokens=2)
+    began = time.perf_counter()
+    for batch in batches:
+        model.generate(**batch, do_sample=False, max_new_tokens=config.serve.max_new_tokens)
+    whole = time.perf_counter() - began
+    began = time.perf_counter()
+    with torch.inference_mode():
+        for name, _ in requests:
+            model.model.get_video_features(**processor.video_inputs([clips[name]]))
+    return whole, time.perf_counter() - began
+
+
+def message(name: str, question: str) -> list[Any]:
+    """A question about a sample clip."""
+    data = base64.b64encode((CLIPS / f"{name}.mp4").read_bytes()).decode()
+    video = {"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{data}"}}
+    return [{"role": "user", "content": [video, {"type": "text", "text": question}]}]
+
+
+def throughput(client: OpenAI, config: Config, requests: list[tuple[str, str]], concurrency: int) -> float:
+    """Tokens a second, all requests together."""
+
+    def tokens(request: tuple[str, str]) -> int:
+        answer = client.chat.completions.create(model=config.serve.name, messages=message(*request), temperature=0)
+        return answer.usage.completion_tokens if answer.usage else 0
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(concurrency) as pool:
+        total = sum(pool.map(tokens, requests))
+    return total / (time.perf_counter() - began)
+
+
+def first_token(client: OpenAI, config: Config, name: str, question: str) -> float:
+    """Seconds from sending a question to the first token of its answer."""
+    began = time.perf_counter()
+    stream = client.chat.completions.create(
+        model=config.serve.name, messages=message(name, question), stream=True, max_tokens=8
+    )
+    try:
+        # The first chunk, with the role, is sent before there is a token.
+        next(chunk for chunk in stream if chunk.choices[0].delta.content or chunk.choices[0].finish_reason)
+        return time.perf_counter() - began
+    finally:
+        stream.close()
+
+
+def endless(folder: Path, config: Config) -> tuple[Any, Any]:
+    """Load `serve.model` or build the preset's model, without an end-of-turn token, and save it to a folder."""
+    model, processor = build.load(config.serve.model) if config.serve.model else build.build(config.model)
+    model.generation_config.eos_token_id = len(processor.tokenizer)  # no token has this id
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return model, processor
+
+
+def measure(config: Config, count: int) -> list[str]:
+    """The lines of the table."""
+    requests = [(KNOWN[index % 4], QUESTIONS[index // 4 % 4]) for index in range(count)]
+    lines = ["| | tokens/s | against one by one |", "|---|---|---|"]
+    with tempfile.TemporaryDirectory() as folder:
+        model, processor = endless(Path(folder), config)
+        whole, encoders = one_by_one(config, model, processor, requests)
+        total = count * config.serve.max_new_tokens
+        alone = total / (whole - encoders)
+        lines.append(f"| one by one, with the encoders | {total / whole:.1f} | {total / whole / alone:.2f}x |")
+        lines.append(f"| one by one, without | {alone:.1f} | 1x |")
+        del model
+        settings = config.serve.model_copy(update={"model": folder})
+        with serving(config.model_copy(update={"serve": settings})) as base:
+            client = OpenAI(base_url=base, api_key="none", timeout=600)
+            for name in KNOWN:
+                first_token(client, config, name, "Hello?")
+            for concurrency in CONCURRENCY:
+                speed = throughput(client, config, requests, concurrency)
+                lines.append(f"| served, {concurrency} at a time | {speed:.1f} | {speed / alone:.2f}x |")
+            firsts = [first_token(client, config, name, QUESTIONS[0]) for name in NEW]
+            seconds = [first_token(client, config, name, QUESTIONS[1]) for name in NEW]
+    lines += [
+        "",
+        "| time to the first token | median (ms) | slowest (ms) |",
+        "|---|---|---|",
+        f"| first question on a video | {1e3 * statistics.median(firsts):,.0f} | {1e3 * max(firsts):,.0f} |",
+        f"| second question | {1e3 * statistics.median(seconds):,.0f} | {1e3 * max(seconds):,.0f} |",
+    ]
+    return lines
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("config", nargs="?", default="nano", help="a preset or a YAML file")
+    parser.add_argument("overrides", nargs="*", help="settings that override the file's")
+    parser.add_argument("--tokens", type=int, default=48, help="length of an answer")
+    parser.add_argument("--requests", type=int, default=16, help="requests of a measurement")
+    parser.add_argument("--out", action="store_true", help="also write benchmarks/results/DATE-MACHINE-serving.md")
+    arguments = parser.parse_args()
+    quiet_environment()
+    preset = CONFIGS / f"{arguments.config}.yaml"
+    config = load(
+        preset if preset.is_file() else arguments.config,
+        [f"serve.max_new_tokens={arguments.tokens}", *arguments.overrides],
+    )
+    cores = os.cpu_count() or 1
+    device = torch.cuda.get_device_name() if config.serve.use_gpu else f"{cores}core-cpu"
+    load_before = os.getloadavg()[0]
+    table = measure(config, arguments.requests)
+    lines = [
+        f"# Serving `{arguments.config}`",
+        "",
+        f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {cores} cores, Python {platform.python_version()}, "
+        f"torch {version('torch')}, transformers {version('transformers')}, ray {version('ray')}. "
+        f"{arguments.requests} requests of {arguments.tokens} tokens over {len(KNOWN)} clips, "
+        f"{config.serve.threads or cores} thread(s) a process; load of the machine before the run: {load_before:.1f}.",
+        "",
+        *table,
+    ]
+    print("\n".join(lines))
+    if arguments.out:
+        name = f"{datetime.now(UTC):%Y-%m-%d}-{device.lower().replace(' ', '-')}-serving.md"
+        (Path(__file__).parent / "results" / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Building the application, and the Serve YAML."""
+
+import socket
+import tempfile
+from pathlib import Path
+
+import pytest
+import yaml
+from ray.serve.schema import ServeDeploySchema
+from transformers import LlamaConfig
+
+import serve.app
+from favchat.config import Config, ConfigError, ServeConfig
+from serve.app import Arguments, address, application, build_app, serving, settled
+
+DEPLOY = Path(serve.__file__).parent / "deploy.yaml"
+
+
+def test_the_serve_yaml_names_the_application_and_its_deployments(model_folder, tmp_path) -> None:
+    schema = ServeDeploySchema.model_validate(yaml.safe_load(DEPLOY.read_text()))
+    [app] = schema.applications
+    assert app.import_path == "serve.app:build_app"
+    arguments = Arguments.model_validate(app.args)
+    here = [f"serve.model={model_folder}", f"serve.store={tmp_path}"]
+    built = build_app(Arguments(config=arguments.config, overrides=[*arguments.overrides, *here]))
+    names = {built._bound_deployment.name}
+    names |= {part._bound_deployment.name for part in built._bound_deployment.init_args[1:]}
+    assert names == {deployment.name for deployment in app.deployments}
+
+
+def test_every_queue_is_bounded(tmp_path) -> None:
+    config = Config(serve=ServeConfig(model="m", store=str(tmp_path), max_queued_requests=5, max_ongoing_requests=7))
+    api = application(config)._bound_deployment
+    parts = {part._bound_deployment.name: part._bound_deployment for part in api.init_args[1:]}
+    assert {name: part.max_queued_requests for name, part in parts.items()} == {"media": 5, "encoder": 5, "engine": 5}
+    assert parts["engine"].max_ongoing_requests == 7
+    # The API must let enough in for the queues behind it to fill: theirs are the errors that a client can read.
+    assert api.max_ongoing_requests > 7 + 5
+    assert 7 + 5 < api.max_queued_requests < 100
+
+
+def test_a_model_is_needed() -> None:
+    with pytest.raises(ConfigError, match="serve.model"):
+        build_app(Arguments(config="tiny", overrides=["serve.store=nowhere"]))
+
+
+def test_what_is_no_model_is_told_before_anything_starts(tmp_path) -> None:
+    with pytest.raises(ConfigError, match="serve.model = .*no model directory"):
+        settled(Config(serve=ServeConfig(model=str(tmp_path))))
+    LlamaConfig().save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="a llama model"):
+        settled(Config(serve=ServeConfig(model=str(tmp_path))))
+
+
+def test_paths_hold_in_every_process(model_folder, monkeypatch) -> None:
+    monkeypatch.chdir(model_folder.parent)
+    found = settled(Config(serve=ServeConfig(model="model", store="store"))).serve
+    assert (found.model, found.store) == (str(model_folder), str(model_folder.parent / "store"))
+
+
+def test_a_taken_port_is_told_before_anything_starts(model_folder, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr(serve.app.cluster, "start", lambda _: pytest.fail("started a cluster"))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(ConfigError, match=f"serve.port = {port}"),
+            serving(Config(serve=ServeConfig(model=str(model_folder), port=port))),
+        ):
+            pass
+    assert not list(tmp_path.iterdir())  # the temporary store is gone
+
+
+def test_address() -> None:
+    assert address(Config(serve=ServeConfig(host="0.0.0.0", port=81))) == "http://127.0.0.1:81/v1"  # noqa: S104
+    assert address(Config(serve=ServeConfig(host="10.0.0.2"))) == "http://10.0.0.2:8000/v1"

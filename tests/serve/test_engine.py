@@ -1,0 +1,166 @@
+"""The engine under continuous batching, without Ray."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from favchat.config import ServeConfig
+from serve.engine import PAGE_TOKENS, Engine
+from serve.errors import ApiError
+from tests.serve.conftest import NAMES, TOKENS
+
+
+@pytest.fixture
+def engine(talkative, encoded) -> Iterator[Engine]:
+    """An engine that holds one video besides those in use."""
+    engine = Engine(*talkative, encoded.store, ServeConfig(max_videos=1, max_new_tokens=1000, cache_tokens=4096))
+    yield engine
+    engine.close()
+
+
+async def answer(engine: Engine, chat) -> str:
+    return "".join([piece.text async for piece in engine.generate(chat)])
+
+
+def spied(monkeypatch, engine: Engine) -> tuple[list[list[int]], list[int]]:
+    """Prompts as the engine makes them, and how many of their tokens came from the cache."""
+    prompts: list[list[int]] = []
+    shared: list[int] = []
+    make = engine._prompt
+
+    def noted(*args):
+        prompts.append(make(*args))
+        return prompts[-1]
+
+    monkeypatch.setattr(engine, "_prompt", noted)
+    cache = engine._manager.batch_processor.cache
+    match = cache.search_prefix_match
+
+    def counted(*args):
+        shared.append(match(*args))
+        return shared[-1]
+
+    monkeypatch.setattr(cache, "search_prefix_match", counted)
+    return prompts, shared
+
+
+def test_many_at_once_answer_as_plain_generation(talkative, encoded, expected) -> None:
+    engine = Engine(*talkative, encoded.store, ServeConfig(max_videos=4))
+
+    async def all_at_once() -> list[str]:
+        chats = [encoded.chat(NAMES[index % 3]) for index in range(9)]
+        return await asyncio.gather(*(answer(engine, chat) for chat in chats))
+
+    try:
+        assert asyncio.run(all_at_once()) == [expected[NAMES[index % 3]] for index in range(9)]
+    finally:
+        engine.close()
+
+
+def test_ids_are_never_given_twice(engine, encoded, expected, monkeypatch) -> None:
+    async def ask_in_turn() -> tuple[list[str], list[list[int]]]:
+        await answer(engine, encoded.chat("pexels_0"))  # the manager makes its cache with the first request
+        prompts, _ = spied(monkeypatch, engine)
+        return [await answer(engine, encoded.chat(name)) for name in order], prompts
+
+    order = ["capture_0", "pexels_0", "capture_0", "franck_1", "pexels_0"]  # each drives the one before out
+    answers, prompts = asyncio.run(ask_in_turn())
+    assert answers == [expected[name] for name in order]
+    visual = [{token for token in prompt if token >= engine.pool.first_id} for prompt in prompts]
+    assert all(len(ids) == 32 for ids in visual)
+    assert len(set.union(*visual)) == 32 * len(order)
+
+
+def test_ids_given_twice_would_answer_from_the_wrong_video(engine, encoded, expected) -> None:
+    async def ask_in_turn() -> str:
+        await answer(engine, encoded.chat("pexels_0"))
+        engine.pool._next = 0  # what the pool must never do
+        return await answer(engine, encoded.chat("capture_0"))
+
+    assert asyncio.run(ask_in_turn()) != expected["capture_0"]
+
+
+def test_a_prefix_is_shared_with_the_same_video_only(talkative, encoded, monkeypatch) -> None:
+    engine = Engine(*talkative, encoded.store, ServeConfig(max_videos=4))
+
+    async def ask_in_turn() -> tuple[list[list[int]], list[int]]:
+        await answer(engine, encoded.chat("pexels_0"))
+        prompts, shared = spied(monkeypatch, engine)
+        await answer(engine, encoded.chat("capture_0"))
+        await answer(engine, encoded.chat("capture_0", question="What is the person's expression?"))
+        await answer(engine, encoded.chat("franck_1", question="What is the person's expression?"))
+        return prompts, shared
+
+    try:
+        prompts, shared = asyncio.run(ask_in_turn())
+    finally:
+        engine.close()
+    begin = next(place for place, token in enumerate(prompts[0]) if token >= engine.pool.first_id)
+    assert shared[0] == begin // PAGE_TOKENS * PAGE_TOKENS > 0  # the system prompt, of another video's question
+    assert shared[1] >= begin + 32 - PAGE_TOKENS  # the same video: its tokens, too
+    assert shared[2] == shared[0]
+
+
+def test_leaving_early_cancels(engine, encoded) -> None:
+    async def leave() -> None:
+        pieces = engine.generate(encoded.chat("pexels_0", max_tokens=1000))
+        async for piece in pieces:
+            if piece.completion_tokens > 2:
+                break
+        await pieces.aclose()
+        for _ in range(100):
+            if not engine._manager.batch_processor.scheduler.active_requests:
+                return
+            await asyncio.sleep(0.05)
+        pytest.fail("still generating")
+
+    asyncio.run(leave())
+    assert engine.counters["running"] == 0 and engine.counters["cancelled"] == 1
+    assert engine.counters["generated_tokens"] < 1000
+    assert not engine.pool._users
+
+
+def test_a_request_that_cannot_be_answered_gives_its_video_free(engine, encoded) -> None:
+    with pytest.raises(ApiError, match="writes at most 1000") as caught:
+        asyncio.run(answer(engine, encoded.chat("pexels_0", max_tokens=1001)))
+    assert caught.value.status == 400
+    with pytest.raises(ApiError, match="context holds 2048") as caught:
+        asyncio.run(answer(engine, encoded.chat("pexels_0", question="word " * 400)))
+    assert caught.value.code == "context_length_exceeded"
+    with pytest.raises(ApiError) as caught:
+        asyncio.run(answer(engine, encoded.chat("pexels_0", "capture_0")))  # the pool holds one
+    assert caught.value.status == 503
+    assert not engine.pool._users
+
+
+def test_a_video_that_left_the_store(engine, encoded) -> None:
+    chat = encoded.chat("pexels_0")
+    chat.videos[0] = "0" * 64
+    with pytest.raises(ApiError) as caught:
+        asyncio.run(answer(engine, chat))
+    assert (caught.value.status, caught.value.code) == (503, "video_dropped")
+
+
+def test_sampling_beside_greedy_requests(engine, encoded, expected) -> None:
+    async def together() -> list[str]:
+        sampled = [encoded.chat("pexels_0", temperature=1.5, seed=seed) for seed in (1, 1, 2)]
+        return await asyncio.gather(*(answer(engine, chat) for chat in [*sampled, encoded.chat("pexels_0")]))
+
+    one, same, other, greedy = asyncio.run(together())
+    assert one == same
+    assert len({one, other, greedy}) == 3
+    assert greedy == expected["pexels_0"]
+
+
+def test_without_a_limit_the_answer_ends_with_the_server_s(talkative, encoded) -> None:
+    engine = Engine(*talkative, encoded.store, ServeConfig(max_videos=4, max_new_tokens=TOKENS + 1))
+
+    async def last():
+        return [piece async for piece in engine.generate(encoded.chat("pexels_0", max_tokens=None))][-1]
+
+    try:
+        piece = asyncio.run(last())
+    finally:
+        engine.close()
+    assert (piece.finish_reason, piece.completion_tokens) == ("length", TOKENS + 1)
