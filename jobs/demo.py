@@ -11,7 +11,6 @@ from pathlib import Path
 
 from openai import APIError
 
-import serve.app
 from favchat import assets
 from favchat.config import Config, ConfigError
 from ui.client import ApiClient
@@ -63,6 +62,9 @@ def showing(
     """
     _check_port(port)
     if server is None:
+        # Torch comes with it, which a page before somebody else's server does without.
+        import serve.app
+
         say(f"starting a server for {config.serve.model} ...")
         with serve.app.serving(config) as own, _page(config, own, port, browser) as address:
             yield address

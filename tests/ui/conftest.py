@@ -1,5 +1,7 @@
 """A stand-in for the API, a page before it, and a browser."""
 
+import asyncio
+import json
 import shutil
 import socket
 import threading
@@ -16,7 +18,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from serve.protocol import Answer, ChatCompletionRequest
 
 WORDS = [f"word{number} " for number in range(200)]
-PAUSE = 0.05
+PAUSE = 0.02
 """Seconds between the words of an answer."""
 PIXEL = (  # a grey JPEG of 8 x 8
     "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAgGBgcGBQgHBwcJCQgKDBQNDAsLDBkSEw8UHRofHh0aHBwgJC4nICIsIxwcKDcpLDAxNDQ0Hyc5PTgyPC4z"
@@ -60,6 +62,7 @@ class FakeApi:
         written: Words that were written to the stream that began last.
         cut: How many streams their reader left before the end.
         words: How many words an answer has.
+        hold: After this many words an answer waits, until this is None.
         refusal: Status and message with which chats are refused.
     """
 
@@ -70,6 +73,7 @@ class FakeApi:
     written: int = 0
     cut: int = 0
     words: int = 5
+    hold: int | None = None
     refusal: tuple[int, str] | None = None
 
     def reset(self) -> None:
@@ -109,15 +113,14 @@ class FakeApi:
         return app
 
     async def _events(self) -> AsyncIterator[str]:
-        import asyncio
-        import json
-
         answer, self.written = Answer("fake"), 0
         try:
             for word in WORDS[: self.words]:
                 yield f"data: {json.dumps(answer.chunk({'content': word}))}\n\n"
                 self.written += 1
                 await asyncio.sleep(PAUSE)
+                while self.hold is not None and self.written >= self.hold:
+                    await asyncio.sleep(PAUSE)
         except BaseException:  # the reader has gone
             self.cut += 1
             raise
