@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from yaml import YAMLError
 
 
@@ -57,7 +57,7 @@ class FacesConfig(Section):
     size: int = Field(default=160, ge=32)
     """Side of the square aligned face crops, in pixels."""
     margin: float = Field(default=0.1, ge=0, le=2)
-    """By what share the crop is wider than ArcFace's, which reaches from the brows to the mouth."""
+    """By what share the crop is wider than ArcFace's; see docs/choices.md."""
 
 
 class DataConfig(Section):
@@ -160,7 +160,8 @@ class StageConfig(Section):
     task: Literal["summary", "qa"]
     """Which annotations it trains on."""
     trainable: list[str] = ["adapter"]
-    """Modules that learn, as name prefixes: ``adapter``, ``levels``, ``vision``, ``face``, ``language``."""
+    """Modules that learn: ``adapter``, ``vision_model``, ``face_model``, ``language_model``, or a module inside one of
+    them, such as ``language_model.layers.29``."""
     steps: int = Field(default=100, ge=1)
     """Optimiser steps."""
     batch_size: int = Field(default=8, ge=1)
@@ -176,6 +177,17 @@ class StageConfig(Section):
     deepspeed: dict[str, Any] = {"zero_optimization": {"stage": 0}}
     """Handed to DeepSpeed as it is; batch size, clipping and optimiser come from the keys above."""
 
+    @field_validator("trainable")
+    @classmethod
+    def _parts_exist(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name.split(".")[0] not in MODEL_PARTS:
+                raise ValueError(f"'{name}' is no part of the model; its parts are {', '.join(MODEL_PARTS)}")
+        return names
+
+
+MODEL_PARTS = ("adapter", "vision_model", "face_model", "language_model")
+
 
 class TrainingConfig(Section):
     """The staged curriculum on Ray Train with DeepSpeed."""
@@ -186,6 +198,12 @@ class TrainingConfig(Section):
     """A FaVChat model directory to start from in place of the ``model`` section's backbones."""
     split: str = "train"
     """The split that is trained on."""
+    val_split: str = "val"
+    """The split that ``val_loss`` is measured on, where the corpus has it."""
+    val_batches: int = Field(default=4, ge=0)
+    """Batches of held-out samples that one validation takes, always the same ones; 0: no validation."""
+    reports: int = Field(default=1, ge=1)
+    """How often a stage validates and reports to Ray Train, evenly over its steps and at its end."""
     num_workers: int = Field(default=1, ge=1)
     """Training processes."""
     use_gpu: bool = False
@@ -258,6 +276,51 @@ class ServeConfig(Section):
     """Torch threads of each process; by default the machine's cores."""
 
 
+class AshaConfig(Section):
+    """Asynchronous successive halving, arXiv 1810.05934: poor trials of a sweep are stopped early."""
+
+    grace_period: int = Field(default=2, ge=1)
+    """No trial is stopped before this many reports; ``tune.reports`` of them make a stage."""
+    reduction_factor: float = Field(default=3, gt=1)
+    """Of the trials that come to a rung one in so many goes on."""
+
+
+class TuneConfig(Section):
+    """A sweep over the adapter's expert counts with Ray Tune."""
+
+    out: str | None = None
+    """Folder of the sweep: ``best.yaml``, ``results.csv`` and ``quality.png`` are the result."""
+    search: Literal["grid", "optuna"] = "grid"
+    """``grid``: every combination once. ``optuna``: ``num_samples`` of them, chosen by Optuna's TPE sampler."""
+    num_experts: list[int] = Field(default=[2, 4], min_length=1)
+    """Choices of ``model.adapter.num_experts``."""
+    top_k: list[int] = Field(default=[1, 2], min_length=1)
+    """Choices of ``model.adapter.top_k``; combinations with more than ``num_experts`` are left out."""
+    num_samples: int = Field(default=8, ge=1)
+    """Trials of ``search=optuna``."""
+    max_concurrent: int = Field(default=1, ge=1)
+    """Trials that run at once."""
+    reports: int = Field(default=4, ge=1)
+    """How often a stage of a trial reports, in place of ``training.reports``."""
+    metric: Literal["val_loss", "language_loss"] | None = None
+    """What is to be small at the end of the last stage: ``val_loss``, the mean loss a token of held-out answers, or
+    ``language_loss``, that of the last steps' training answers; by default the first where the corpus has a
+    ``training.val_split``, else the second."""
+    asha: AshaConfig | None = None
+    """Stops poor trials early; null: every trial runs to its end."""
+
+    @model_validator(mode="after")
+    def _something_fits(self) -> TuneConfig:
+        if min(self.num_experts) < 1 or min(self.top_k) < 1:
+            raise ValueError("num_experts and top_k must be 1 or more")
+        if min(self.top_k) > max(self.num_experts):
+            raise ValueError(
+                f"no combination fits: the smallest top_k = {min(self.top_k)} is more than the largest "
+                f"num_experts = {max(self.num_experts)}"
+            )
+        return self
+
+
 class TrackingConfig(Section):
     """MLflow."""
 
@@ -265,6 +328,9 @@ class TrackingConfig(Section):
     """Tracking address; by default MLFLOW_TRACKING_URI, else a sqlite store in FAVCHAT_HOME."""
     experiment: str = "favchat"
     """Name of the experiment."""
+    registered_model: str | None = None
+    """Name in the model registry: the finished model becomes its newest version, with the alias ``champion``; null:
+    models are not registered."""
 
 
 class RayConfig(Section):
@@ -284,6 +350,7 @@ class Config(Section):
     annotate: AnnotateConfig = AnnotateConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+    tune: TuneConfig = TuneConfig()
     serve: ServeConfig = ServeConfig()
     tracking: TrackingConfig = TrackingConfig()
     ray: RayConfig = RayConfig()

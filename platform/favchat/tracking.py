@@ -1,21 +1,31 @@
-"""MLflow: where runs are kept, and a run's metrics, parameters and artifacts."""
+"""MLflow: where runs are kept, a run's metrics, parameters and artifacts, and the registry of finished models."""
 
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, Param
+from filelock import FileLock
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from mlflow.utils.time import get_current_time_millis
+from mlflow.utils.uri import is_local_uri
 
 from favchat import assets
-from favchat.config import TrackingConfig
+from favchat.config import ConfigError, TrackingConfig
+
+CHAMPION = "champion"
+"""Alias of the newest version of a registered model."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,38 @@ class Run:
         else:
             self.client.log_artifact(self.run_id, str(path), folder)
 
+    def register_model(self, folder: str | Path, name: str) -> str:
+        """Log a model directory and make it the newest version of a registered model, its champion.
+
+        Returns:
+            The version's name, such as ``models:/favchat-nano/3``.
+        """
+        client = self.client
+        self.log_artifact(folder, "model")
+        try:
+            client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        source = f"{client.get_run(self.run_id).info.artifact_uri}/model"
+        version = client.create_model_version(name, source, run_id=self.run_id).version
+        client.set_registered_model_alias(name, CHAMPION, version)
+        return f"models:/{name}/{version}"
+
+    def end_children(self, status: str = "KILLED") -> None:
+        """End the runs below this one that are still marked as running: their processes are gone."""
+        client = self.client
+        query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.run_id}'"
+        for child in client.search_runs([self.experiment_id], query):
+            if child.info.status == RunStatus.to_string(RunStatus.RUNNING):
+                run = Run(self.uri, child.info.run_id, self.experiment_id)
+                run.end_children(status)
+                run.finish(status)
+
+    def resume(self) -> None:
+        """Mark a run that ended as running again."""
+        self.client.update_run(self.run_id, RunStatus.to_string(RunStatus.RUNNING))
+
     def finish(self, status: str = "FINISHED") -> None:
         """End the run, as ``FINISHED``, ``FAILED`` or ``KILLED``."""
         self.client.set_terminated(self.run_id, status)
@@ -61,16 +103,76 @@ class Run:
 def start_run(config: TrackingConfig, name: str, tags: Mapping[str, str] | None = None) -> Run:
     """Start a top-level run.
 
-    Called by the driver before any worker: creating an sqlite store from several processes at once breaks it.
+    Called by the driver before any worker: creating an sqlite store from several processes at once breaks it. The run
+    is tagged with the code's git revision where that is known.
     """
     uri = tracking_uri(config)
     client = MlflowClient(tracking_uri=uri)
-    return _create(client, uri, _experiment(client, uri, config.experiment), name, dict(tags or {}))
+    revision = git_revision()
+    known = {MLFLOW_GIT_COMMIT: revision} if revision else {}
+    return _create(client, uri, _experiment(client, uri, config.experiment), name, known | dict(tags or {}))
 
 
 def tracking_uri(config: TrackingConfig) -> str:
     """The store's address: the setting, else MLFLOW_TRACKING_URI, else an sqlite file below FAVCHAT_HOME."""
     return config.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_local_store() / 'mlflow.db'}"
+
+
+def resolve_model(name: str, config: TrackingConfig | None = None) -> Path:
+    """The directory of a registered model, which is downloaded once where the store lies on another machine.
+
+    Args:
+        name: ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
+        config: Which store; by default the one of `tracking_uri`.
+
+    Raises:
+        ConfigError: The name has another form, or the registry has no such model.
+    """
+    found = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/(\d+))", name)
+    if not found:
+        raise ConfigError(f"{name}: a registered model is called models:/NAME@ALIAS or models:/NAME/VERSION")
+    model, alias, number = found.groups()
+    uri = tracking_uri(config or TrackingConfig())
+    client = MlflowClient(tracking_uri=uri)
+    try:
+        version = client.get_model_version_by_alias(model, alias) if alias else client.get_model_version(model, number)
+        source = client.get_model_version_download_uri(model, version.version)
+    except MlflowException as error:
+        there = ", ".join(known.name for known in client.search_registered_models()) or "none"
+        raise ConfigError(
+            f"{name}: no such model in the registry at {uri} ({error.message}); registered models: {there}"
+        ) from error
+    if is_local_uri(source):
+        local = Path(local_file_uri_to_path(source))
+        if not local.is_dir():
+            raise ConfigError(f"{name}: its directory {local} is gone")
+        return local
+    target = assets.home() / "models" / f"{model}-{version.version}-{version.run_id}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_name(f"{target.name}.lock")):
+        if not target.is_dir():
+            with tempfile.TemporaryDirectory(dir=target.parent) as partial:
+                os.replace(download_artifacts(artifact_uri=source, dst_path=partial, tracking_uri=uri), target)
+    return target
+
+
+def git_revision() -> str | None:
+    """The commit of the checkout that this code runs from, with ``-dirty`` where files differ from it.
+
+    ``FAVCHAT_REVISION`` names it for code that was shipped without its checkout; None where nothing is known.
+    """
+    shipped = os.environ.get("FAVCHAT_REVISION")
+    if shipped:
+        return shipped
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        # Installed into a virtual environment, this file may lie in another project's checkout, but not tracked by it.
+        subprocess.run([*git, "ls-files", "--error-unmatch", Path(__file__).name], capture_output=True, check=True)
+        # No tag has this name, so that the description is always the commit.
+        words = ["describe", "--always", "--abbrev=40", "--dirty", "--match", "favchat-no-tag"]
+        return subprocess.run([*git, *words], capture_output=True, check=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -90,8 +192,9 @@ def _experiment(client: MlflowClient, uri: str, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    # A local store would put artifacts into the working directory of whoever runs it.
-    place = (_local_store() / "artifacts").as_uri() if uri == f"sqlite:///{_local_store() / 'mlflow.db'}" else None
+    # By default an sqlite store puts artifacts into the working directory of whoever runs it.
+    database = uri.removeprefix("sqlite:///")
+    place = (Path(database).absolute().parent / "artifacts").as_uri() if database != uri else None
     try:
         return str(client.create_experiment(name, artifact_location=place))
     except MlflowException:

@@ -188,6 +188,15 @@ class FaVChatAdapter(PreTrainedModel):
         )
 
 
+def active_parameters(config: FaVChatAdapterConfig) -> int:
+    """How many of the adapter's parameters a token passes through: all but those of the experts it isn't sent to."""
+    with torch.device("meta"):
+        adapter = FaVChatAdapter(config)
+    everything = sum(parameter.numel() for parameter in adapter.parameters())
+    experts = sum(p.numel() for layer in adapter.layers for p in layer.get_submodule("experts").parameters())
+    return everything - experts + experts * config.num_experts_per_tok // config.num_experts
+
+
 TIME_FEATURES = 16
 
 

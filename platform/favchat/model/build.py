@@ -115,11 +115,17 @@ def load(name: str) -> tuple[FaVChatForConditionalGeneration, FaVChatProcessor]:
     """Load a trained model and its processor, in the precision it was saved in.
 
     Args:
-        name: A directory that `save_pretrained` wrote, or a hub name.
+        name: A directory that `save_pretrained` wrote, a hub name, or ``models:/NAME@ALIAS`` or
+            ``models:/NAME/VERSION`` for a registered model.
 
     Raises:
         ConfigError: There is no FaVChat model.
     """
+    if name.startswith("models:"):
+        # MLflow takes a second to import.
+        from favchat.tracking import resolve_model
+
+        name = str(resolve_model(name))
     if not (Path(name) / "config.json").is_file() and (
         Path(name).exists() or name.count("/") != 1 or name.startswith(("/", "."))
     ):

@@ -7,12 +7,13 @@ import json
 import os
 import shutil
 import threading
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.train import CheckpointConfig, RunConfig, ScalingConfig
+from ray.train import CheckpointConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchTrainer
 from ray.util.queue import Queue
 
@@ -35,6 +36,13 @@ class StageResult:
     last_loss: float
     """Mean loss of the last tenth of the steps."""
     seconds: float
+    metrics: dict[str, float]
+    """The last report, see :func:`favchat.training.worker.train_stage`."""
+
+    def summary(self) -> str:
+        """A few words for a person."""
+        val_loss = f", {self.metrics['val_loss']:.2f} held out" if "val_loss" in self.metrics else ""
+        return f"{self.name} loss {self.first_loss:.2f} to {self.last_loss:.2f}{val_loss} in {self.seconds:.0f} s"
 
 
 @dataclass(frozen=True)
@@ -45,24 +53,33 @@ class TrainResult:
     """A `from_pretrained` directory: the last stage's model."""
     stages: list[StageResult]
     run: tracking.Run
+    registered: str | None = None
+    """The model's name in the registry, such as ``models:/favchat-nano/3``."""
 
     def summary(self) -> str:
         """One line for a person."""
-        stages = ", ".join(
-            f"{s.name} loss {s.first_loss:.2f} to {s.last_loss:.2f} in {s.seconds:.0f} s" for s in self.stages
-        )
-        return f"trained {stages} -> {self.model}"
+        stages = "; ".join(stage.summary() for stage in self.stages)
+        registered = f", registered as {self.registered}" if self.registered else ""
+        return f"trained {stages} -> {self.model}{registered}"
 
 
-def train(config: Config) -> TrainResult:
+def train(
+    config: Config,
+    *,
+    parent: tracking.Run | None = None,
+    callbacks: Sequence[UserCallback] = (),
+    runs_at_once: int = 1,
+) -> TrainResult:
     """Run every stage of the curriculum on the running Ray cluster.
 
     A stage that an earlier call with the same settings finished is not run again. With several nodes
-    ``training.out`` and
-    ``data.out`` must lie on storage that all of them see.
+    ``training.out`` and ``data.out`` must lie on storage that all of them see.
 
     Args:
         config: Needs ``data.out``, ``training.out`` and ``training.stages``.
+        parent: The MLflow run below which this one is kept.
+        callbacks: Get each stage's reports, as Ray Train's ``RunConfig`` hands them over.
+        runs_at_once: How many trainings share the cluster's CPUs.
 
     Raises:
         ConfigError: Something is missing, or ``training.out`` holds a run with other settings.
@@ -70,7 +87,9 @@ def train(config: Config) -> TrainResult:
     corpus, folder = require(config, "data.out", "training.out")
     if not config.training.stages:
         raise ConfigError("training.stages is empty: there is nothing to train")
-    out = Path(folder).absolute()
+    out, corpus = Path(folder).absolute(), str(Path(corpus).absolute())
+    # Workers have working directories of their own.
+    config = config.model_copy(update={"data": config.data.model_copy(update={"out": corpus})})
     data = {stage.name: samples(corpus, stage.task, config.training.split) for stage in config.training.stages}
     for stage in config.training.stages:
         if data[stage.name].count < stage.batch_size:
@@ -78,27 +97,46 @@ def train(config: Config) -> TrainResult:
                 f"stage '{stage.name}': {data[stage.name].count} samples are fewer than batch_size = {stage.batch_size}"
             )
     out.mkdir(parents=True, exist_ok=True)
-    run = tracking.start_run(config.tracking, f"train {out.name}")
+    name = f"train {out.name}"
+    run = parent.child(name) if parent else tracking.start_run(config.tracking, name)
     try:
         run.log_params(config.model_dump(mode="json"))
         run.client.log_dict(run.run_id, config.model_dump(mode="json"), "config.yaml")
         results: list[StageResult] = []
         init = config.training.init
         for stage in config.training.stages:
-            results.append(_run_stage(config, stage, data[stage.name].dataset, init, out, run))
+            results.append(
+                _run_stage(
+                    config,
+                    stage,
+                    init,
+                    data[stage.name].dataset,
+                    parent=run,
+                    callbacks=callbacks,
+                    scaling=scaling(config, runs_at_once),
+                )
+            )
             init = str(results[-1].model)
         _link_tree(results[-1].model, out / "model")
+        registered = _register(config, out, results[-1].model, run)
     except BaseException:
         run.finish("FAILED")
         raise
     run.finish()
-    return TrainResult(out / "model", results, run)
+    return TrainResult(out / "model", results, run, registered)
 
 
 def _run_stage(
-    config: Config, stage: StageConfig, data: ray.data.Dataset, init: str | None, out: Path, parent: tracking.Run
+    config: Config,
+    stage: StageConfig,
+    init: str | None,
+    data: ray.data.Dataset,
+    *,
+    parent: tracking.Run,
+    callbacks: Sequence[UserCallback],
+    scaling: ScalingConfig,
 ) -> StageResult:
-    folder = out / "stages" / stage.name
+    folder = Path(config.training.out or "").absolute() / "stages" / stage.name
     record, key = folder / "stage.json", _fingerprint(config, stage, init)
     if record.is_file():
         found = json.loads(record.read_text())
@@ -106,13 +144,13 @@ def _run_stage(
             raise ConfigError(
                 f"{folder} holds this stage with other settings; choose another training.out or delete that folder"
             )
-        return StageResult(
-            stage.name, folder / found["model"], found["first_loss"], found["last_loss"], found["seconds"]
-        )
+        del found["key"]
+        return StageResult(**found | {"model": folder / found["model"]})
     # Without its record a stage was cut off.
     shutil.rmtree(folder, ignore_errors=True)
 
     run = parent.child(stage.name)
+    handlers: list[Any] = [*callbacks]  # Ray's annotation still names the class of its first version
     queue = Queue(actor_options={"num_cpus": 0})
     history: list[dict[str, float]] = []
     watcher = threading.Thread(target=show_progress, args=(queue, stage, history), daemon=True)
@@ -122,9 +160,12 @@ def _run_stage(
             train_stage,
             train_loop_config={"job": StageJob(config, stage, init, run, queue)},
             datasets={"train": data},
-            scaling_config=scaling(config),
+            scaling_config=scaling,
             run_config=RunConfig(
-                name=stage.name, storage_path=str(folder.parent), checkpoint_config=CheckpointConfig(num_to_keep=1)
+                name=stage.name,
+                storage_path=str(folder.parent),
+                checkpoint_config=CheckpointConfig(num_to_keep=1),
+                callbacks=handlers,
             ),
         )
         result = trainer.fit()
@@ -135,7 +176,7 @@ def _run_stage(
         queue.put(None)
         watcher.join(timeout=10)
         queue.shutdown()
-    if result.checkpoint is None:
+    if result.checkpoint is None or result.metrics is None:
         raise RuntimeError(f"stage '{stage.name}' ended without a model; its log lies in {folder}")
     losses = [metrics["language_loss"] for metrics in history]
     tenth = max(1, len(losses) // 10)
@@ -145,20 +186,39 @@ def _run_stage(
         sum(losses[:tenth]) / tenth,
         sum(losses[-tenth:]) / tenth,
         history[-1]["elapsed"],
+        result.metrics,
     )
     run.finish()
-    values: dict[str, Any] = {"key": key, **vars(outcome), "model": outcome.model.name}
+    values: dict[str, Any] = {"key": key, **asdict(outcome), "model": outcome.model.name}
     _write_atomically(record, json.dumps(values, indent=2))
     return outcome
 
 
-def scaling(config: Config) -> ScalingConfig:
-    """The workers' resources: a GPU each, or the CPUs left when one is set aside for Ray Data, which feeds them."""
+def scaling(config: Config, runs_at_once: int = 1) -> ScalingConfig:
+    """The workers' resources: a GPU each, or the CPUs left when one is set aside for Ray Data, which feeds them.
+
+    Args:
+        config: Number and kind of workers.
+        runs_at_once: How many trainings share the cluster.
+    """
     workers = config.training.num_workers
     if config.training.use_gpu:
         return ScalingConfig(num_workers=workers, use_gpu=True)
     free = max(0.0, ray.cluster_resources().get("CPU", 1.0) - 1)
-    return ScalingConfig(num_workers=workers, resources_per_worker={"CPU": min(1.0, free / workers)})
+    return ScalingConfig(num_workers=workers, resources_per_worker={"CPU": min(1.0, free / workers / runs_at_once)})
+
+
+def _register(config: Config, out: Path, model: Path, run: tracking.Run) -> str | None:
+    """Register the last stage's model, unless an earlier call has done so."""
+    name, record = config.tracking.registered_model, out / "registered.json"
+    if name is None:
+        return None
+    done = json.loads(record.read_text()) if record.is_file() else {}
+    if (done.get("name"), done.get("model")) == (name, str(model)):
+        return str(done["version"])
+    version = run.register_model(model, name)
+    _write_atomically(record, json.dumps({"name": name, "model": str(model), "version": version}, indent=2))
+    return version
 
 
 def _fingerprint(config: Config, stage: StageConfig, init: str | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import ray
 from transformers import BatchFeature
 
@@ -64,14 +65,7 @@ def samples(out: str, task: str, split: str) -> Samples:
     Raises:
         ConfigError: There are no shards, no annotations, or none of that task and split.
     """
-    shards, annotations = Path(out) / SHARDS, Path(out) / ANNOTATIONS
-    clips = read_folder(shards, ["clip_id"])["clip_id"]
-    if not parquet_files(annotations):
-        raise ConfigError(f"data.out = {out}: no annotations there; run `favchat annotate` first")
-    wanted = (pc.field("task") == task) & (pc.field("split") == split) & pc.field("selected")
-    chosen = read_folder(annotations, ["clip_id", "task", "split", "selected", "question", "answer"]).filter(
-        wanted & pc.is_in(pc.field("clip_id"), clips.combine_chunks())
-    )
+    chosen = _annotations(out, task, split)
     if not chosen.num_rows:
         raise ConfigError(f"data.out = {out}: no annotation of task '{task}' in split '{split}'")
     by_clip: dict[str, list[dict[str, str]]] = {}
@@ -82,7 +76,43 @@ def samples(out: str, task: str, split: str) -> Samples:
     def join(row: dict[str, Any]) -> list[dict[str, Any]]:
         return [row | annotation for annotation in ray.get(shared).get(row["clip_id"], [])]
 
-    return Samples(ray.data.read_parquet(str(shards), columns=CLIP_COLUMNS).flat_map(join), chosen.num_rows)
+    return Samples(ray.data.read_parquet(str(Path(out) / SHARDS), columns=CLIP_COLUMNS).flat_map(join), chosen.num_rows)
+
+
+def some_samples(out: str, task: str, split: str, count: int) -> pa.Table:
+    """At most `count` samples of one task and split, always the same: spread evenly over the annotations by clip.
+
+    Reads the few shards it needs without Ray.
+
+    Returns:
+        A table as :func:`samples` streams it; empty where the split has no annotation of the task.
+
+    Raises:
+        ConfigError: There are no shards or no annotations.
+    """
+    rows = _annotations(out, task, split).sort_by([("clip_id", "ascending"), ("question", "ascending")])
+    picked = np.linspace(0, rows.num_rows, min(count, rows.num_rows), endpoint=False).astype(int)
+    rows = rows.take(pa.array(picked)).select(["clip_id", "question", "answer"])
+    wanted = pc.field("clip_id").isin(rows["clip_id"].combine_chunks())
+    clips = [
+        pq.read_table(file, columns=CLIP_COLUMNS, filters=wanted)
+        for file in parquet_files(Path(out) / SHARDS)
+        if pq.read_table(file, columns=["clip_id"], filters=wanted).num_rows  # pictures are read only where needed
+    ]
+    by_clip = {clip["clip_id"]: clip for table in clips for clip in table.to_pylist()}
+    return pa.Table.from_pylist([by_clip[row["clip_id"]] | row for row in rows.to_pylist()])
+
+
+def _annotations(out: str, task: str, split: str) -> pa.Table:
+    """The selected annotations of one task and split whose clips lie in the shards."""
+    shards, annotations = Path(out) / SHARDS, Path(out) / ANNOTATIONS
+    clips = read_folder(shards, ["clip_id"])["clip_id"]
+    if not parquet_files(annotations):
+        raise ConfigError(f"data.out = {out}: no annotations there; run `favchat annotate` first")
+    wanted = (pc.field("task") == task) & (pc.field("split") == split) & pc.field("selected")
+    return read_folder(annotations, ["clip_id", "task", "split", "selected", "question", "answer"]).filter(
+        wanted & pc.is_in(pc.field("clip_id"), clips.combine_chunks())
+    )
 
 
 def collate(processor: FaVChatProcessor, batch: pa.Table) -> BatchFeature:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import tempfile
 import time
@@ -12,6 +13,7 @@ from typing import Any
 
 import ray.train
 import torch
+import torch.distributed as dist
 from ray.util.queue import Queue
 from transformers import BatchFeature
 
@@ -20,6 +22,7 @@ from favchat.model.build import build, load
 from favchat.tracking import Run
 from favchat.training.ingest import collate
 from favchat.training.optimisation import make_optimizer, make_schedule, set_trainable
+from favchat.training.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,9 @@ class StageJob:
 
 def train_stage(settings: dict[str, StageJob]) -> None:
     """Train one stage; rank 0 reports the finished model as a Ray Train checkpoint.
+
+    Every report, ``training.reports`` of them, has ``step``, ``language_loss`` (mean of the steps since the last
+    report, over all workers) and, where the corpus has clips for it, ``val_loss``.
 
     Args:
         settings: ``{"job": StageJob}``, as Ray Train hands a mapping over.
@@ -71,8 +77,12 @@ def train_stage(settings: dict[str, StageJob]) -> None:
         config=deepspeed_config(job.stage, context.get_world_size()),
     )
 
-    batches = iterate(job, processor, context.get_world_size())
-    for step in range(job.stage.steps):
+    rank, workers = context.get_world_rank(), context.get_world_size()
+    validation = Validation(job.config, job.stage, processor, rank=rank, workers=workers)
+    batches = iterate(job, processor, workers)
+    reports = report_steps(job.stage.steps, job.config.training.reports)
+    recent: list[float] = []
+    for step in range(1, job.stage.steps + 1):
         began = time.perf_counter()
         batch = next(batches).to(engine.device)
         waited = time.perf_counter() - began
@@ -90,19 +100,42 @@ def train_stage(settings: dict[str, StageJob]) -> None:
             "waiting_share": waited / (time.perf_counter() - began),
         }
         if not torch.isfinite(output.loss):
-            raise FloatingPointError(f"stage '{job.stage.name}', step {step + 1}: the loss is {metrics['loss']}")
-        if context.get_world_rank() == 0:
-            job.run.log_metrics(metrics, step + 1)
-            job.progress.put((step + 1, metrics))
+            raise FloatingPointError(f"stage '{job.stage.name}', step {step}: the loss is {metrics['loss']}")
+        if rank == 0:
+            job.run.log_metrics(metrics, step)
+            job.progress.put((step, metrics))
+        recent.append(metrics["language_loss"])
+        if step in reports:
+            report = {"step": step, "language_loss": mean_over_workers(recent, engine.device)}
+            val_loss = validation.loss(engine.module, engine.device)
+            if val_loss is not None:
+                report["val_loss"] = val_loss
+                if rank == 0:
+                    job.run.log_metrics({"val_loss": val_loss}, step)
+            recent.clear()
+            if step < job.stage.steps:
+                ray.train.report(report)
 
     weights = gather_weights(engine) if engine.zero_optimization_stage() == 3 else None
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = None
-        if context.get_world_rank() == 0:
+        if rank == 0:
             engine.module.save_pretrained(folder, state_dict=weights)
             processor.save_pretrained(folder)
             checkpoint = ray.train.Checkpoint.from_directory(folder)
-        ray.train.report({"loss": metrics["loss"]}, checkpoint=checkpoint)
+        ray.train.report(report, checkpoint=checkpoint)
+
+
+def report_steps(steps: int, reports: int) -> set[int]:
+    """After which steps a stage reports: `reports` of them, or all if they are fewer, the last one included."""
+    return {math.ceil(steps * number / reports) for number in range(1, reports + 1)}
+
+
+def mean_over_workers(values: list[float], device: torch.device) -> float:
+    """Mean of every worker's values; each has as many."""
+    mean = torch.tensor(values, dtype=torch.float64, device=device).mean()
+    dist.all_reduce(mean)
+    return mean.item() / dist.get_world_size()
 
 
 def gather_weights(engine: Any) -> dict[str, torch.Tensor]:

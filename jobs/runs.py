@@ -1,0 +1,41 @@
+"""Open MLflow's page."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+from mlflow.tracking import MlflowClient
+
+from favchat.config import TrackingConfig
+from favchat.tracking import tracking_uri
+
+
+def run(config: TrackingConfig, *, port: int = 5000, say: Callable[[str], None] = print) -> None:
+    """Serve the store's page on this machine until Ctrl-C; of a store that is a server only the address is said.
+
+    Args:
+        config: Which store.
+        port: Where the page listens, on 127.0.0.1 alone.
+        say: Gets the address.
+
+    Raises:
+        OSError: The page cannot be served; MLflow has said why.
+    """
+    uri = tracking_uri(config)
+    if uri.startswith(("http://", "https://")):
+        say(f"runs are kept by the MLflow server at {uri}")
+        return
+    # A store that nobody has written to yet is made here, not by the several processes of the server at once.
+    MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+    say(f"MLflow shows {uri} at http://127.0.0.1:{port} (Ctrl-C ends it)")
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1"]
+    with subprocess.Popen([*command, "--port", str(port), "--workers", "1"]) as server:
+        try:
+            status = server.wait()
+        except KeyboardInterrupt:
+            server.wait()
+            return
+    if status:
+        raise OSError(f"mlflow ui ended with status {status}; is port {port} free? Choose another with --port")

@@ -1,0 +1,1 @@
+"""The sweep over expert counts."""

@@ -1,0 +1,119 @@
+"""Run a sweep, or go on with one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import redirect_stdout
+from dataclasses import asdict
+from io import StringIO
+from pathlib import Path
+
+from ray import tune as ray_tune
+from ray.tune.schedulers import ASHAScheduler
+
+from favchat import cluster, tracking
+from favchat.config import Config, ConfigError, require
+from favchat.training.ingest import some_samples
+from tune.progress import Progress
+from tune.report import SweepResult, write_report
+from tune.space import grid, optuna_search
+from tune.trial import Sweep, run_trial
+
+RAY_FOLDER = "ray"
+"""Ray Tune's own state, below ``tune.out``."""
+
+TRIAL_MEMORY = 512 * 1024**2
+"""Bytes that the process of a trial takes, without its training's workers."""
+
+
+def run(config: Config) -> SweepResult:
+    """Try every combination of the ``tune`` section, one training each, on the cluster of the ``ray`` section.
+
+    Called again with the same ``tune.out`` it goes on where it was: finished trials are not run again, failed and
+    interrupted ones are, each from its last finished stage.
+
+    Raises:
+        ConfigError: A setting is missing, or ``tune.out`` holds a sweep with other settings.
+        RuntimeError: Every trial failed.
+    """
+    corpus, folder = require(config, "data.out", "tune.out")
+    if not config.training.stages:
+        raise ConfigError("training.stages is empty: there is nothing to train")
+    out = Path(folder).absolute()
+    metric = config.tune.metric or default_metric(config, corpus)
+    # Without the dashboard's state API Ray Train cannot see that a stopped trial is gone, and keeps its CPUs.
+    cluster.start(config.ray, dashboard=True)
+    parent = _parent_run(config, out)
+    try:
+        # Ray Tune prints a header that no setting turns off; progress goes to standard error.
+        with redirect_stdout(StringIO()):
+            results = _tuner(config, out, metric, Sweep(config, parent)).fit()
+        parent.end_children()
+        result = write_report(results, config, metric, parent, out)
+    except BaseException:
+        parent.finish("FAILED")
+        raise
+    parent.finish()
+    return result
+
+
+def default_metric(config: Config, corpus: str) -> str:
+    """``val_loss`` where the last stage has held-out samples, else ``language_loss``."""
+    training = config.training
+    held_out = some_samples(corpus, training.stages[-1].task, training.val_split, min(1, training.val_batches))
+    return "val_loss" if held_out.num_rows else "language_loss"
+
+
+def _tuner(config: Config, out: Path, metric: str, sweep: Sweep) -> ray_tune.Tuner:
+    # A trial's own process only waits: the CPUs and GPUs belong to the workers of its training.
+    trainable = ray_tune.with_resources(ray_tune.with_parameters(run_trial, sweep=sweep), {"memory": TRIAL_MEMORY})
+    place = out / RAY_FOLDER
+    if ray_tune.Tuner.can_restore(str(place)):
+        return ray_tune.Tuner.restore(str(place), trainable, resume_unfinished=True, resume_errored=True)
+    tune = config.tune
+    scheduler = None
+    if tune.asha:
+        scheduler = ASHAScheduler(
+            grace_period=tune.asha.grace_period,
+            reduction_factor=tune.asha.reduction_factor,
+            max_t=tune.reports * len(config.training.stages) + 1,
+        )
+    by_optuna = tune.search == "optuna"
+    return ray_tune.Tuner(
+        trainable,
+        param_space={} if by_optuna else grid(tune),
+        tune_config=ray_tune.TuneConfig(
+            metric=metric,
+            mode="min",
+            scheduler=scheduler,
+            search_alg=optuna_search(tune, metric, config.seed) if by_optuna else None,
+            num_samples=tune.num_samples if by_optuna else 1,
+            max_concurrent_trials=tune.max_concurrent,
+        ),
+        run_config=ray_tune.RunConfig(name=RAY_FOLDER, storage_path=str(out), verbose=0, callbacks=[Progress(metric)]),
+    )
+
+
+def _parent_run(config: Config, out: Path) -> tracking.Run:
+    """The sweep's MLflow run: a new one, or that of the sweep that lies in `out`."""
+    record = out / "sweep.json"
+    settings = config.model_dump(mode="json", include={"seed", "data", "model", "training", "tune"})
+    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    if record.is_file():
+        found = json.loads(record.read_text())
+        if found["key"] != key:
+            raise ConfigError(f"tune.out = {out} holds a sweep with other settings; choose another or delete it")
+        run = tracking.Run(**found["run"])
+        run.end_children()
+        run.resume()
+        return run
+    run = tracking.start_run(config.tracking, f"tune {out.name}")
+    run.log_params(config.model_dump(mode="json"))
+    run.client.log_dict(run.run_id, config.model_dump(mode="json"), "config.yaml")
+    out.mkdir(parents=True, exist_ok=True)
+    partial = record.with_name(f".{record.name}.partial")
+    partial.write_text(json.dumps({"key": key, "run": asdict(run)}, indent=2))
+    os.replace(partial, record)
+    return run
