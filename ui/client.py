@@ -77,11 +77,9 @@ class ApiClient:
         Raises:
             APIError: The server refuses or fails.
         """
-        stream = await self._later.chat.completions.create(
-            model=self.model,
-            messages=conversation(file_id, turns),  # type: ignore[arg-type]  # video_url is not in OpenAI's types
-            stream=True,
-        )
+        # OpenAI's types know no video_url.
+        messages: Any = conversation(file_id, turns)
+        stream = await self._later.chat.completions.create(model=self.model, messages=messages, stream=True)
         async with stream:
             async for chunk in stream:
                 if chunk.choices and chunk.choices[0].delta.content:

@@ -6,18 +6,22 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
 from fastapi import FastAPI, UploadFile
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from jobs.demo import EXAMPLES
 from serve.protocol import Answer, ChatCompletionRequest
 
 WORDS = [f"word{number} " for number in range(200)]
+SLOW = 60_000
+"""Milliseconds that a busy machine may take for a step."""
 PAUSE = 0.02
 """Seconds between the words of an answer."""
 PIXEL = (  # a grey JPEG of 8 x 8
@@ -175,3 +179,62 @@ def browser() -> Iterator[Any]:
         chromium_browser = playwright.chromium.launch(executable_path=chromium, headless=True, args=arguments)
         yield chromium_browser
         chromium_browser.close()
+
+
+def until(condition: Callable[[], bool], seconds: float = 10) -> bool:
+    """Whether something comes true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
+
+
+class Reader:
+    """Somebody who looks at the page; remembers which hosts the page asked, and what it logged as errors."""
+
+    def __init__(self, browser, address: str, **options) -> None:
+        self.hosts: set[str] = set()
+        self.errors: list[str] = []
+        self.page = browser.new_context(**options).new_page()
+        self.page.set_default_timeout(SLOW)
+        self.page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(address)
+        self.page.wait_for_selector("#fc-chat")
+
+    def choose(self, name: str) -> None:
+        """Click a sample clip."""
+        self.page.locator("#fc-samples button").nth(EXAMPLES.index(name)).click()
+
+    def upload(self, path) -> None:
+        """Give a file to the upload box."""
+        self.page.locator("#fc-video input[type=file]").set_input_files(str(path))
+
+    def ready(self) -> None:
+        """Wait until questions can be asked."""
+        self.page.wait_for_selector(".fc-strip figure")
+        self.button("Ask").wait_for()
+
+    def ask(self, question: str) -> None:
+        """Type a question and send it."""
+        self.page.get_by_label("Question").fill(question)
+        self.button("Ask").click()
+
+    def button(self, name: str):
+        """The button of the question box."""
+        return self.page.locator("#fc-question").get_by_role("button", name=name, exact=True)
+
+    def said(self, role: str) -> list[str]:
+        """What stands in the conversation."""
+        return [text.strip() for text in self.page.locator(f'#fc-chat [data-testid="{role}"]').all_inner_texts()]
+
+    def answered(self, text: str) -> None:
+        """Wait for an answer's end."""
+        self.page.locator('#fc-chat [data-testid="bot"]', has_text=text).last.wait_for()
+        self.button("Ask").wait_for()
+
+    def alert(self) -> str:
+        """The error that the page shows."""
+        alert = self.page.get_by_role("alert")
+        alert.wait_for()
+        return alert.inner_text()

@@ -1,23 +1,24 @@
 """The page's client against a stand-in for the API."""
 
 import asyncio
-import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 from openai import APIConnectionError, APIError
 
-from tests.ui.conftest import WORDS, FakeApi, free_port
+from tests.ui.conftest import WORDS, FakeApi, free_port, until
 from ui.client import ApiClient, conversation
 
 ASKED = [{"role": "user", "content": "Who?"}]
 
 
-def until(condition, seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return condition()
+def run(coroutine: Coroutine) -> Any:
+    """What a coroutine returns; in a thread, because Playwright's loop may occupy this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_an_answer_is_streamed(api, fake) -> None:
     async def pieces() -> list[str]:
         return [piece async for piece in api.answer("file-1", ASKED)]
 
-    assert asyncio.run(pieces()) == WORDS[:5]
+    assert run(pieces()) == WORDS[:5]
     assert fake.requests[0].stream and fake.requests[0].addresses() == ["file:file-1"]
 
 
@@ -60,7 +61,7 @@ def test_leaving_an_answer_cancels_the_request(api, fake) -> None:
             async for _ in pieces:
                 return
 
-    asyncio.run(leave())
+    run(leave())
     assert until(lambda: fake.cut == 1)
     assert fake.written == 1
 
@@ -73,7 +74,7 @@ def test_a_refusal_is_explained_in_the_server_s_words(api, fake) -> None:
             pass
 
     with pytest.raises(APIError) as caught:
-        asyncio.run(ask())
+        run(ask())
     assert api.explain(caught.value) == "The context is full."
 
 
