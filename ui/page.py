@@ -23,6 +23,13 @@ LONGEST_QUESTION = 2000
 KEPT = 3600
 """Seconds after which an upload that nobody looks at any more is deleted."""
 
+EMPTY_TRACK, EMPTY_EXPERTS = (
+    f'<section class="fc-card fc-empty"><header><h2>{title}</h2></header><p>{text}</p></section>'
+    for title, text in (
+        ("Face track", "Where the face is in each frame, and how the model sees it."),
+        ("Expert usage", "Which experts the tokens of each frame go to."),
+    )
+)
 EMPTY_CHAT = "### Choose a clip to begin\nUpload a video of a face, or take a sample clip."
 READY_CHAT = "### Ask about this clip\nIts face is found and followed."
 SILENCE = "(The model ended its answer without a word.)"
@@ -63,8 +70,8 @@ def build(api: ApiClient, examples: Sequence[Path]) -> gr.Blocks:
                         api_visibility="private",
                         elem_id="fc-samples",
                     )
-                track = gr.HTML(_outline("Face track", "The tracked face appears here."), elem_id="fc-track")
-                experts = gr.HTML(_outline("Expert usage", "Which experts fired appears here."), elem_id="fc-experts")
+                track = gr.HTML(EMPTY_TRACK, elem_id="fc-track")
+                experts = gr.HTML(EMPTY_EXPERTS, elem_id="fc-experts")
             with gr.Column(scale=5, min_width=300, elem_id="fc-right"):
                 chat = gr.Chatbot(
                     label="Conversation",
@@ -94,8 +101,7 @@ def build(api: ApiClient, examples: Sequence[Path]) -> gr.Blocks:
             api.forget(previous)
             closed = [gr.update(value=[], placeholder=EMPTY_CHAT, examples=None), gr.update(value="", **_waiting()), ""]
             if path is None:
-                outlines = [_outline("Face track", "The tracked face appears here."), _outline("Expert usage", "")]
-                yield [None, *outlines, *closed]
+                yield [None, EMPTY_TRACK, EMPTY_EXPERTS, *closed]
                 return
             file_id = None
             try:
@@ -228,10 +234,6 @@ def _masthead(model: str) -> str:
         '<div class="fc-masthead"><h1>FaVChat</h1><p>Ask about the face in a video</p>'
         f'<p class="fc-model">model <b>{escape(model)}</b></p></div>'
     )
-
-
-def _outline(title: str, text: str) -> str:
-    return f'<section class="fc-card fc-empty"><header><h2>{title}</h2></header><p>{text}</p></section>'
 
 
 def _progress(text: str) -> str:
