@@ -16,7 +16,7 @@ TEMPLATE_SIDE = 112.0
 FACE_CENTRE = np.asarray([56.0, 62.0])
 """Middle between hairline and chin in the template's pixels; ArcFace's own crop is centred higher and cuts the chin."""
 DEFAULT_MARGIN = 0.1
-"""By what share the crop is wider than ArcFace's. The expression trunk sees best from 0.05 to 0.15 (docs/choices.md)."""
+"""By what share the crop is wider than ArcFace's. The expression trunk sees best at 0.05 to 0.15 (docs/choices.md)."""
 
 
 def align_face(
