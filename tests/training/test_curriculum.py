@@ -6,6 +6,7 @@ import pytest
 
 from favchat.config import ConfigError, load
 from favchat.model.build import load as load_model
+from favchat.tracking import resolve_model
 from favchat.training.curriculum import train
 from jobs.cli import CONFIGS
 
@@ -21,7 +22,7 @@ def settings(corpus, out, *more):
 @pytest.fixture(scope="module")
 def finished(corpus, tmp_path_factory):
     """A run of both stages on one worker."""
-    config = settings(corpus, tmp_path_factory.mktemp("run") / "one")
+    config = settings(corpus, tmp_path_factory.mktemp("run") / "one", "tracking.registered_model=tiny-test")
     return config, train(config)
 
 
@@ -56,6 +57,26 @@ def test_mlflow_has_a_child_for_each_stage_with_losses_and_the_config(finished):
         losses = client.get_metric_history(child.info.run_id, "language_loss")
         assert [metric.step for metric in losses] == list(range(1, STEPS + 1))
         assert all(math.isfinite(metric.value) for metric in losses)
+
+
+def test_each_stage_ends_with_a_held_out_loss(finished):
+    _, result = finished
+    client = result.run.client
+    children = client.search_runs([result.run.experiment_id], f"tags.mlflow.parentRunId = '{result.run.run_id}'")
+    logged = {child.info.run_name: client.get_metric_history(child.info.run_id, "val_loss") for child in children}
+    for stage in result.stages:
+        assert [(metric.step, metric.value) for metric in logged[stage.name]] == [(STEPS, stage.metrics["val_loss"])]
+        assert stage.metrics["step"] == STEPS
+        assert f"{stage.metrics['val_loss']:.2f} held out" in result.summary()
+
+
+def test_the_model_is_registered_once(finished):
+    config, result = finished
+    assert result.registered == "models:/tiny-test/1"
+    assert result.summary().endswith(f"{result.model}, registered as models:/tiny-test/1")
+    registered = resolve_model("models:/tiny-test@champion", config.tracking) / "model.safetensors"
+    assert registered.read_bytes() == (result.model / "model.safetensors").read_bytes()
+    assert train(config).registered == "models:/tiny-test/1"
 
 
 def test_finished_stages_are_not_run_again(finished, corpus):
@@ -103,7 +124,7 @@ def test_two_workers_with_zero(corpus, tmp_path, zero):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("training.stages.0.batch_size=500", "stage 'summaries': 38 samples are fewer than batch_size = 500"),
+        ("training.stages.0.batch_size=500", r"stage 'summaries': \d+ samples are fewer than batch_size = 500"),
         ("training.stages=[]", "training.stages is empty"),
         ("training.split=test", "no annotation of task 'summary' in split 'test'"),
     ],

@@ -82,13 +82,21 @@ class FaVChatExpertLayer(nn.Module):
         return x_ND + self.experts(normed_ND, index_NK, weight_NK), logits_NE
 
 
+class FaVChatOutputNorm(nn.RMSNorm):
+    """A norm whose weight starts at the configured loudness; a class of its own so that initialisation finds it."""
+
+
+class FaVChatZeroLinear(nn.Linear):
+    """A projection that starts at zero; a class of its own so that initialisation finds it."""
+
+
 class FaVChatLevelProjection(nn.Module):
     """Brings a shallower face level to the language model's width."""
 
     def __init__(self, size: int, output_size: int):
         super().__init__()
         self.norm = nn.LayerNorm(size)
-        self.linear = nn.Linear(size, output_size)
+        self.linear = FaVChatZeroLinear(size, output_size)
 
     def forward(self, level: Tensor) -> Tensor:
         """Map `(..., C)` to `(..., H)`."""
@@ -112,16 +120,17 @@ class FaVChatAdapter(PreTrainedModel):
         self.vision_proj = nn.Sequential(nn.LayerNorm(config.vision_size), nn.Linear(config.vision_size, width))
         self.face_proj = nn.Sequential(nn.LayerNorm(deepest_size), nn.Linear(deepest_size, width))
         # A place of its own for every cell of either grid tells the router the source too.
-        self.vision_place = nn.Parameter(torch.empty(config.vision_grid**2, width))
-        self.face_place = nn.Parameter(torch.empty(config.face_grid**2, width))
-        self.no_face = nn.Parameter(torch.empty(width))
+        # Embeddings, not bare parameters: ZeRO-3 gathers a weight when the module that owns it is called.
+        self.vision_place = nn.Embedding(config.vision_grid**2, width)
+        self.face_place = nn.Embedding(config.face_grid**2, width)
+        self.no_face = nn.Embedding(1, width)
         self.time_proj = nn.Linear(TIME_FEATURES, width)
         self.geometry_proj = nn.Linear(4, width)
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(FaVChatExpertLayer(config) for _ in range(config.num_hidden_layers))
         self.norm = nn.RMSNorm(width, eps=1e-6)
         self.out_proj = nn.Linear(width, config.output_size)
-        self.out_norm = nn.RMSNorm(config.output_size, eps=1e-6)
+        self.out_norm = FaVChatOutputNorm(config.output_size, eps=1e-6)
         self.level_proj = nn.ModuleList(
             FaVChatLevelProjection(size, config.output_size) for size in (shallow_sizes if config.inject_levels else [])
         )
@@ -134,14 +143,12 @@ class FaVChatAdapter(PreTrainedModel):
         if isinstance(module, FaVChatExperts):
             initialization.normal_(module.gate_up_proj, std=std)
             initialization.normal_(module.down_proj, std=std)
-        elif isinstance(module, FaVChatAdapter):
-            for parameter in (module.vision_place, module.face_place, module.no_face):
-                initialization.normal_(parameter, std=std)
-            initialization.constant_(module.out_norm.weight, self.config.output_scale)
-            for name, parameter in module.level_proj.named_parameters():
-                # Zero at the start: training begins from the language model as it was.
-                if ".linear." in name:
-                    initialization.zeros_(parameter)
+        elif isinstance(module, FaVChatOutputNorm):
+            initialization.constant_(module.weight, self.config.output_scale)
+        elif isinstance(module, FaVChatZeroLinear):
+            # Zero at the start: training begins from the language model as it was.
+            initialization.zeros_(module.weight)
+            initialization.zeros_(module.bias)
 
     def forward(
         self,
@@ -163,9 +170,10 @@ class FaVChatAdapter(PreTrainedModel):
                 in radians.
         """
         time_VT1D = self.time_proj(time_features(frame_times).to(vision.dtype)).unsqueeze(2)
-        general_VTGD = self.vision_proj(vision) + self.vision_place
+        general_VTGD = self.vision_proj(vision) + _all_rows(self.vision_place)
         face_VTFD = self.face_proj(face_levels[-1]) + self.geometry_proj(face_geometry.to(vision.dtype)).unsqueeze(2)
-        face_VTFD = torch.where(face_visible[..., None, None], face_VTFD, self.no_face) + self.face_place
+        face_VTFD = torch.where(face_visible[..., None, None], face_VTFD, _all_rows(self.no_face))
+        face_VTFD = face_VTFD + _all_rows(self.face_place)
         x_VTSD = self.dropout(torch.cat([general_VTGD, face_VTFD], dim=2) + time_VT1D)
 
         x_ND = x_VTSD.flatten(0, 2)
@@ -186,6 +194,10 @@ class FaVChatAdapter(PreTrainedModel):
             ),
             z_loss=torch.stack([logits.float().logsumexp(dim=-1).square().mean() for logits in router_logits]).mean(),
         )
+
+
+def _all_rows(embedding: nn.Embedding) -> Tensor:
+    return embedding(torch.arange(embedding.num_embeddings, device=embedding.weight.device))
 
 
 def active_parameters(config: FaVChatAdapterConfig) -> int:
