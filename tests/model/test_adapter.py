@@ -75,16 +75,16 @@ def test_one_expert_is_dense():
     assert output.tokens.shape == (2, 3, 8, 16)
 
 
-def test_balance_loss_is_top_k_when_even_and_grows_when_not():
+def test_balance_loss_is_share_times_probability_summed_over_experts():
     adapter = make()
-    layer = adapter.layers[0]
-    torch.nn.init.zeros_(layer.router.weight)
-    even = adapter(**inputs()).balance_loss.item()
-    # Equal probabilities: the sum over experts of share times probability is top_k / experts, times the experts.
-    assert even == pytest.approx(2.0, rel=1e-5)
-    with torch.no_grad():
-        layer.router.weight[0] = 100 * torch.randn(8)
-    assert adapter(**inputs()).balance_loss.item() > even
+    output = adapter(**inputs())
+    probability = output.router_logits[0].softmax(dim=-1)
+    chosen = torch.zeros_like(probability).scatter(1, probability.topk(2, dim=-1).indices, 1.0)
+    expected = 4 * (chosen.mean(dim=0) * probability.mean(dim=0)).sum()
+    torch.testing.assert_close(output.balance_loss, expected)
+    torch.nn.init.zeros_(adapter.layers[0].router.weight)
+    # Equal probabilities: the shares sum to top_k, whoever is chosen.
+    assert adapter(**inputs()).balance_loss.item() == pytest.approx(2.0, rel=1e-5)
 
 
 def test_an_invisible_face_leaves_no_trace():
