@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from mlflow.tracking import MlflowClient
 
@@ -31,11 +34,17 @@ def run(config: TrackingConfig, *, port: int = 5000, say: Callable[[str], None] 
     MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
     say(f"MLflow shows {uri} at http://127.0.0.1:{port} (Ctrl-C ends it)")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1"]
-    with subprocess.Popen([*command, "--port", str(port), "--workers", "1"]) as server:
-        try:
-            status = server.wait()
-        except KeyboardInterrupt:
-            server.wait()
-            return
-    if status:
+    # MLflow starts processes of its own; in a session of theirs they can be ended together.
+    server = subprocess.Popen([*command, "--port", str(port), "--workers", "1"], start_new_session=True)
+    ended = False
+
+    def end(*_: Any) -> None:
+        nonlocal ended
+        ended = True
+        os.killpg(server.pid, signal.SIGTERM)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    status = server.wait()
+    if status and not ended:
         raise OSError(f"mlflow ui ended with status {status}; is port {port} free? Choose another with --port")

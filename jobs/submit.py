@@ -60,13 +60,13 @@ def run(command: list[str], *, address: str | None = None, say: Callable[[str], 
         words = pack(command, files)
         environment: dict[str, Any] = {
             "py_modules": [str(build_wheel(Path(folder)))],
+            # Without a folder of its own the job runs, and looks for code, where the cluster was started.
+            "working_dir": str(files),
             "env_vars": {name: os.environ.get(name, value) for name, value in TELEMETRY_OFF.items()},
         }
         revision = git_revision()
         if revision:
             environment["env_vars"]["FAVCHAT_REVISION"] = revision
-        if any(files.iterdir()):
-            environment["working_dir"] = str(files)
         job = client.submit_job(entrypoint=shlex.join(words), runtime_env=environment)
     say(f"submitted {job}: {shlex.join(words)}")
     try:

@@ -1,5 +1,6 @@
 """Fixtures that every test may use; what is costly is made once."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from favchat.cluster import quiet_environment
 from favchat.config import Config, load
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
+
+# Ray Train looks for reports every 2 s and starts a process that watches for nodes about to be taken away: most of the
+# time of trainings as short as these. Set before any Ray starts, here and in the commands that tests run.
+os.environ |= {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
 
 
 @pytest.fixture(scope="session")

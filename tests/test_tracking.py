@@ -1,7 +1,17 @@
-import pytest
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
 
-from favchat.config import TrackingConfig
-from favchat.tracking import flatten, start_run, tracking_uri
+import pytest
+import requests
+
+import favchat.tracking
+from favchat.config import ConfigError, TrackingConfig
+from favchat.model.build import load as load_model
+from favchat.tracking import CHAMPION, flatten, git_revision, resolve_model, start_run, tracking_uri
 
 
 @pytest.fixture
@@ -49,3 +59,147 @@ def test_the_address_comes_from_the_setting_then_the_environment(store, monkeypa
 
 def test_flatten_keeps_plain_lists_whole():
     assert flatten({"a": {"b": [1, 2]}, "c": {}, "d": None}) == {"a.b": [1, 2], "c": {}, "d": None}
+
+
+def test_artifacts_of_an_sqlite_store_lie_beside_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = start_run(TrackingConfig(uri=f"sqlite:///{tmp_path}/elsewhere/runs.db"), "run")
+    run.client.log_text(run.run_id, "hello", "note.txt")
+    assert [path.name for path in (tmp_path / "elsewhere").rglob("note.txt")] == ["note.txt"]
+    assert not (tmp_path / "mlruns").exists()
+
+
+def test_children_that_a_dead_process_left_running_are_ended(store):
+    run = start_run(TrackingConfig(), "parent")
+    finished, running = run.child("finished"), run.child("running")
+    below = running.child("stage")
+    finished.finish()
+    run.end_children()
+    states = [run.client.get_run(each.run_id).info.status for each in (finished, running, below, run)]
+    assert states == ["FINISHED", "KILLED", "KILLED", "RUNNING"]
+
+
+@pytest.fixture
+def registered(store, tiny, tmp_path):
+    """Two versions of a registered model; the second one's config.json differs."""
+    model, processor = tiny
+    folder = tmp_path / "model"
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    run = start_run(TrackingConfig(), "train")
+    names = [run.register_model(folder, "faces")]
+    (folder / "second").write_text("")
+    run = start_run(TrackingConfig(), "train")
+    names.append(run.register_model(folder, "faces"))
+    shutil.rmtree(folder)
+    return names
+
+
+def test_the_newest_version_is_the_champion(registered):
+    assert registered == ["models:/faces/1", "models:/faces/2"]
+    champion = resolve_model(f"models:/faces@{CHAMPION}")
+    assert champion == resolve_model("models:/faces/2")
+    assert (champion / "second").exists()
+    assert not (resolve_model("models:/faces/1") / "second").exists()
+
+
+def test_a_registered_model_loads_by_its_name(registered, tiny):
+    model, processor = load_model("models:/faces@champion")
+    name = "model.adapter.out_proj.weight"
+    assert model.get_parameter(name).equal(tiny[0].get_parameter(name))
+    assert processor.num_frames == tiny[1].num_frames
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("models:/faces", "models:/NAME@ALIAS or models:/NAME/VERSION"),
+        ("models:/faces/newest", "models:/NAME@ALIAS or models:/NAME/VERSION"),
+        ("models:/faces/9", "no such model in the registry.*registered models: faces"),
+        ("models:/faces@loser", "no such model in the registry.*registered models: faces"),
+        ("models:/nobody@champion", "no such model in the registry.*registered models: faces"),
+    ],
+)
+def test_a_model_that_is_not_registered_is_named(registered, name, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve_model(name)
+
+
+def test_a_registered_directory_that_is_gone_is_named(registered):
+    shutil.rmtree(resolve_model("models:/faces/1"))
+    with pytest.raises(ConfigError, match="is gone"):
+        resolve_model("models:/faces/1")
+
+
+def test_a_model_of_another_machine_is_downloaded_once(registered, store, monkeypatch):
+    downloads = []
+
+    def download(**where):
+        downloads.append(where["artifact_uri"])
+        return shutil.copytree(local, Path(where["dst_path"]) / "model")
+
+    local = resolve_model("models:/faces/2")
+    monkeypatch.setattr(favchat.tracking, "is_local_uri", lambda uri: False)
+    monkeypatch.setattr(favchat.tracking, "download_artifacts", download)
+    found = [resolve_model("models:/faces@champion") for _ in range(2)]
+    assert len(downloads) == 1
+    assert found[0] == found[1] != local
+    assert found[0].is_relative_to(store / "models")
+    assert (found[0] / "config.json").read_text() == (local / "config.json").read_text()
+
+
+def test_the_revision_is_the_checkouts_commit(tmp_path, monkeypatch, store):
+    monkeypatch.delenv("FAVCHAT_REVISION", raising=False)
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.com"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    file = tmp_path / "tracking.py"
+    file.write_text("")
+    monkeypatch.setattr(favchat.tracking, "__file__", str(file))
+    assert git_revision() is None
+    subprocess.run([*git, "add", "tracking.py"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "first"], check=True)
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    assert git_revision() == commit
+    run = start_run(TrackingConfig(), "run")
+    assert run.client.get_run(run.run_id).data.tags["mlflow.source.git.commit"] == commit
+    file.write_text("changed")
+    assert git_revision() == f"{commit}-dirty"
+    monkeypatch.setenv("FAVCHAT_REVISION", "shipped")
+    assert git_revision() == "shipped"
+
+
+def test_runs_serves_mlflows_page_of_the_store(store):
+    start_run(TrackingConfig(experiment="shown"), "run").finish()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "jobs.cli", "runs", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert f"http://127.0.0.1:{port}" in process.stdout.readline()
+            address = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=shown"
+            assert b'"name": "shown"' in fetch(address)
+        finally:
+            process.terminate()
+            process.wait(60)
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def fetch(address: str) -> bytes:
+    deadline = time.monotonic() + 240
+    while True:
+        try:
+            return requests.get(address, timeout=10).content
+        except requests.ConnectionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
+def test_runs_of_a_server_are_named_by_its_address():
+    import jobs.runs
+
+    said = []
+    jobs.runs.run(TrackingConfig(uri="http://tracker:5000"), say=said.append)
+    assert said == ["runs are kept by the MLflow server at http://tracker:5000"]

@@ -29,9 +29,9 @@ class Point(NamedTuple):
 
 
 def points(config: TuneConfig) -> list[Point]:
-    """Every combination of the choices that an adapter can have, in order."""
-    pairs = {Point(experts, k) for experts in config.num_experts for k in config.top_k if k <= experts}
-    return sorted(pairs)
+    """Every combination of the choices that an adapter can have, each once, in the order of the choices."""
+    pairs = (Point(experts, k) for experts in config.num_experts for k in config.top_k if k <= experts)
+    return list(dict.fromkeys(pairs))
 
 
 def grid(config: TuneConfig) -> dict[str, Any]:

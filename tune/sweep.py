@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from contextlib import redirect_stdout
-from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from ray.tune.schedulers import ASHAScheduler
 
 from favchat import cluster, tracking
 from favchat.config import Config, ConfigError, require
+from favchat.files import write_text_whole
 from favchat.training.ingest import some_samples
 from tune.progress import Progress
 from tune.report import SweepResult, write_report
@@ -101,19 +100,14 @@ def _parent_run(config: Config, out: Path) -> tracking.Run:
     record = out / "sweep.json"
     settings = config.model_dump(mode="json", include={"seed", "data", "model", "training", "tune"})
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    if record.is_file():
-        found = json.loads(record.read_text())
-        if found["key"] != key:
-            raise ConfigError(f"tune.out = {out} holds a sweep with other settings; choose another or delete it")
-        run = tracking.Run(**found["run"])
-        run.end_children()
-        run.resume()
-        return run
-    run = tracking.start_run(config.tracking, f"tune {out.name}")
-    run.log_params(config.model_dump(mode="json"))
-    run.client.log_dict(run.run_id, config.model_dump(mode="json"), "config.yaml")
-    out.mkdir(parents=True, exist_ok=True)
-    partial = record.with_name(f".{record.name}.partial")
-    partial.write_text(json.dumps({"key": key, "run": asdict(run)}, indent=2))
-    os.replace(partial, record)
+    if record.is_file() and json.loads(record.read_text())["key"] != key:
+        raise ConfigError(f"tune.out = {out} holds a sweep with other settings; choose another or delete it")
+
+    def begin() -> tracking.Run:
+        started = tracking.start_run(config.tracking, f"tune {out.name}")
+        started.log_config(config)
+        return started
+
+    run = tracking.kept_run(out / "run.json", config.tracking, begin)
+    write_text_whole(record, json.dumps({"key": key}))
     return run

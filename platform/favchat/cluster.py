@@ -55,4 +55,14 @@ def start(config: RayConfig, *, dashboard: bool = False) -> None:
     if address:
         ray.init(address=address, **common)
     else:
-        ray.init(address="local", num_cpus=config.num_cpus, include_dashboard=dashboard, **common)
+        hook = {"worker_process_setup_hook": "favchat.cluster.name_cluster"} if dashboard else None
+        ray.init(address="local", num_cpus=config.num_cpus, include_dashboard=dashboard, runtime_env=hook, **common)
+
+
+def name_cluster() -> None:
+    """Tell Ray's state API in this worker which cluster it belongs to.
+
+    It looks for one by itself otherwise, and takes any where several run on a machine: Ray Train then never learns that
+    a stopped trial is gone, and keeps its CPUs.
+    """
+    os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -439,10 +439,10 @@ def known_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]
     for name, field in section.model_fields.items():
         keys.append(prefix + name)
         annotation: Any = field.annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            keys += known_keys(annotation, f"{prefix}{name}.")
-        elif name == "stages":
-            keys += known_keys(StageConfig, f"{prefix}{name}.*.")
+        index = "*." if get_origin(annotation) is list else ""
+        for part in (annotation, *get_args(annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                keys += known_keys(part, f"{prefix}{name}.{index}")
     return keys
 
 

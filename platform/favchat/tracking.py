@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 from mlflow.artifacts import download_artifacts
-from mlflow.entities import Metric, Param, RunStatus
+from mlflow.entities import LifecycleStage, Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.file_utils import local_file_uri_to_path
@@ -22,7 +23,8 @@ from mlflow.utils.time import get_current_time_millis
 from mlflow.utils.uri import is_local_uri
 
 from favchat import assets
-from favchat.config import ConfigError, TrackingConfig
+from favchat.config import Config, ConfigError, TrackingConfig
+from favchat.files import write_text_whole
 
 CHAMPION = "champion"
 """Alias of the newest version of a registered model."""
@@ -50,6 +52,12 @@ class Run:
         params = [Param(key, str(value)) for key, value in flatten(settings).items()]
         for begin in range(0, len(params), 100):  # the limit of one call
             self.client.log_batch(self.run_id, params=params[begin : begin + 100])
+
+    def log_config(self, config: Config) -> None:
+        """Log a configuration twice: as dotted parameters, and whole as ``config.yaml``."""
+        settings = config.model_dump(mode="json")
+        self.log_params(settings)
+        self.client.log_dict(self.run_id, settings, "config.yaml")
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
         """Log the values of one step."""
@@ -91,6 +99,13 @@ class Run:
                 run.end_children(status)
                 run.finish(status)
 
+    def exists(self) -> bool:
+        """Whether the store knows the run."""
+        try:
+            return self.client.get_run(self.run_id).info.lifecycle_stage == LifecycleStage.ACTIVE
+        except MlflowException:
+            return False
+
     def resume(self) -> None:
         """Mark a run that ended as running again."""
         self.client.update_run(self.run_id, RunStatus.to_string(RunStatus.RUNNING))
@@ -111,6 +126,29 @@ def start_run(config: TrackingConfig, name: str, tags: Mapping[str, str] | None 
     revision = git_revision()
     known = {MLFLOW_GIT_COMMIT: revision} if revision else {}
     return _create(client, uri, _experiment(client, uri, config.experiment), name, known | dict(tags or {}))
+
+
+def kept_run(record: Path, config: TrackingConfig, begin: Callable[[], Run]) -> Run:
+    """The run that a file names, marked as running again; a new one, written to that file, where there is none.
+
+    So whoever goes on with interrupted work goes on with its run. Runs below it that a dead process left open are
+    ended.
+
+    Args:
+        record: A JSON file in the folder of the work; the folder is made.
+        config: Where runs are kept now; a run of another store is not taken up.
+        begin: Starts a new run.
+    """
+    if record.is_file():
+        run = Run(**json.loads(record.read_text()))
+        if run.uri == tracking_uri(config) and run.exists():
+            run.end_children()
+            run.resume()
+            return run
+    run = begin()
+    record.parent.mkdir(parents=True, exist_ok=True)
+    write_text_whole(record, json.dumps(asdict(run), indent=2))
+    return run
 
 
 def tracking_uri(config: TrackingConfig) -> str:

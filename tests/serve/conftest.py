@@ -29,7 +29,7 @@ QUESTION = "Is the person smiling?"
 TOKENS = 24
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def talkative(tiny):
     """The tiny model with weights so large that it answers each clip and question at length, in printable letters."""
     model, processor = copy.deepcopy(tiny[0]), tiny[1]
@@ -47,7 +47,7 @@ def talkative(tiny):
     return model, processor
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def clips(centerface) -> dict[str, Any]:
     """Decoded sample clips by name, made as the server makes them."""
     frames, faces = Config().data.frames, Config().data.faces
@@ -68,7 +68,7 @@ def clips(centerface) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def expected(talkative, clips) -> dict[str, str]:
     """The model's greedy answer to QUESTION about each clip, from plain generation."""
     model, processor = talkative
@@ -94,7 +94,7 @@ class Encoded:
         )
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def encoded(talkative, clips, tmp_path_factory) -> Encoded:
     """The sample clips' features in a store."""
     store = VideoStore(tmp_path_factory.mktemp("encoded"), version="test", max_videos=8)
@@ -140,7 +140,7 @@ LIMITS = ServeConfig(
 )
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def model_folder(talkative, tmp_path_factory) -> Path:
     """The talkative model in a folder. Not to be written to."""
     folder = tmp_path_factory.mktemp("served") / "model"
@@ -149,9 +149,9 @@ def model_folder(talkative, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def server(ray_session, centerface, model_folder, tmp_path_factory) -> Iterator[Server]:
-    """The application with the talkative model, on the session's Ray."""
+    """The application with the talkative model, on the session's Ray, for one file's tests."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

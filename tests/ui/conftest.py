@@ -143,7 +143,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def running_fake() -> Iterator[FakeApi]:
     """The stand-in, running."""
     port = free_port()
@@ -165,7 +165,7 @@ def fake(running_fake) -> FakeApi:
     return running_fake
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium without a window; skips where it is not installed."""
     chromium = shutil.which("chromium")

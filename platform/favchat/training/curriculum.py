@@ -19,9 +19,11 @@ from ray.util.queue import Queue
 
 from favchat import tracking
 from favchat.config import Config, ConfigError, StageConfig, require
+from favchat.files import write_text_whole
 from favchat.training.ingest import samples
+from favchat.training.job import StageJob
+from favchat.training.job import run as train_stage
 from favchat.training.progress import show_progress
-from favchat.training.worker import StageJob, train_stage
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class StageResult:
     """Mean loss of the last tenth of the steps."""
     seconds: float
     metrics: dict[str, float]
-    """The last report, see :func:`favchat.training.worker.train_stage`."""
+    """The last report, see :func:`favchat.training.job.run`."""
 
     def summary(self) -> str:
         """A few words for a person."""
@@ -96,12 +98,15 @@ def train(
             raise ConfigError(
                 f"stage '{stage.name}': {data[stage.name].count} samples are fewer than batch_size = {stage.batch_size}"
             )
-    out.mkdir(parents=True, exist_ok=True)
-    name = f"train {out.name}"
-    run = parent.child(name) if parent else tracking.start_run(config.tracking, name)
+
+    def begin() -> tracking.Run:
+        name = f"train {out.name}"
+        started = parent.child(name) if parent else tracking.start_run(config.tracking, name)
+        started.log_config(config)
+        return started
+
+    run = tracking.kept_run(out / "run.json", config.tracking, begin)
     try:
-        run.log_params(config.model_dump(mode="json"))
-        run.client.log_dict(run.run_id, config.model_dump(mode="json"), "config.yaml")
         results: list[StageResult] = []
         init = config.training.init
         for stage in config.training.stages:
@@ -158,7 +163,7 @@ def _run_stage(
     try:
         trainer = TorchTrainer(
             train_stage,
-            train_loop_config={"job": StageJob(config, stage, init, run, queue)},
+            train_loop_config={"job": StageJob(config, stage, init, asdict(run), queue)},
             datasets={"train": data},
             scaling_config=scaling,
             run_config=RunConfig(
@@ -190,7 +195,7 @@ def _run_stage(
     )
     run.finish()
     values: dict[str, Any] = {"key": key, **asdict(outcome), "model": outcome.model.name}
-    _write_atomically(record, json.dumps(values, indent=2))
+    write_text_whole(record, json.dumps(values, indent=2))
     return outcome
 
 
@@ -217,7 +222,7 @@ def _register(config: Config, out: Path, model: Path, run: tracking.Run) -> str 
     if (done.get("name"), done.get("model")) == (name, str(model)):
         return str(done["version"])
     version = run.register_model(model, name)
-    _write_atomically(record, json.dumps({"name": name, "model": str(model), "version": version}, indent=2))
+    write_text_whole(record, json.dumps({"name": name, "model": str(model), "version": version}, indent=2))
     return version
 
 
@@ -248,9 +253,3 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:  # a file system without hard links
         shutil.copy2(source, target)
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, path)

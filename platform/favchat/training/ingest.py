@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import ray
-from transformers import BatchFeature
 
 from favchat.config import ConfigError
 from favchat.data.images import decode_images
 from favchat.data.schema import ANNOTATIONS, SHARDS
 from favchat.data.storage import parquet_files, read_folder
-from favchat.model import FaVChatProcessor
+
+if TYPE_CHECKING:  # the driver, which only reads, starts seconds sooner without these
+    from transformers import BatchFeature
+
+    from favchat.model import FaVChatProcessor
 
 CLIP_COLUMNS = ["clip_id", "timestamps", "frames", "faces", "landmarks", "visible"]
 

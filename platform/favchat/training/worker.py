@@ -8,50 +8,24 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import ray.train
 import torch
 import torch.distributed as dist
-from ray.util.queue import Queue
 from transformers import BatchFeature
 
-from favchat.config import Config, StageConfig
+from favchat.config import StageConfig
 from favchat.model.build import build, load
 from favchat.tracking import Run
 from favchat.training.ingest import collate
+from favchat.training.job import StageJob
 from favchat.training.optimisation import make_optimizer, make_schedule, set_trainable
 from favchat.training.validation import Validation
 
 
-@dataclass(frozen=True)
-class StageJob:
-    """All that a worker needs to know."""
-
-    config: Config
-    stage: StageConfig
-    init: str | None
-    """Model directory to start from; without one the model is built from the ``model`` section."""
-    run: Run
-    """The stage's MLflow run; only rank 0 writes."""
-    progress: Queue
-    """Where rank 0 puts the metrics of each step for the driver."""
-
-
-def train_stage(settings: dict[str, StageJob]) -> None:
-    """Train one stage; rank 0 reports the finished model as a Ray Train checkpoint.
-
-    Every report, ``training.reports`` of them, has ``step``, ``language_loss`` (mean of the steps since the last
-    report, over all workers) and, where the corpus has clips for it, ``val_loss``.
-
-    Args:
-        settings: ``{"job": StageJob}``, as Ray Train hands a mapping over.
-
-    Raises:
-        FloatingPointError: The loss is no longer a finite number.
-    """
-    job = settings["job"]
+def train_stage(job: StageJob) -> None:
+    """Train one stage; see :func:`favchat.training.job.run`."""
     context = ray.train.get_context()
     torch.set_num_threads(
         job.config.training.threads or max(1, (os.cpu_count() or 1) // context.get_local_world_size())
@@ -77,7 +51,7 @@ def train_stage(settings: dict[str, StageJob]) -> None:
         config=deepspeed_config(job.stage, context.get_world_size()),
     )
 
-    rank, workers = context.get_world_rank(), context.get_world_size()
+    rank, workers, run = context.get_world_rank(), context.get_world_size(), Run(**job.run)
     validation = Validation(job.config, job.stage, processor, rank=rank, workers=workers)
     batches = iterate(job, processor, workers)
     reports = report_steps(job.stage.steps, job.config.training.reports)
@@ -102,7 +76,7 @@ def train_stage(settings: dict[str, StageJob]) -> None:
         if not torch.isfinite(output.loss):
             raise FloatingPointError(f"stage '{job.stage.name}', step {step}: the loss is {metrics['loss']}")
         if rank == 0:
-            job.run.log_metrics(metrics, step)
+            run.log_metrics(metrics, step)
             job.progress.put((step, metrics))
         recent.append(metrics["language_loss"])
         if step in reports:
@@ -111,7 +85,7 @@ def train_stage(settings: dict[str, StageJob]) -> None:
             if val_loss is not None:
                 report["val_loss"] = val_loss
                 if rank == 0:
-                    job.run.log_metrics({"val_loss": val_loss}, step)
+                    run.log_metrics({"val_loss": val_loss}, step)
             recent.clear()
             if step < job.stage.steps:
                 ray.train.report(report)

@@ -1,0 +1,168 @@
+"""Sweeps on a real local Ray. What needs Ray's dashboard runs in a process of its own."""
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import tune.sweep
+from favchat.config import Config, ConfigError, load
+from favchat.model.build import load as load_model
+from favchat.training.curriculum import train
+from jobs.cli import CONFIGS
+from tune.report import SweepResult
+
+PARENT = "tags.mlflow.parentRunId = '{}'"
+
+
+def words(corpus, out, *more):
+    """Settings of a sweep over one short stage, by two times two combinations."""
+    stage = "{name: questions, task: qa, steps: 3, batch_size: 4, trainable: [adapter]}"
+    return [
+        f"data.out={corpus}",
+        f"tune.out={out}",
+        f"tracking.uri=sqlite:///{out}.db",
+        f"training.stages=[{stage}]",
+        "training.val_batches=1",
+        "training.threads=1",
+        "tune.reports=3",
+        # The better ones come first, so that ASHA, which keeps the best quarter, stops others after their first report.
+        "tune.num_experts=[4,2]",
+        "tune.asha={grace_period: 1, reduction_factor: 4}",
+        "ray.num_cpus=2",
+        *more,
+    ]
+
+
+FREED = """
+import sys, time
+import ray
+import tune.sweep
+from favchat.config import load
+
+tune.sweep.run(load(sys.argv[1], sys.argv[2:]))
+total, deadline = ray.cluster_resources()["CPU"], time.monotonic() + 30
+while ray.available_resources().get("CPU") != total and time.monotonic() < deadline:
+    time.sleep(0.5)
+print("cpus", ray.available_resources().get("CPU"), "of", total)
+"""
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A sweep of two by two, killed after its first trial, then run again to its end."""
+
+    config: Config
+    first: Path
+    """Weights of the trial that was finished before."""
+    written: int
+    """When they were written, in ns."""
+    freed: str
+    """What FREED says of the CPUs after the end."""
+    result: SweepResult
+
+
+@pytest.fixture(scope="module")
+def swept(ray_session, corpus, tmp_path_factory):
+    out = tmp_path_factory.mktemp("sweep") / "grid"
+    settings = words(corpus, out)
+    command = [sys.executable, "-m", "jobs.cli", "tune", "tiny", *settings]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        first = next(re.match(r"tune (\S+): finished", line) for line in process.stderr if ": finished" in line)[1]
+        os.killpg(process.pid, signal.SIGKILL)
+    assert not (out / "best.yaml").exists()
+    weights = out / "trials" / first / "model" / "model.safetensors"
+    written = weights.stat().st_mtime_ns
+    again = [sys.executable, "-c", FREED, CONFIGS / "tiny.yaml", *settings]
+    done = subprocess.run(again, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    config = load(CONFIGS / "tiny.yaml", settings)
+    # Of a sweep that has ended nothing is run again: this only reads.
+    return Swept(config, weights, written, done.stdout.splitlines()[-1], tune.sweep.run(config))
+
+
+def test_a_killed_sweep_goes_on_where_it_was(swept):
+    assert swept.first.stat().st_mtime_ns == swept.written
+
+
+def test_the_cpus_of_trials_that_were_stopped_early_come_back(swept):
+    assert {trial.status for trial in swept.result.trials} == {"finished", "stopped"}
+    assert swept.freed == "cpus 2.0 of 2.0"
+
+
+def test_every_combination_is_tried_and_the_best_comes_first(swept):
+    result = swept.result
+    assert {(trial.num_experts, trial.top_k) for trial in result.trials} == {(2, 1), (2, 2), (4, 1), (4, 2)}
+    assert result.metric == "val_loss"
+    metrics = [trial.metric for trial in result.trials if trial.status == "finished"]
+    assert metrics == sorted(metrics)
+    assert all(1 < metric < 10 for metric in metrics)
+    assert [trial.status for trial in result.trials] == sorted(trial.status for trial in result.trials)
+
+
+def test_active_parameters_are_those_of_top_k_experts(swept):
+    count = {(trial.num_experts, trial.top_k): trial.active_parameters for trial in swept.result.trials}
+    expert = 3 * 32 * 64  # gate, up and down of the tiny adapter
+    assert count[2, 2] - count[2, 1] == count[4, 2] - count[4, 1] == expert
+    assert count[4, 1] - count[2, 1] == 2 * 32  # two more rows of the router
+
+
+def test_table_and_picture_lie_in_the_folder(swept):
+    result = swept.result
+    with result.table.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["metric"]) for row in rows] == [trial.metric for trial in result.trials]
+    with Image.open(result.picture) as picture:
+        assert picture.size > (600, 400)
+        assert len(picture.convert("RGB").getcolors(1 << 20)) > 10
+
+
+def test_train_takes_the_best_configuration(swept, tmp_path, corpus):
+    config, result = swept.config, swept.result
+    best = load(result.best, [f"training.out={tmp_path / 'run'}", f"tracking.uri=sqlite:///{tmp_path}/x.db"])
+    assert (best.model.adapter.num_experts, best.model.adapter.top_k) == (
+        result.trials[0].num_experts,
+        result.trials[0].top_k,
+    )
+    assert best.training.stages == config.training.stages
+    assert best.tune == load(CONFIGS / "tiny.yaml").tune
+    # The best trial's own model is what this configuration trains: its record fits.
+    trial = result.best.parent / "trials" / f"experts{best.model.adapter.num_experts}-top{best.model.adapter.top_k}"
+    again = train(load(result.best, [f"training.out={trial}", f"tracking.uri=sqlite:///{tmp_path}/x.db"]))
+    assert again.stages[0].metrics["val_loss"] == result.trials[0].metric
+    assert load_model(str(again.model))[0].config.adapter_config.num_experts == result.trials[0].num_experts
+
+
+def test_mlflow_has_a_parent_with_a_child_for_each_trial(swept):
+    result = swept.result
+    client = result.run.client
+    parent = client.get_run(result.run.run_id)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["best_val_loss"] == result.trials[0].metric
+    logged = {artifact.path for artifact in client.list_artifacts(result.run.run_id)}
+    assert {"best.yaml", "results.csv", "quality.png", "config.yaml"} <= logged
+    children = client.search_runs([result.run.experiment_id], PARENT.format(result.run.run_id))
+    # One for each trial, also for those that were running when the sweep was killed.
+    assert sorted(child.info.run_name for child in children) == [
+        f"train experts{experts}-top{k}" for experts in (2, 4) for k in (1, 2)
+    ]
+    assert {child.info.status for child in children} == {"FINISHED", "KILLED"}
+    for child in children:
+        assert child.data.params["model.adapter.num_experts"] in child.info.run_name
+        if child.info.status == "FINISHED":
+            stages = client.search_runs([result.run.experiment_id], PARENT.format(child.info.run_id))
+            (stage,) = (stage for stage in stages if stage.info.status == "FINISHED")
+            assert [metric.step for metric in client.get_metric_history(stage.info.run_id, "val_loss")] == [1, 2, 3]
+
+
+def test_other_settings_in_the_same_folder_are_refused(swept):
+    config = swept.config
+    with pytest.raises(ConfigError, match="holds a sweep with other settings"):
+        tune.sweep.run(config.model_copy(update={"seed": 7}))
