@@ -17,6 +17,7 @@ assets: install
 
 demo: assets
 	$(BIN)/favchat quickstart
+	$(BIN)/favchat demo serve.model=outputs/quickstart/run/model --clip platform/favchat/sample/clips/pexels_0.mp4
 
 test: assets
 	$(BIN)/python -m pytest

@@ -166,6 +166,7 @@ def demo(
     config: Annotated[str, typer.Argument(metavar="[CONFIG]", help="A YAML file or a preset.")] = "nano",
     overrides: Overrides = None,
     server: Annotated[str | None, typer.Option(help="Address of a running server; else one is started.")] = None,
+    clip: Annotated[Path | None, typer.Option(help="A video that is chosen when the page opens.")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page.")] = 7860,
     browser: Annotated[bool, typer.Option(help="Whether to open a browser.")] = True,
     print_config: PrintConfig = False,
@@ -176,7 +177,7 @@ def demo(
     settings = _settings(config, overrides, print_config)
     import jobs.demo
 
-    jobs.demo.run(settings, server=server, port=port, browser=browser, say=typer.echo)
+    jobs.demo.run(settings, server=server, clip=clip, port=port, browser=browser, say=typer.echo)
 
 
 @app.callback(invoke_without_command=True)

@@ -26,6 +26,7 @@ def run(
     config: Config,
     *,
     server: str | None = None,
+    clip: Path | None = None,
     port: int = 7860,
     browser: bool = True,
     say: Callable[[str], None] = print,
@@ -35,6 +36,7 @@ def run(
     Args:
         config: The whole configuration; ``serve.model`` is served, unless a server is named.
         server: Address of a running server.
+        clip: A video that is chosen when the page opens.
         port: Port of the page.
         browser: Whether to open a browser.
         say: Gets one line for each step.
@@ -44,7 +46,7 @@ def run(
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with showing(config, server=server, port=port, browser=browser, say=say) as address:
+        with showing(config, server=server, clip=clip, port=port, browser=browser, say=say) as address:
             say(f"the demo is at {address} (Ctrl-C stops)")
             threading.Event().wait()
     except KeyboardInterrupt:
@@ -53,7 +55,7 @@ def run(
 
 @contextmanager
 def showing(
-    config: Config, *, server: str | None, port: int, browser: bool, say: Callable[[str], None]
+    config: Config, *, server: str | None, clip: Path | None, port: int, browser: bool, say: Callable[[str], None]
 ) -> Iterator[str]:
     """Show the page as long as the context lasts: its address. The arguments are those of :func:`run`.
 
@@ -61,27 +63,30 @@ def showing(
         ConfigError: There is no such model or server, or a port is taken.
     """
     _check_port(port)
+    if clip is not None and not clip.is_file():
+        raise ConfigError(f"--clip {clip}: no such file")
+    clip = clip and clip.absolute()
     if server is None:
         # Torch comes with it, which a page before somebody else's server does without.
         import serve.app
 
         say(f"starting a server for {config.serve.model} ...")
-        with serve.app.serving(config) as own, _page(config, own, port, browser) as address:
+        with serve.app.serving(config) as own, _page(config, own, clip, port, browser) as address:
             yield address
     else:
-        with _page(config, server, port, browser) as address:
+        with _page(config, server, clip, port, browser) as address:
             yield address
 
 
 @contextmanager
-def _page(config: Config, server: str, port: int, browser: bool) -> Iterator[str]:
+def _page(config: Config, server: str, clip: Path | None, port: int, browser: bool) -> Iterator[str]:
     examples = [SAMPLE_CLIPS / f"{name}.mp4" for name in EXAMPLES]
     try:
-        page = build(ApiClient(server), examples)
+        page = build(ApiClient(server), examples, clip)
     except (APIError, ValueError) as error:
         raise ConfigError(f"--server {server}: {error} Start one with favchat serve, or leave --server out.") from error
     # A body is the file and a few hundred bytes around it, which the server counts too.
-    options = launch_options(examples, max_file_mb=config.serve.max_body_mb * 0.99)
+    options = launch_options([*examples, *([clip] if clip else [])], max_file_mb=config.serve.max_body_mb * 0.99)
     _, address, _ = page.launch(
         server_name=HOST, server_port=port, inbrowser=browser, prevent_thread_lock=True, **options
     )

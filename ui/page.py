@@ -35,12 +35,13 @@ READY_CHAT = "### Ask about this clip\nIts face is found and followed."
 SILENCE = "(The model ended its answer without a word.)"
 
 
-def build(api: ApiClient, examples: Sequence[Path]) -> gr.Blocks:
+def build(api: ApiClient, examples: Sequence[Path], first: Path | None = None) -> gr.Blocks:
     """The page as Gradio blocks, to be launched with :func:`launch_options`.
 
     Args:
         api: The server that analyses and answers.
         examples: Videos to choose from.
+        first: A video that is chosen when the page opens.
     """
 
     def forget(file_id: str | None) -> None:
@@ -174,15 +175,17 @@ def build(api: ApiClient, examples: Sequence[Path]) -> gr.Blocks:
             show_progress="hidden",
             api_visibility="private",
         )
+        if first is not None:
+            page.load(lambda: str(first), None, video, show_progress="hidden", api_visibility="private")
     page.queue(default_concurrency_limit=16, max_size=64)
     return page
 
 
-def launch_options(examples: Sequence[Path], *, max_file_mb: float) -> dict[str, Any]:
+def launch_options(videos: Sequence[Path], *, max_file_mb: float) -> dict[str, Any]:
     """Arguments of ``gr.Blocks.launch``: looks, limits, and nothing that comes from or goes to another host.
 
     Args:
-        examples: The videos given to :func:`build`.
+        videos: Those given to :func:`build`.
         max_file_mb: Largest upload in megabytes.
     """
     theme = gr.themes.Default(primary_hue="sky", neutral_hue="slate", font=["sans-serif"], font_mono=["monospace"])
@@ -191,7 +194,7 @@ def launch_options(examples: Sequence[Path], *, max_file_mb: float) -> dict[str,
         "theme": theme.set(body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_400"),
         "css_paths": [STYLE],
         "max_file_size": round(max_file_mb * 1e6),
-        "allowed_paths": sorted({str(path.parent) for path in examples}),
+        "allowed_paths": [str(path) for path in videos],
         "footer_links": [],
         "share": False,
         "ssr_mode": False,

@@ -37,12 +37,12 @@ def test_a_question_passes_through_the_page_and_a_server_of_its_own(
 ) -> None:
     settings = ServeConfig(model=str(model_folder), port=free_port(), max_new_tokens=TOKENS, threads=1, name="tiny")
     said: list[str] = []
+    options = {"clip": SAMPLE_CLIPS / "pyfeat_0.mp4", "port": free_port(), "browser": False, "say": said.append}
     try:
-        with showing(Config(serve=settings), server=None, port=free_port(), browser=False, say=said.append) as address:
+        with showing(Config(serve=settings), server=None, **options) as address:
             reader = Reader(browser, address)
             reader.page.get_by_text("model tiny").wait_for()
-            reader.upload(SAMPLE_CLIPS / "pyfeat_0.mp4")
-            reader.ready()
+            reader.ready()  # with the clip that was named
             assert reader.page.locator(".fc-strip rect").count() == reader.page.locator(".fc-strip figure").count() > 5
             assert reader.page.locator(".fc-maps tbody tr").count() >= 8  # 4 experts, 2 streams
             reader.ask("Is the person smiling?")
@@ -71,7 +71,7 @@ def test_a_taken_port_is_refused_before_anything_starts() -> None:
         port = taken.getsockname()[1]
         with (
             pytest.raises(ConfigError, match=f"--port {port}: cannot listen there"),
-            showing(Config(), server=None, port=port, browser=False, say=print),
+            showing(Config(), server=None, clip=None, port=port, browser=False, say=print),
         ):
             pass
 
@@ -80,7 +80,15 @@ def test_a_server_that_is_away_is_named() -> None:
     server = f"http://127.0.0.1:{free_port()}"
     with (
         pytest.raises(ConfigError, match=f"--server {server}"),
-        showing(Config(), server=server, port=free_port(), browser=False, say=print),
+        showing(Config(), server=server, clip=None, port=free_port(), browser=False, say=print),
+    ):
+        pass
+
+
+def test_a_missing_clip_is_named(tmp_path) -> None:
+    with (
+        pytest.raises(ConfigError, match="--clip .*nowhere.mp4: no such file"),
+        showing(Config(), server=None, clip=tmp_path / "nowhere.mp4", port=free_port(), browser=False, say=print),
     ):
         pass
 

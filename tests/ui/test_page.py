@@ -15,7 +15,7 @@ from ui.page import QUESTIONS, SILENCE
 @pytest.fixture(scope="module")
 def address(running_fake) -> Iterator[str]:
     """The page before the stand-in for the API."""
-    with showing(Config(), server=running_fake.base, port=free_port(), browser=False, say=print) as address:
+    with showing(Config(), server=running_fake.base, clip=None, port=free_port(), browser=False, say=print) as address:
         yield address
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +16,6 @@ from transformers import (
 )
 from transformers.image_processing_base import ImageProcessingMixin
 
-from favchat import assets
 from favchat.config import BackboneConfig, ConfigError, ModelConfig
 from favchat.model import (
     FacePyramidModel,
@@ -29,9 +27,7 @@ from favchat.model import (
 from favchat.model.encoders import face_features, vision_features
 from favchat.model.processing_favchat import FACE_TOKEN, FRAME_TOKEN, VIDEO_TOKEN
 from favchat.model.tokenizer import BYTE_VOCABULARY, byte_tokenizer
-
-FACE_TRUNKS = "asset:face-trunks"
-"""The face pyramid with the weights that come with the package."""
+from favchat.model_names import FACE_TRUNKS, resolve_backbone, resolve_model
 
 
 def build(config: ModelConfig, seed: int = 0) -> tuple[FaVChatForConditionalGeneration, FaVChatProcessor]:
@@ -50,11 +46,11 @@ def build(config: ModelConfig, seed: int = 0) -> tuple[FaVChatForConditionalGene
     vision = _encoder(config.vision, "model.vision")
     face = _encoder(config.face, "model.face")
     tokenizer = _tokenizer(config.text)
-    image = _image_settings(config.vision)
+    image = _image_settings(config.vision, "model.vision")
     face_image = (
         {"image_mean": [0.0] * 3, "image_std": [1.0] * 3}
         if isinstance(face, FacePyramidModel)
-        else _image_settings(config.face)
+        else _image_settings(config.face, "model.face")
     )
     face_size = 160 if isinstance(face, FacePyramidModel) else getattr(face.config, "image_size", 224)
 
@@ -121,17 +117,7 @@ def load(name: str) -> tuple[FaVChatForConditionalGeneration, FaVChatProcessor]:
     Raises:
         ConfigError: There is no FaVChat model.
     """
-    if name.startswith("models:"):
-        # MLflow takes a second to import.
-        from favchat.tracking import resolve_model
-
-        name = str(resolve_model(name))
-    if not (Path(name) / "config.json").is_file() and (
-        Path(name).exists() or name.count("/") != 1 or name.startswith(("/", "."))
-    ):
-        raise ConfigError(
-            f"{name}: no model here; a model directory (training.out/model) holds config.json and model.safetensors"
-        )
+    name = resolve_model(name)
     try:
         model = FaVChatForConditionalGeneration.from_pretrained(name)
         processor = FaVChatProcessor.from_pretrained(name)
@@ -155,7 +141,7 @@ def _encoder(slot: BackboneConfig, key: str) -> Any:
 
 
 def _from_pretrained(auto_class: Any, slot: BackboneConfig, key: str) -> Any:
-    place = _resolve(slot)
+    place = resolve_backbone(slot, key)
     try:
         return auto_class.from_pretrained(place, dtype=torch.float32)
     except (OSError, ValueError) as error:
@@ -165,13 +151,12 @@ def _from_pretrained(auto_class: Any, slot: BackboneConfig, key: str) -> Any:
         ) from error
 
 
-def _resolve(slot: BackboneConfig) -> str:
-    name = slot.pretrained or ""
-    return str(assets.path(name.removeprefix("asset:"))) if name.startswith("asset:") else name
-
-
 def _tokenizer(slot: BackboneConfig) -> PreTrainedTokenizerBase:
-    tokenizer = byte_tokenizer() if slot.config is not None else AutoTokenizer.from_pretrained(_resolve(slot))
+    tokenizer = (
+        byte_tokenizer()
+        if slot.config is not None
+        else AutoTokenizer.from_pretrained(resolve_backbone(slot, "model.text"))
+    )
     if slot.config is not None and slot.config.get("vocab_size") != BYTE_VOCABULARY:
         raise ConfigError(f"model.text.config.vocab_size must be {BYTE_VOCABULARY}: a model from 'config' reads bytes")
     if tokenizer.pad_token is None:
@@ -180,11 +165,11 @@ def _tokenizer(slot: BackboneConfig) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _image_settings(slot: BackboneConfig) -> dict[str, Any]:
+def _image_settings(slot: BackboneConfig, key: str) -> dict[str, Any]:
     """Means and deviations from the encoder's own preprocessor file, which every hub encoder has."""
     if slot.config is not None:
         return {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
-    settings, _ = ImageProcessingMixin.get_image_processor_dict(_resolve(slot))
+    settings, _ = ImageProcessingMixin.get_image_processor_dict(resolve_backbone(slot, key))
     return settings
 
 

@@ -20,6 +20,7 @@ from ray.util.queue import Queue
 from favchat import tracking
 from favchat.config import Config, ConfigError, StageConfig, require
 from favchat.files import write_text_whole
+from favchat.model_names import resolve_backbones, resolve_model
 from favchat.training.ingest import samples
 from favchat.training.job import StageJob
 from favchat.training.job import run as train_stage
@@ -85,6 +86,7 @@ def train(
 
     Raises:
         ConfigError: Something is missing, or ``training.out`` holds a run with other settings.
+        AssetError: An embedded default cannot be fetched.
     """
     corpus, folder = require(config, "data.out", "training.out")
     if not config.training.stages:
@@ -92,6 +94,11 @@ def train(
     out, corpus = Path(folder).absolute(), str(Path(corpus).absolute())
     # Workers have working directories of their own.
     config = config.model_copy(update={"data": config.data.model_copy(update={"out": corpus})})
+    init = config.training.init
+    if init is None:
+        config = config.model_copy(update={"model": resolve_backbones(config.model)})
+    else:
+        init = resolve_model(init)
     data = {stage.name: samples(corpus, stage.task, config.training.split) for stage in config.training.stages}
     for stage in config.training.stages:
         if data[stage.name].count < stage.batch_size:
@@ -108,7 +115,6 @@ def train(
     run = tracking.kept_run(out / "run.json", config.tracking, begin)
     try:
         results: list[StageResult] = []
-        init = config.training.init
         for stage in config.training.stages:
             results.append(
                 _run_stage(

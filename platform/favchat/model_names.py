@@ -1,0 +1,78 @@
+"""Names of models and backbones, resolved without loading what they name: a wrong one shows before any work."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from favchat import assets
+from favchat.config import BackboneConfig, ConfigError, ModelConfig
+
+FACE_TRUNKS = "asset:face-trunks"
+"""The face pyramid with the weights that come with the package."""
+
+
+def resolve_model(name: str) -> str:
+    """The directory or hub name behind a model's name.
+
+    Args:
+        name: A directory that `save_pretrained` wrote, a hub name, or ``models:/NAME@ALIAS`` or
+            ``models:/NAME/VERSION`` for a registered model.
+
+    Raises:
+        ConfigError: There is no such registered model, or no model in the directory.
+    """
+    if name.startswith("models:"):
+        # MLflow takes a second to import.
+        from favchat import tracking
+
+        name = str(tracking.resolve_model(name))
+    if not (Path(name) / "config.json").is_file() and (
+        Path(name).exists() or name.count("/") != 1 or name.startswith(("/", "."))
+    ):
+        raise ConfigError(
+            f"{name}: no model here; a model directory (training.out/model) holds config.json and model.safetensors"
+        )
+    # Training workers have working directories of their own.
+    return str(Path(name).absolute()) if Path(name).is_dir() else name
+
+
+def resolve_backbone(slot: BackboneConfig, key: str) -> str:
+    """The directory or hub name behind ``pretrained``; an embedded default is fetched if it is missing.
+
+    Args:
+        slot: One that has ``pretrained``, other than the face trunks.
+        key: The slot's setting, for messages.
+
+    Raises:
+        ConfigError: No asset has that name.
+        AssetError: It cannot be fetched.
+    """
+    name = slot.pretrained or ""
+    if not name.startswith("asset:"):
+        return str(Path(name).absolute()) if Path(name).is_dir() else name
+    known = [f"asset:{asset}" for asset in assets.ASSETS]
+    if name not in known:
+        nearest = difflib.get_close_matches(name, [*known, FACE_TRUNKS], n=1, cutoff=0.0)[0]
+        raise ConfigError(f"{key}.pretrained: no asset is called {name}; did you mean {nearest}?")
+    return str(assets.path(name.removeprefix("asset:")))
+
+
+def resolve_backbones(config: ModelConfig) -> ModelConfig:
+    """Resolve the backbones of a model that is to be built, so that no worker waits for a download or fails.
+
+    Returns:
+        The same section, whose directories do not depend on where a worker runs.
+
+    Raises:
+        ConfigError: As :func:`resolve_backbone`.
+        AssetError: As :func:`resolve_backbone`.
+    """
+    slots: dict[str, BackboneConfig] = {}
+    for key in ("text", "vision", "face"):
+        slot: BackboneConfig = getattr(config, key)
+        if slot.pretrained is not None and slot.pretrained != FACE_TRUNKS:
+            place = resolve_backbone(slot, f"model.{key}")
+            if not slot.pretrained.startswith("asset:"):
+                slots[key] = slot.model_copy(update={"pretrained": place})
+    return config.model_copy(update=slots)

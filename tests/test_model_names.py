@@ -1,0 +1,34 @@
+import pytest
+
+from favchat.config import BackboneConfig, ConfigError, ModelConfig
+from favchat.model_names import resolve_backbone, resolve_backbones, resolve_model
+
+
+def test_a_models_directory_is_found_from_anywhere(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert resolve_model("model") == str(tmp_path / "model")
+    assert resolve_model("someone/on-the-hub") == "someone/on-the-hub"
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "plain", "."])
+def test_what_is_no_model_is_refused(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="no model here"):
+        resolve_model(name)
+
+
+def test_an_unknown_asset_is_refused_with_the_nearest_name():
+    slot = BackboneConfig(pretrained="asset:smollm")
+    with pytest.raises(ConfigError, match=r"model.text.pretrained: .*asset:smollm; did you mean asset:smollm2-135m"):
+        resolve_backbone(slot, "model.text")
+
+
+def test_directories_become_absolute_and_assets_keep_their_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    mine, trunks = BackboneConfig(pretrained="mine"), BackboneConfig(pretrained="asset:face-trunks")
+    resolved = resolve_backbones(ModelConfig(text=mine, vision=mine, face=trunks))
+    assert resolved.text.pretrained == resolved.vision.pretrained == str(tmp_path / "mine")
+    assert resolved.face.pretrained == "asset:face-trunks"
