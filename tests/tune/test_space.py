@@ -7,7 +7,7 @@ from tune.space import Point, chosen, grid, optuna_search, points
 
 
 def test_combinations_that_no_adapter_can_have_are_left_out():
-    assert points(TuneConfig(num_experts=[4, 1, 2], top_k=[2, 1])) == [(1, 1), (2, 1), (2, 2), (4, 1), (4, 2)]
+    assert points(TuneConfig(num_experts=[4, 1, 2, 4], top_k=[2, 1])) == [(4, 2), (4, 1), (1, 1), (2, 2), (2, 1)]
 
 
 def test_a_point_replaces_the_adapter_and_nothing_else():

@@ -36,6 +36,7 @@ def words(corpus, out, *more):
         # The better ones come first, so that ASHA, which keeps the best quarter, stops others after their first report.
         "tune.num_experts=[4,2]",
         "tune.asha={grace_period: 1, reduction_factor: 4}",
+        "tune.max_concurrent=2",
         "ray.num_cpus=2",
         *more,
     ]
