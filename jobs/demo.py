@@ -44,9 +44,10 @@ def run(
     Raises:
         ConfigError: There is no such model or server, or a port is taken.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with showing(config, server=server, clip=clip, port=port, browser=browser, say=say) as address:
+            # Only now: starting Ray puts a handler of its own there, which aborts the process.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             say(f"the demo is at {address} (Ctrl-C stops)")
             threading.Event().wait()
     except KeyboardInterrupt:

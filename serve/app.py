@@ -84,9 +84,10 @@ def run(config: Config, say: Callable[[str], None] = print) -> None:
     Raises:
         ConfigError: There is no such model, or the port is taken.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with serving(config) as base:
+            # Only now: starting Ray puts a handler of its own there, which aborts the process.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             say(_welcome(config, base))
             threading.Event().wait()
     except KeyboardInterrupt:
