@@ -90,8 +90,9 @@ def part_of_video(entry: dict[str, Any]) -> tuple[float, float, tuple[float, flo
     duration: Any = entry.get("duration")
     bbox = entry.get("bbox")
     try:
-        start, end = float(duration["start_sec"]), float(duration["end_sec"])
-    except (KeyError, TypeError, ValueError) as error:
+        # CelebV-Text writes some of its seconds under the names of frames.
+        start, end = (float(duration.get(f"{name}_sec", duration.get(f"{name}_frame"))) for name in ("start", "end"))
+    except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"duration = {duration!r} must hold start_sec and end_sec, two times in seconds") from error
     if not 0 <= start < end < math.inf:
         raise ValueError(f"duration = {duration!r} must start at 0 s or later and end after its start")

@@ -50,17 +50,18 @@ def manifest_clips(source: SourceConfig) -> list[Clip]:
     rows = [{name.strip().lower(): _value(value) for name, value in row.items()} for row in _read(path)]
     _check_columns(path, rows)
     named_splits = any(row.get("split") is not None for row in rows)
+    folder = addresses.parent(path)
     faults: dict[int, str] = {}
     found: dict[int, Clip] = {}
     for number, row in enumerate(rows, start=1):
         try:
-            clip = _clip(row, addresses.parent(path))
+            clip = _clip(row, folder)
             if named_splits and not clip.split:
                 raise ValueError("split is empty, and other rows name theirs; name all or leave the column out")
             found[number] = clip
         except ValueError as error:
             faults[number] = str(error)
-    clips = _with_ids(found, addresses.parent(path), faults)
+    clips = _with_ids(found, folder, faults)
     if faults:
         raise ConfigError(_report(path, faults))
     return some_present(clips, path)
@@ -217,7 +218,9 @@ def _box(row: Row) -> tuple[float, float, float, float] | None:
 
 def _label(row: Row, name: str) -> int | None:
     value = row.get(name)
-    word = "" if value is None else str(value).strip().lower()
+    if value is None:
+        return None
+    word = str(value).strip().lower()
     if word not in _LABELS:
         raise ValueError(f"{name} = {value!r}; a label is yes, no, 1, 0, true, false or empty (unknown)")
     return _LABELS[word]
