@@ -63,8 +63,8 @@ def assets() -> None:
 def prepare(config: ConfigArgument, overrides: Overrides = None, print_config: PrintConfig = False) -> None:
     """Turn videos into shards: sampled frames, the main face's track, aligned crops.
 
-    Needs data.source.path and data.out; data.source.kind is folder (default) or celebv_hq, which also needs
-    data.source.annotations. What cannot be used goes to data.out/rejects with the reason.
+    Needs data.source.path and data.out; data.source.kind is folder (default), manifest or the name of a dataset, of
+    which celebv_hq also needs data.source.annotations. What cannot be used goes to data.out/rejects with the reason.
     """
     settings = _settings(config, overrides, print_config)
     import jobs.prepare

@@ -11,6 +11,8 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from yaml import YAMLError
 
+from favchat.data.splits import check_fractions
+
 
 class ConfigError(ValueError):
     """A setting that cannot be used; the message names the key and, where there is one, the nearest right key."""
@@ -25,13 +27,25 @@ class Section(BaseModel):
 class SourceConfig(Section):
     """Where the clips come from."""
 
-    kind: Literal["folder", "celebv_hq"] = "folder"
-    """``folder``: every video below ``path``. ``celebv_hq``: ``path/<clip id>.mp4`` with a CelebV-HQ annotation
-    file."""
+    kind: Literal[
+        "folder",
+        "manifest",
+        "celebv_hq",
+        "celebv_text",
+        "dfew",
+        "mafw",
+        "ferv39k",
+        "youtube_faces",
+        "hmdb51",
+    ] = "folder"
+    """What lies at ``path``; docs/sources.md shows the layout of each kind."""
     path: str | None = None
-    """A folder of videos (for ``folder`` also one video file)."""
+    """The dataset's folder; for ``folder`` also one video file or a pattern such as ``VIDEOS/**/*.mp4``, for
+    ``manifest`` the CSV, JSON Lines or Parquet file. These two may lie at any address that fsspec opens."""
     annotations: str | None = None
-    """The CelebV-HQ annotation JSON; needed by ``celebv_hq`` alone."""
+    """The annotation JSON of ``celebv_hq`` (needed) or ``celebv_text``; other kinds have none."""
+    fold: int = Field(default=1, ge=1, le=5)
+    """Which of the five folds of ``dfew`` or ``mafw`` tells train from test."""
 
 
 class FramesConfig(Section):
@@ -66,6 +80,9 @@ class DataConfig(Section):
     source: SourceConfig = SourceConfig()
     out: str | None = None
     """Folder of the corpus: ``shards/``, ``rejects/`` and ``annotations/`` lie below it."""
+    splits: dict[str, float] = {"train": 1.0}
+    """Split -> its share, summing to 1, for sources that name no splits: drawn from a hash of ``seed`` and the clip's
+    identity (where unknown, its id), so adding clips changes no other's. Sources that name splits keep theirs."""
     frames: FramesConfig = FramesConfig()
     faces: FacesConfig = FacesConfig()
     jpeg_quality: int = Field(default=95, ge=1, le=100)
@@ -74,6 +91,12 @@ class DataConfig(Section):
     """Rows a Parquet file holds at most."""
     workers: int | None = Field(default=None, ge=1)
     """Detector actors; by default one a free CPU."""
+
+    @field_validator("splits")
+    @classmethod
+    def _shares_sum_to_one(cls, shares: dict[str, float]) -> dict[str, float]:
+        check_fractions(shares)
+        return shares
 
 
 class AnnotateConfig(Section):

@@ -1,6 +1,7 @@
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -156,7 +157,7 @@ def reason(path, **settings):
 
 def test_files_that_are_no_videos_say_why(tmp_path, write_video):
     assert reason(tmp_path / "none.mp4") == ("open", "no such file")
-    assert reason(tmp_path) == ("open", "this is a directory, not a file")
+    assert reason(tmp_path) == ("open", "this is a directory without numbered images, not a file")
     (tmp_path / "empty.mp4").touch()
     assert reason(tmp_path / "empty.mp4") == ("open", "the file is empty (0 bytes)")
     (tmp_path / "text.mp4").write_text("no video\n" * 100)
@@ -218,3 +219,33 @@ def test_a_video_with_nothing_intact_is_an_error(sample_clips, tmp_path):
 def test_settings_are_checked_before_the_file(tmp_path, settings):
     with pytest.raises(ValueError):
         read_frames(tmp_path / "none.mp4", **settings)
+
+
+def image_folder(folder, count=10):
+    folder.mkdir()
+    for number in range(count):  # the order of the names is not that of the numbers
+        grey = np.full((48, 64, 3), 20 + 6 * number, np.uint8)
+        assert cv2.imwrite(str(folder / f"0.{number + 7}.png"), grey)
+    return folder
+
+
+def test_a_folder_of_numbered_images_is_a_video_of_25_fps(tmp_path):
+    folder = image_folder(tmp_path / "3")
+    (folder / "notes.txt").touch()
+    frames = read_frames(folder, fps=12.5, max_side=32)
+    assert frames.images.shape == (5, 24, 32, 3) and grey_levels(frames.images) == [0, 2, 4, 6, 8]
+    np.testing.assert_allclose(frames.timestamps, [0.0, 0.08, 0.16, 0.24, 0.32])
+    info = frames.info
+    assert (info.width, info.height, info.num_frames, info.fps, info.duration) == (64, 48, 10, 25.0, 0.4)
+    assert (info.codec, info.backend) == ("png", "images")
+    part = read_frames(folder, start=0.2, end=0.3, fps=25.0)
+    assert grey_levels(part.images) == [5, 6, 7] and part.timestamps[0] == 0.0
+
+
+def test_damaged_images_of_a_folder_are_left_out(tmp_path):
+    folder = image_folder(tmp_path / "3", count=4)
+    (folder / "0.8.png").write_bytes(b"damaged")
+    assert grey_levels(read_frames(folder, fps=25.0).images) == [0, 2, 3]
+    for path in folder.iterdir():
+        path.write_bytes(b"damaged")
+    assert reason(folder) == ("open", "none of the images in this directory can be read")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,15 +26,18 @@ class Clip:
     id: str
     """Unique in the corpus, and safe as a file name."""
     video: str
-    """Absolute path of the video."""
+    """Absolute path or fsspec address of the video, or of a folder of numbered images."""
     start: float = 0.0
     """Where the clip starts in the video, in seconds."""
     end: float | None = None
     """Where it ends, in seconds; None: the end of the video."""
     identity: str | None = None
     """Who is seen, as the source names them."""
-    split: str = "train"
-    """The split it belongs to."""
+    split: str = ""
+    """The split it belongs to; empty in a source that names none, until ``data.splits`` decides."""
+    box: tuple[float, float, float, float] | None = None
+    """The annotated face, x0, y0, x1, y1 of the upright video: four shares of width and height where none is above 1,
+    else pixels, as the source gives them; ``relative_box`` makes shares of both. None: not annotated."""
     appearance: list[int | None] = field(default_factory=lambda: [None] * len(APPEARANCE))
     """40 labels 0, 1 or None, in the order of ``favchat.attributes.APPEARANCE``."""
     action: list[int | None] = field(default_factory=lambda: [None] * len(ACTION))
@@ -41,6 +46,29 @@ class Clip:
     """The emotion of the whole clip, a name of ``favchat.attributes.EMOTION``; None where it is unknown or changes."""
     emotion_segments: list[EmotionSegment] = field(default_factory=list)
     """The emotions over time where the source tells them apart, ordered by start."""
+
+
+def relative_box(box: tuple[float, float, float, float], width: int, height: int) -> tuple[float, float, float, float]:
+    """A clip's ``box`` as shares 0..1 of the width and height in pixels of its upright video, cut off at the edges."""
+    if max(box) > 1:
+        box = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
+    x0, y0, x1, y1 = (min(1.0, max(0.0, share)) for share in box)
+    return x0, y0, x1, y1
+
+
+def checked_box(values: Sequence[Any]) -> tuple[float, float, float, float]:
+    """Four numbers as a ``Clip.box``.
+
+    Raises:
+        ValueError: They are not four numbers, or the box has no area.
+    """
+    try:
+        x0, y0, x1, y1 = (float(value) for value in values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the box {list(values)!r} must be four numbers x0, y0, x1, y1") from error
+    if not (x0 < x1 < math.inf and y0 < y1 < math.inf):
+        raise ValueError(f"the box {x0:g}, {y0:g}, {x1:g}, {y1:g} must have x0 < x1 and y0 < y1")
+    return x0, y0, x1, y1
 
 
 def clip_from_row(row: dict[str, Any]) -> Clip:
@@ -52,6 +80,7 @@ def clip_from_row(row: dict[str, Any]) -> Clip:
         end=row["end"],
         identity=row["identity"],
         split=row["split"],
+        box=None if row["box"] is None else checked_box(row["box"]),
         appearance=row["appearance"],
         action=row["action"],
         emotion=row["emotion"],

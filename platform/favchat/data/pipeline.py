@@ -25,7 +25,7 @@ from favchat.data.clips import Clip
 from favchat.data.processing import ClipProcessor, ready
 from favchat.data.progress import clip_progress
 from favchat.data.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
-from favchat.data.sources import SOURCES
+from favchat.data.sources import list_clips
 from favchat.data.storage import name_for, parquet_files, read_folder, write_whole
 from favchat.video import CenterFaceDetector, FaceDetector
 
@@ -81,7 +81,7 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
     """
     settings = config.data
     out = Path(settings.out or "").absolute()
-    clips = SOURCES[settings.source.kind](settings.source)
+    clips = list_clips(settings, config.seed)
     done = _done(out, clips)
     missing = [clip for clip in clips if clip.id not in done]
     if missing:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import pyarrow as pa
 from ray.actor import ActorHandle
 
 from favchat.config import DataConfig
+from favchat.data import addresses
 from favchat.data.images import encode_images
 from favchat.data.schema import SHARD_SCHEMA
 from favchat.video import FaceDetector, ProcessedClip, VideoError, process_clip
@@ -64,22 +64,23 @@ class ClipProcessor:
 
     def _row(self, clip: dict[str, Any]) -> dict[str, Any]:
         frames, faces = self._settings.frames, self._settings.faces
-        if not os.path.isfile(clip["video"]):
-            return {**clip, "stage": "open", "reason": "file not found"}
         try:
-            media = process_clip(
-                clip["video"],
-                self._detector,
-                start=clip["start"],
-                end=clip["end"],
-                fps=frames.fps,
-                max_frames=frames.max_frames,
-                decode_side=frames.decode_side,
-                frame_side=frames.side,
-                face_size=faces.size,
-                face_margin=faces.margin,
-                min_share=faces.min_share,
-            )
+            if not addresses.exists(clip["video"]):
+                return {**clip, "stage": "open", "reason": "file not found"}
+            with addresses.local_copy(clip["video"]) as path:
+                media = process_clip(
+                    path,
+                    self._detector,
+                    start=clip["start"],
+                    end=clip["end"],
+                    fps=frames.fps,
+                    max_frames=frames.max_frames,
+                    decode_side=frames.decode_side,
+                    frame_side=frames.side,
+                    face_size=faces.size,
+                    face_margin=faces.margin,
+                    min_share=faces.min_share,
+                )
             return {**clip, **_columns(media, self._settings.jpeg_quality), "stage": None, "reason": None}
         except VideoError as error:
             return {**clip, "stage": error.stage, "reason": error.reason}

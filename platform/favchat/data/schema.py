@@ -28,6 +28,7 @@ CLIP_SCHEMA = pa.schema(
         pa.field("end", pa.float64()),
         pa.field("identity", pa.string()),
         pa.field("split", pa.string(), nullable=False),
+        pa.field("box", pa.list_(pa.float64())),
         *_LABELS,
     ]
 )

@@ -19,10 +19,23 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from favchat.video.errors import VideoError
-from favchat.video.readers import INDEXED_CONTAINERS, Cursor, DecordUnfitError, FoundFrames, read_decord, read_pyav
+from favchat.video.readers import (
+    IMAGE_FPS,
+    INDEXED_CONTAINERS,
+    Cursor,
+    DecordUnfitError,
+    FoundFrames,
+    numbered_images,
+    read_decord,
+    read_image,
+    read_images,
+    read_pyav,
+)
 from favchat.video.sample import sample_times
 
-Backend = Literal["decord", "pyav"]
+Backend = Literal["decord", "pyav", "images"]
+
+IMAGE_FOLDER = "images"
 
 ATTACHED_PICTURE = int(av.stream.Disposition.attached_pic)
 
@@ -38,8 +51,8 @@ class VideoInfo:
         duration: Seconds.
         num_frames: Number of frames, estimated from duration and rate where the file does not say.
         rotation: Degrees clockwise by which the stored picture had to be turned to stand upright: 0, 90, 180 or 270.
-        codec: FFmpeg's name of the codec, such as "h264".
-        backend: Which reader gave the frames: "decord" or "pyav".
+        codec: FFmpeg's name of the codec, such as "h264"; of a folder the images' suffix, such as "jpg".
+        backend: Which reader gave the frames: "decord", "pyav", or "images" for a folder of them.
     """
 
     width: int
@@ -80,7 +93,7 @@ def read_frames(
     """Sample frames from a part of a video.
 
     Args:
-        path: A file in any container and codec that FFmpeg reads.
+        path: A file in any container and codec that FFmpeg reads, or a folder of numbered images (25 a second).
         start: Begin of the part, seconds.
         end: End of the part, exclusive, seconds; None is the end of the video.
         fps: Frames a second to sample.
@@ -117,6 +130,8 @@ def read_frames(
             info = replace(info, backend="decord")
         except DecordUnfitError:
             found = None
+    if container_name == IMAGE_FOLDER:
+        found = read_images(path, times, size)
     if found is None:
         found = read_pyav(path, times, size, info.rotation)
 
@@ -136,15 +151,17 @@ def fit_size(width: int, height: int, max_side: int | None) -> tuple[int, int]:
 
 
 def probe(path: Path) -> tuple[VideoInfo, str]:
-    """What the header of a file says, and FFmpeg's name of its container.
+    """What the header of a file says, and FFmpeg's name of its container, or `IMAGE_FOLDER`.
 
     Raises:
         VideoError: There is no such file, or it is no video ("open").
     """
     if not path.exists():
         raise VideoError(path, "open", "no such file")
+    if path.is_dir():
+        return _probe_images(path), IMAGE_FOLDER
     if not path.is_file():
-        raise VideoError(path, "open", "this is a directory, not a file" if path.is_dir() else "not a regular file")
+        raise VideoError(path, "open", "not a regular file")
     if path.stat().st_size == 0:
         raise VideoError(path, "open", "the file is empty (0 bytes)")
     try:
@@ -175,6 +192,26 @@ def probe(path: Path) -> tuple[VideoInfo, str]:
     if info.width < 2 or info.height < 2 or info.duration <= 0:
         raise VideoError(path, "open", "the video stream holds no pictures")
     return info, name
+
+
+def _probe_images(folder: Path) -> VideoInfo:
+    paths = numbered_images(folder)
+    if not paths:
+        raise VideoError(folder, "open", "this is a directory without numbered images, not a file")
+    first = next((image for image in map(read_image, paths) if image is not None), None)
+    if first is None:
+        raise VideoError(folder, "open", "none of the images in this directory can be read")
+    height, width = first.shape[:2]
+    return VideoInfo(
+        width=width,
+        height=height,
+        fps=IMAGE_FPS,
+        duration=len(paths) / IMAGE_FPS,
+        num_frames=len(paths),
+        rotation=0,
+        codec=paths[0].suffix[1:].lower(),
+        backend="images",
+    )
 
 
 def _video_stream(path: Path, container: InputContainer) -> VideoStream:

@@ -1,15 +1,17 @@
-"""Two readers of single frames, over the same FFmpeg: decord for whole files, PyAV for all else.
+"""Readers of single frames: decord for whole files and PyAV for all else, over the same FFmpeg; OpenCV for images.
 
-Both return the frames on display at given moments, scaled and upright, with their presentation times.
+All return the frames on display at given moments, scaled and upright, with their presentation times.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
@@ -24,6 +26,10 @@ LONG_GAP = 10.0
 """Seconds from which on PyAV seeks even where no index says that a key frame lies between."""
 SEEK_BACK = (0.0, 1.0, 4.0, 16.0, float("inf"))
 """Seconds to go back when a seek arrived too late: some indices count in decoding time, some only guess."""
+
+IMAGE_FPS = 25.0
+"""Frames a second of a folder of images, which does not say."""
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -91,6 +97,42 @@ def read_pyav(path: Path, times: NDArray[np.float64], size: Size, rotation: int)
             found.images.append(np.ascontiguousarray(np.rot90(image, -(rotation // 90))))
             found.times.append(cursor.begin(frame))
         found.damaged = cursor.damaged
+    return found
+
+
+def numbered_images(folder: Path) -> list[Path]:
+    """The images of a folder whose names end in a number, such as ``0.117.jpg``, ordered by that number."""
+    numbers = {
+        path: int(found.group())
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and (found := re.search(r"\d+$", path.stem))
+    }
+    return sorted(numbers, key=lambda path: (numbers[path], path.name))
+
+
+def read_image(path: Path) -> NDArray[np.uint8] | None:
+    """An image as (H, W, 3) uint8 RGB, upright; None where the file is damaged."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+
+
+def read_images(folder: Path, times: NDArray[np.float64], size: Size) -> FoundFrames:
+    """The images of a folder on display at `times` (N,), increasing, seconds, each shown for 1 / `IMAGE_FPS` s.
+
+    Damaged images are left out.
+    """
+    found = FoundFrames()
+    paths = numbered_images(folder)
+    begins = np.arange(len(paths), dtype=np.float64) / IMAGE_FPS
+    for index in frames_on_display(begins, times):
+        image = read_image(paths[index])
+        if image is None:
+            found.damaged = True
+            continue
+        if image.shape[1::-1] != size:
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        found.images.append(image)
+        found.times.append(float(begins[index]))
     return found
 
 

@@ -1,54 +1,106 @@
-"""CelebV-HQ as a source: ``VIDEOS/<clip id>.mp4`` with labels from an annotation file in the dataset's format.
+"""CelebV-HQ as a source: its clips, cut or still in their videos, with an annotation file in the dataset's format.
 
 The file is a JSON object with ``meta_info`` (``appearance_mapping`` and ``action_mapping``: the names behind the
 indices of the label vectors) and ``clips`` (clip id -> entry). An entry holds ``ytb_id`` (taken as the identity) and
-``attributes`` with ``appearance``, ``action`` and ``emotion``. The videos are the clips already cut, so the entry's
-``duration``, which counts in the video it was cut from, is not used. Beyond the dataset's own format a label may be
-null (unknown) and an entry may name its ``split``; without that key it is "train".
+``attributes`` with ``appearance``, ``action`` and ``emotion``. Where the folder holds the clip already cut,
+``<clip id>.mp4``, that is used whole; where it holds the raw video, ``<ytb_id>.mp4``, the entry's ``duration``
+(``start_sec``, ``end_sec``) and ``bbox`` (``top``, ``bottom``, ``left``, ``right`` as shares of height and width) say
+which part of it. Beyond the dataset's own format a label may be null (unknown) and an entry may name its ``split``.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from favchat.attributes import ACTION, APPEARANCE, EMOTION, Attribute
+from favchat.attributes import ACTION, APPEARANCE, Attribute
 from favchat.config import ConfigError, SourceConfig
-from favchat.data.clips import Clip, EmotionSegment
+from favchat.data.clips import Clip, EmotionSegment, checked_box
+from favchat.data.sources.listing import dataset_folder, emotion_name, raise_faults, some_present
 
-_SHOWN_FAULTS = 5
+EXPECTED = "<clip id>.mp4 (cut clips) or <ytb_id>.mp4 (raw videos)"
 
 
 def celebv_hq_clips(source: SourceConfig) -> list[Clip]:
     """Every clip of the annotation file, ordered by id, whether or not its video is there.
 
+    Where one entry names a split, an entry without one is "train"; where none does, no clip has a split yet.
+
     Raises:
-        ConfigError: The folder or the file is missing, or an entry is malformed; the message names the entries.
+        ConfigError: The folder or the file is missing, an entry is malformed, or no video is there; the message names
+            the entries.
     """
-    folder = Path(os.path.abspath(source.path or ""))
-    if not folder.is_dir():
-        raise ConfigError(f"data.source.path: {folder} is no folder; the clips are expected there as <clip id>.mp4")
+    folder = dataset_folder(source, EXPECTED)
     annotations = _read_json(source.annotations)
     orders = {
         kind: _label_order(annotations, kind, attributes, source.annotations)
         for kind, attributes in (("appearance", APPEARANCE), ("action", ACTION))
     }
+    files = VideoNames(folder)
+    entries = annotations["clips"]
+    named = any(isinstance(entry, dict) and "split" in entry for entry in entries.values())
     clips, faults = [], []
-    for clip_id, entry in sorted(annotations["clips"].items()):
+    for clip_id, entry in sorted(entries.items()):
         try:
-            clips.append(_clip(clip_id, entry, folder, orders))
+            clips.append(_clip(clip_id, entry, files, orders, "train" if named else ""))
         except ValueError as error:
-            faults.append(f"  {clip_id}: {error}")
-    if faults:
-        shown = faults[:_SHOWN_FAULTS]
-        if len(faults) > len(shown):
-            shown.append(f"  and {len(faults) - len(shown)} more")
-        raise ConfigError("\n".join([f"{source.annotations}: {len(faults)} malformed entries in 'clips'", *shown]))
-    if not clips:
-        raise ConfigError(f"{source.annotations}: 'clips' is empty")
-    return clips
+            faults.append(f"{clip_id}: {error}")
+    raise_faults(str(source.annotations), faults)
+    return some_present(clips, str(source.annotations))
+
+
+class VideoNames:
+    """The ``.mp4`` files of a folder by stem: the very name, else the only one that differs in case alone."""
+
+    def __init__(self, folder: Path, files: Iterable[Path] | None = None) -> None:
+        """List the folder, or take the files given."""
+        self.folder = folder
+        found = sorted(folder.iterdir() if files is None else files)
+        self._exact = {path.stem: path for path in found if path.suffix.lower() == ".mp4"}
+        self._folded: dict[str, list[Path]] = {}
+        for stem, path in self._exact.items():
+            self._folded.setdefault(stem.casefold(), []).append(path)
+
+    def stems(self) -> list[str]:
+        """The names of all files without suffix, ordered."""
+        return sorted(self._exact)
+
+    def find(self, stem: str) -> Path | None:
+        """The file of a name, None where there is none or it cannot be told which."""
+        near = self._folded.get(stem.casefold(), [])
+        return self._exact.get(stem) or (near[0] if len(near) == 1 else None)
+
+    def of_clip(self, clip_id: str, video_id: str | None) -> tuple[Path, bool]:
+        """A clip's file, and whether it is the raw video; a clip that is absent is expected as a cut one."""
+        cut = self.find(clip_id)
+        raw = self.find(video_id) if cut is None and video_id else None
+        return cut or raw or self.folder / f"{clip_id}.mp4", raw is not None
+
+
+def part_of_video(entry: dict[str, Any]) -> tuple[float, float, tuple[float, float, float, float] | None]:
+    """Start and end in seconds and the face's box that an entry gives for the raw video.
+
+    Raises:
+        ValueError: ``duration`` is missing or empty, or ``bbox`` is no box.
+    """
+    duration: Any = entry.get("duration")
+    bbox = entry.get("bbox")
+    try:
+        # CelebV-Text writes some of its seconds under the names of frames.
+        start, end = (float(duration.get(f"{name}_sec", duration.get(f"{name}_frame"))) for name in ("start", "end"))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"duration = {duration!r} must hold start_sec and end_sec, two times in seconds") from error
+    if not 0 <= start < end < math.inf:
+        raise ValueError(f"duration = {duration!r} must start at 0 s or later and end after its start")
+    if bbox is None:
+        return start, end, None
+    if not isinstance(bbox, dict) or not {"left", "top", "right", "bottom"} <= bbox.keys():
+        raise ValueError(f"bbox = {bbox!r} must hold top, bottom, left and right")
+    return start, end, checked_box([bbox[side] for side in ("left", "top", "right", "bottom")])
 
 
 def _read_json(path: str | None) -> dict[str, Any]:
@@ -86,21 +138,26 @@ def _label_order(
     return [index[name] for name in expected]
 
 
-def _clip(clip_id: str, entry: Any, folder: Path, orders: dict[str, list[int]]) -> Clip:
+def _clip(clip_id: str, entry: Any, files: VideoNames, orders: dict[str, list[int]], default_split: str) -> Clip:
     if not clip_id or Path(clip_id).name != clip_id:
         raise ValueError("a clip id is the name of its file without .mp4, so it holds no '/'")
     attributes = entry.get("attributes") if isinstance(entry, dict) else None
     if not isinstance(attributes, dict):
         raise ValueError("has no object 'attributes'")
-    identity, split = entry.get("ytb_id"), entry.get("split", "train")
+    identity, split = entry.get("ytb_id"), entry.get("split", default_split)
     if identity is not None and not isinstance(identity, str):
         raise ValueError(f"ytb_id = {identity!r} is no text")
-    if not isinstance(split, str) or not split:
+    if not isinstance(split, str) or ("split" in entry and not split):
         raise ValueError(f"split = {split!r} is no name")
     emotion, segments = _emotion(attributes.get("emotion"))
+    video, raw = files.of_clip(clip_id, identity)
+    start, end, box = part_of_video(entry) if raw else (0.0, None, None)
     return Clip(
         id=clip_id,
-        video=str(folder / f"{clip_id}.mp4"),
+        video=str(video),
+        start=start,
+        end=end,
+        box=box,
         identity=identity,
         split=split,
         appearance=_labels(attributes, "appearance", orders["appearance"]),
@@ -133,7 +190,7 @@ def _emotion(value: Any) -> tuple[str | None, list[EmotionSegment]]:
     if labels is None:
         return None, []
     if not value.get("sep_flag"):
-        return _emotion_name(labels), []
+        return emotion_name(labels), []
     if not isinstance(labels, list):
         raise ValueError("attributes.emotion.labels must be a list of segments where sep_flag is true")
     segments = sorted((_segment(item) for item in labels), key=lambda segment: (segment.start, segment.end))
@@ -143,7 +200,7 @@ def _emotion(value: Any) -> tuple[str | None, list[EmotionSegment]]:
 
 def _segment(item: Any) -> EmotionSegment:
     try:
-        segment = EmotionSegment(_emotion_name(item["emotion"]), float(item["start_sec"]), float(item["end_sec"]))
+        segment = EmotionSegment(emotion_name(item["emotion"]), float(item["start_sec"]), float(item["end_sec"]))
     except (KeyError, TypeError) as error:
         raise ValueError(
             f"the emotion segment {item!r} must hold emotion, start_sec and end_sec (two times in seconds)"
@@ -151,11 +208,3 @@ def _segment(item: Any) -> EmotionSegment:
     if not 0 <= segment.start <= segment.end:
         raise ValueError(f"the emotion segment {item!r} must start at 0 s or later and not end before its start")
     return segment
-
-
-def _emotion_name(value: Any) -> str:
-    names = [emotion.name for emotion in EMOTION]
-    name = value.lower() if isinstance(value, str) else value
-    if name not in names:
-        raise ValueError(f"the emotion {value!r} is none of {', '.join(names)}")
-    return str(name)

@@ -8,8 +8,8 @@ import pytest
 
 from favchat.attributes import ACTION, APPEARANCE
 from favchat.config import ConfigError, SourceConfig
-from favchat.data.celebv_hq import celebv_hq_clips
 from favchat.data.clips import Clip, EmotionSegment
+from favchat.data.sources.celebv_hq import celebv_hq_clips
 
 
 def entry(**attributes: Any) -> dict[str, Any]:
@@ -35,6 +35,9 @@ def write(folder: Path, clips: dict[str, Any], **meta: list[str]) -> SourceConfi
     }
     file = folder / "info.json"
     file.write_text(json.dumps({"meta_info": mappings, "clips": clips}))
+    for clip_id in clips:
+        if "/" not in clip_id:
+            (folder / f"{clip_id}.mp4").touch()
     return SourceConfig(kind="celebv_hq", path=str(folder), annotations=str(file))
 
 
@@ -47,8 +50,57 @@ def test_a_clip_is_the_whole_file_of_its_id(tmp_path: Path) -> None:
     clip = read_one(tmp_path, entry())
     assert (clip.id, clip.video) == ("abc_0", str(tmp_path / "abc_0.mp4"))
     assert (clip.start, clip.end) == (0.0, None)
-    assert (clip.identity, clip.split) == ("someone", "train")
+    assert (clip.identity, clip.split, clip.box) == ("someone", "", None)
+
+
+def test_splits_are_all_named_or_none(tmp_path: Path) -> None:
     assert read_one(tmp_path, {**entry(), "split": "val"}).split == "val"
+    clips = celebv_hq_clips(write(tmp_path, {"a": {**entry(), "split": "val"}, "b": entry()}))
+    assert [clip.split for clip in clips] == ["val", "train"]
+
+
+def raw(folder: Path, clips: dict[str, Any], *videos: str) -> list[Clip]:
+    source = write(folder, clips)
+    for file in folder.glob("*.mp4"):
+        file.unlink()
+    for video in videos:
+        (folder / video).touch()
+    return celebv_hq_clips(source)
+
+
+def test_raw_videos_are_cut_by_duration_and_box(tmp_path: Path) -> None:
+    one, two = raw(tmp_path, {"abc_0": entry(), "abc_1": entry()}, "someone.mp4", "abc_1.mp4")
+    assert (one.video, one.start, one.end) == (str(tmp_path / "someone.mp4"), 81.0, 84.0)
+    assert one.box == (0.1, 0.1, 0.9, 0.9)
+    assert (two.video, two.start, two.end, two.box) == (str(tmp_path / "abc_1.mp4"), 0.0, None, None)
+
+
+def test_video_names_are_matched_without_case_where_that_is_no_guess(tmp_path: Path) -> None:
+    assert raw(tmp_path, {"abc_0": entry()}, "ABC_0.MP4")[0].video == str(tmp_path / "ABC_0.MP4")
+    with pytest.raises(ConfigError, match="none of the 1 videos"):
+        raw(tmp_path, {"abc_0": entry()}, "ABC_0.mp4", "Abc_0.mp4")
+
+
+def test_an_absent_video_is_still_a_clip_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clips = raw(tmp_path, {"a": entry(), "b": entry()}, "a.mp4")
+    assert [clip.video for clip in clips] == [str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4")]
+    assert "1 of the videos" in caplog.text and str(tmp_path / "b.mp4") in caplog.text
+    with pytest.raises(ConfigError, match=f"expected at {tmp_path / 'a.mp4'}"):
+        raw(tmp_path, {"a": entry(), "b": entry()})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"duration": {"start_sec": 3, "end_sec": 3}}, "abc_0: duration = .* must start at 0 s or later and end after"),
+        ({"duration": None}, "abc_0: duration = None must hold start_sec and end_sec"),
+        ({"bbox": {"top": 0}}, "abc_0: bbox = .* must hold top, bottom, left and right"),
+        ({"bbox": {"top": 1, "bottom": 0, "left": 0, "right": 1}}, "abc_0: the box .* must have x0 < x1 and y0 < y1"),
+    ],
+)
+def test_a_raw_video_needs_its_part(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        raw(tmp_path, {"abc_0": {**entry(), **change}}, "someone.mp4")
 
 
 def test_labels_stay_three_valued(tmp_path: Path) -> None:

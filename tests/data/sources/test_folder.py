@@ -3,10 +3,11 @@
 import os
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from favchat.config import ConfigError, SourceConfig
-from favchat.data.folder import folder_clips
+from favchat.data.sources.folder import folder_clips
 
 
 def touch(root: Path, *names: str) -> None:
@@ -90,3 +91,39 @@ def test_errors_name_the_path_and_what_is_wrong(tmp_path: Path, name: str, said:
     with pytest.raises(ConfigError, match=f"data.source.path.*{said}|{said}") as raised:
         ids(tmp_path / name)
     assert str(tmp_path / name) in str(raised.value)
+
+
+def pattern(root: Path, pattern: str) -> list[str]:
+    return [clip.id for clip in folder_clips(SourceConfig(path=f"{root}/{pattern}"))]
+
+
+def test_a_pattern_names_some_of_the_videos(tmp_path: Path) -> None:
+    touch(tmp_path, "a/x.mp4", "a/y.mov", "b/deep/x.mp4", "b/.hidden.mp4", "b/notes.txt")
+    assert pattern(tmp_path, "*/x.mp4") == ["a__x"]
+    assert pattern(tmp_path, "**/*.mp4") == ["a__x", "b__deep__x"]
+    assert pattern(tmp_path, "a/?.*") == ["x", "y"]
+    with pytest.raises(ConfigError, match=r"no video matches .*\*\.avi"):
+        pattern(tmp_path, "*.avi")
+
+
+def test_a_link_back_up_shows_no_video_twice(tmp_path: Path) -> None:
+    touch(tmp_path, "a/x.mp4")
+    os.symlink(tmp_path, tmp_path / "a" / "up")
+    assert pattern(tmp_path, "**/*.mp4") == ["a__x"]
+
+
+def test_a_path_that_exists_is_no_pattern(tmp_path: Path) -> None:
+    touch(tmp_path, "take [1]/x.mp4")
+    assert ids(tmp_path / "take [1]") == ["x"]
+
+
+def test_any_address_that_fsspec_opens(memory: str) -> None:
+    for name in ("a/x.mp4", "b.mov", ".hidden/y.mp4", "notes.txt"):
+        with fsspec.open(f"{memory}/{name}", "wb") as file:
+            file.write(b"video")
+    clips = folder_clips(SourceConfig(path=memory))
+    assert [(clip.id, clip.video) for clip in clips] == [("a__x", f"{memory}/a/x.mp4"), ("b", f"{memory}/b.mov")]
+    assert [clip.id for clip in folder_clips(SourceConfig(path=f"{memory}/*/*.mp4"))] == ["a__x"]
+    assert [clip.id for clip in folder_clips(SourceConfig(path=f"{memory}/b.mov"))] == ["b"]
+    with pytest.raises(ConfigError, match="absent does not exist"):
+        folder_clips(SourceConfig(path=f"{memory}/absent"))

@@ -1,0 +1,25 @@
+"""FERV39k as a source (Wang et al., CVPR 2022): 38,935 clips of 22 kinds of scene, one split, seven emotions."""
+
+from __future__ import annotations
+
+from favchat.config import SourceConfig
+from favchat.data.clips import Clip
+from favchat.data.sources.expression_lists import ExpressionList, first_folder, listed_clips, numbered
+from favchat.data.sources.listing import dataset_folder
+
+_EMOTIONS = "happy sad neutral angry surprise disgust fear"
+
+
+def ferv39k_clips(source: SourceConfig) -> list[Clip]:
+    """The clips of all scenes, with their emotion and split; ids such as ``Action__Happy__0267``.
+
+    Raises:
+        ConfigError: A folder, a list or all clips are missing, or a list has malformed lines.
+    """
+    folder = dataset_folder(source, "4_setups/ and 2_ClipsforFaceCrop/")
+    media = first_folder(folder, ["2_ClipsforFaceCrop"], "clips")
+    lists = [
+        ExpressionList("4_setups/All_scenes/{split}_All.csv", {name: name for name in _EMOTIONS.split()}),
+        ExpressionList("ferv39k_all_scenes_{split}.csv", numbered(_EMOTIONS)),
+    ]
+    return listed_clips(folder, lists, lambda name: media / name)

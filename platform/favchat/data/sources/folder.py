@@ -1,0 +1,42 @@
+"""A folder of videos as a source: every video file below it is one clip, without labels."""
+
+from __future__ import annotations
+
+from favchat.config import ConfigError, SourceConfig
+from favchat.data import addresses
+from favchat.data.clips import Clip
+from favchat.data.sources.listing import KNOWN_SUFFIXES, clip_ids, is_video
+
+
+def folder_clips(source: SourceConfig) -> list[Clip]:
+    """The videos below ``source.path``, at any depth, or those that it names; ordered by path.
+
+    ``source.path`` is a folder, one video file, or a pattern (``*``, ``?``, ``[...]``, ``**`` for any depth), local or
+    at any address that fsspec opens. Hidden files and folders are passed over. A clip's id is its path below the
+    folder (of a pattern: below the folder above the first wildcard) without the suffix, see ``listing.clip_ids``.
+
+    Raises:
+        ConfigError: The path does not exist, is no video, or holds no video.
+    """
+    root = addresses.absolute(source.path or "")
+    if addresses.is_pattern(root):
+        videos, base = list(filter(is_video, addresses.files_matching(root))), addresses.pattern_base(root)
+        if not videos:
+            raise ConfigError(f"data.source.path: no video matches {root}; files ending in {KNOWN_SUFFIXES} count")
+    elif addresses.is_file(root):
+        if not is_video(root):
+            raise ConfigError(f"data.source.path: {root} is no video; known suffixes are {KNOWN_SUFFIXES}")
+        videos, base = [root], addresses.parent(root)
+    elif addresses.is_folder(root):
+        videos, base = list(filter(is_video, addresses.files_below(root))), root
+        if not videos:
+            raise ConfigError(f"data.source.path: no video below {root}; files ending in {KNOWN_SUFFIXES} count")
+    else:
+        raise ConfigError(f"data.source.path: {root} does not exist; give a folder of videos or one video file")
+    for video in videos:
+        try:
+            video.encode()
+        except UnicodeEncodeError as error:
+            raise ConfigError(f"data.source.path: the name of {video!r} is no UTF-8; rename the file") from error
+    names = [video[len(base) :].lstrip("/") for video in videos]
+    return [Clip(id=clip_id, video=video) for clip_id, video in zip(clip_ids(names), videos, strict=True)]

@@ -1,0 +1,47 @@
+"""HMDB51 as a source (Kuehne et al., ICCV 2011): 6,766 clips of 51 actions, mostly from films."""
+
+from __future__ import annotations
+
+from favchat.attributes import ACTION
+from favchat.config import ConfigError, SourceConfig
+from favchat.data.clips import Clip
+from favchat.data.sources.listing import clip_ids, dataset_folder, is_video
+
+ACTIONS = frozenset({"chew", "drink", "eat", "kiss", "laugh", "smile", "smoke", "talk"})
+"""The classes that are actions of ours too. ``turn`` is not: the body turns round, not the head."""
+
+
+def hmdb51_clips(source: SourceConfig) -> list[Clip]:
+    """One clip a video in a class folder, ordered by class and name; its class is the one action label that is known.
+
+    The identity is the film that the clip is cut from, as its name says, so that no film is in two splits.
+
+    Raises:
+        ConfigError: There is no such folder, or no video in its folders.
+    """
+    folder = dataset_folder(source, "<class>/*.avi")
+    videos = [
+        (kind.name, video)
+        for kind in sorted(folder.iterdir())
+        if kind.is_dir() and not kind.name.startswith(".")
+        for video in sorted(kind.iterdir())
+        if is_video(video.name) and not video.name.startswith(".")
+    ]
+    if not videos:
+        raise ConfigError(f"data.source.path: no video in the folders of {folder}; expected <class>/*.avi")
+    ids = clip_ids([f"{kind}/{video.name}" for kind, video in videos])
+    return [
+        Clip(
+            id=clip_id,
+            video=str(video),
+            identity=_film(video.stem, kind),
+            action=[1 if kind.lower() in ACTIONS and action.name == kind.lower() else None for action in ACTION],
+        )
+        for clip_id, (kind, video) in zip(ids, videos, strict=True)
+    ]
+
+
+def _film(stem: str, kind: str) -> str | None:
+    """``Alpha_Dog_laugh_h_nm_np1_fr_med_0``, ``laugh`` -> ``Alpha_Dog``; None where the name is built otherwise."""
+    film, sign, _ = stem.partition(f"_{kind}_")
+    return film if film and sign else None

@@ -1,0 +1,33 @@
+"""MAFW as a source (Liu et al., ACM MM 2022): 9,172 single-labelled clips in five folds, eleven emotions.
+
+Anxiety, helplessness and disappointment have no counterpart among ``favchat.attributes.EMOTION``: those clips come
+with an unknown emotion.
+"""
+
+from __future__ import annotations
+
+from favchat.config import SourceConfig
+from favchat.data.clips import Clip
+from favchat.data.sources.expression_lists import ExpressionList, first_folder, listed_clips, numbered
+from favchat.data.sources.listing import dataset_folder
+
+_EMOTIONS = "anger disgust fear happiness neutral sadness surprise contempt anxiety helplessness disappointment"
+
+
+def mafw_clips(source: SourceConfig) -> list[Clip]:
+    """The clips of fold ``source.fold``, with their emotion and split; ids are five digits.
+
+    Raises:
+        ConfigError: A folder, a list or all clips are missing, or a list has malformed lines.
+    """
+    folder = dataset_folder(source, "'Train & Test Set/' and data/clips/")
+    media = first_folder(folder, ["data/clips", "data/frames"], "clips")
+    suffix = ".mp4" if media.name == "clips" else ""
+    lists = [
+        ExpressionList(
+            f"Train & Test Set/single/no_caption/set_{source.fold}/{{split}}.txt",
+            {name: name for name in _EMOTIONS.split()},
+        ),
+        ExpressionList(f"mafw_single_split0{source.fold}_{{split}}.csv", numbered(_EMOTIONS)),
+    ]
+    return listed_clips(folder, lists, lambda name: media / f"{name}{suffix}")

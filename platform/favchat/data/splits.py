@@ -1,0 +1,53 @@
+"""Splits as a pure function of who is seen: whatever clips are added, no clip changes its split."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+
+from favchat.data.clips import Clip
+
+
+def split_key(clip: Clip, group: str | None = None) -> str:
+    """What decides on a clip's split: its identity; else its group of near-duplicates; else its id."""
+    if clip.identity is not None:
+        return f"identity/{clip.identity}"
+    return f"group/{group}" if group is not None else f"clip/{clip.id}"
+
+
+def split_of(key: str, fractions: Mapping[str, float], seed: int) -> str:
+    """The split of everything that shares a key, drawn with the given probabilities.
+
+    The key's SHA-256 hash is read as a number in [0, 1); the splits, ordered by name, share that interval.
+
+    Args:
+        key: What must not be divided, see ``split_key``.
+        fractions: Split -> its share; the shares are positive or 0 and sum to 1.
+        seed: Another seed gives another, independent draw.
+
+    Raises:
+        ValueError: The shares do not sum to 1, or one is negative.
+    """
+    check_fractions(fractions)
+    digest = hashlib.sha256(f"{seed}/{key}".encode()).digest()
+    place = int.from_bytes(digest[:6], "big") / 2**48  # 48 bits: exact as a float, and below 1
+    names = sorted(name for name, share in fractions.items() if share > 0)
+    reached = 0.0
+    for name in names:
+        reached += fractions[name]
+        if place < reached:
+            return name
+    return names[-1]  # the shares sum to a little less than 1 by rounding
+
+
+def check_fractions(fractions: Mapping[str, float]) -> None:
+    """Refuse shares that are no distribution.
+
+    Raises:
+        ValueError: The shares do not sum to 1, one is negative, or a name is empty.
+    """
+    total = math.fsum(fractions.values())
+    if not all(fractions) or any(share < 0 for share in fractions.values()) or not math.isclose(total, 1, abs_tol=1e-6):
+        shares = ", ".join(f"{name or 'without a name'}: {share:g}" for name, share in fractions.items())
+        raise ValueError(f"the shares of the splits must be named, 0 or more and sum to 1 ({shares or 'none given'})")

@@ -1,0 +1,155 @@
+"""DFEW, MAFW and FERV39k in the layouts of their archives: which file, which emotion, which split."""
+
+from pathlib import Path
+
+import pytest
+
+from favchat.config import ConfigError, SourceConfig
+from favchat.data.clips import Clip
+from favchat.data.sources.dfew import dfew_clips
+from favchat.data.sources.ferv39k import ferv39k_clips
+from favchat.data.sources.mafw import mafw_clips
+
+LISTERS = {"dfew": dfew_clips, "mafw": mafw_clips, "ferv39k": ferv39k_clips}
+
+
+def put(root: Path, files: dict[str, str]) -> None:
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content)
+
+
+def clips(kind: str, root: Path, fold: int = 1) -> list[Clip]:
+    return LISTERS[kind](SourceConfig.model_validate({"kind": kind, "path": str(root), "fold": fold}))
+
+
+def told(found: list[Clip], root: Path) -> list[tuple[str, str, str, str | None]]:
+    return [(clip.id, str(Path(clip.video).relative_to(root)), clip.split, clip.emotion) for clip in found]
+
+
+DFEW = {
+    "EmoLabel_DataSplit/train(single-labeled)/set_1.csv": "video_name,label\n1,1\n02522,6\n",
+    "EmoLabel_DataSplit/test(single-labeled)/set_1.csv": "video_name,label\n3,7\n",
+    "EmoLabel_DataSplit/train(single-labeled)/set_2.csv": "video_name,label\n3,4\n",
+    "EmoLabel_DataSplit/test(single-labeled)/set_2.csv": "video_name,label\n1,2\n",
+}
+FRAMES = {f"Clip/clip_224x224/{number:05d}/00001_00001.jpg": "" for number in (1, 2522, 3)}
+
+
+def test_dfew(tmp_path: Path) -> None:
+    put(tmp_path, {**DFEW, **FRAMES})
+    assert told(clips("dfew", tmp_path), tmp_path) == [
+        ("00001", "Clip/clip_224x224/00001", "train", "happy"),
+        ("02522", "Clip/clip_224x224/02522", "train", "disgust"),
+        ("00003", "Clip/clip_224x224/00003", "test", "fear"),
+    ]
+    assert [(clip.id, clip.split, clip.emotion) for clip in clips("dfew", tmp_path, fold=2)] == [
+        ("00003", "train", "anger"),
+        ("00001", "test", "sadness"),
+    ]
+    with pytest.raises(ConfigError, match=r"no lists in .*EmoLabel_DataSplit/\{split\}\(single-labeled\)/set_3.csv"):
+        clips("dfew", tmp_path, fold=3)
+
+
+def test_dfew_original_videos_in_parts(tmp_path: Path) -> None:
+    put(tmp_path, {**DFEW, "Clip/original/part_1/1.mp4": "", "Clip/original/part_2/2522.mp4": ""})
+    assert [Path(clip.video).name for clip in clips("dfew", tmp_path)] == ["1.mp4", "2522.mp4", "00003"]
+
+
+def test_dfew_sixteen_frames_are_the_last_choice(tmp_path: Path) -> None:
+    put(tmp_path, {**DFEW, **FRAMES, "Clip/clip_224x224_16f/00001/1.jpg": ""})
+    assert "clip_224x224/" in clips("dfew", tmp_path)[0].video
+
+
+def test_plain_lists_count_from_zero(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        {**FRAMES, "dfew_org_split01_train.csv": "00001 0\n02522 5\n", "dfew_org_split01_test.csv": "00003 6\n"},
+    )
+    assert [clip.emotion for clip in clips("dfew", tmp_path)] == ["happy", "disgust", "fear"]
+
+
+MAFW = "Train & Test Set/single/no_caption/set_1"
+
+
+def test_mafw_has_emotions_that_we_do_not_know(tmp_path: Path) -> None:
+    lines = ["00001.mp4 anger", "00002.mp4 happiness", "00003.mp4 anxiety", "00004.mp4 helplessness"]
+    put(tmp_path, {f"{MAFW}/train.txt": "\n".join(lines), f"{MAFW}/test.txt": "00005.mp4 contempt\n"})
+    put(tmp_path, {f"data/clips/{number:05d}.mp4": "" for number in range(1, 6)})
+    found = told(clips("mafw", tmp_path), tmp_path)
+    assert found[1] == ("00002", "data/clips/00002.mp4", "train", "happy")
+    assert found[-1] == ("00005", "data/clips/00005.mp4", "test", "contempt")
+    assert [emotion for *_, emotion in found] == ["anger", "happy", None, None, "contempt"]
+
+
+def test_mafw_frames_and_plain_lists(tmp_path: Path) -> None:
+    lists = {"mafw_single_split01_train.csv": "00001 3\n00002 8\n", "mafw_single_split01_test.csv": "00003 7\n"}
+    put(tmp_path, {**lists, **{f"data/frames/0000{number}/0001.png": "" for number in (1, 2, 3)}})
+    assert told(clips("mafw", tmp_path), tmp_path) == [
+        ("00001", "data/frames/00001", "train", "happy"),
+        ("00002", "data/frames/00002", "train", None),
+        ("00003", "data/frames/00003", "test", "contempt"),
+    ]
+
+
+def test_ferv39k(tmp_path: Path) -> None:
+    setups = "4_setups/All_scenes"
+    put(
+        tmp_path,
+        {
+            f"{setups}/train_All.csv": "Action/Happy/0267 Happy\nWar/Sad/0001 Sad\n",
+            f"{setups}/test_All.csv": "Action/Neutral/0001 Neutral\n",
+            "2_ClipsforFaceCrop/Action/Happy/0267/00001.jpg": "",
+        },
+    )
+    assert told(clips("ferv39k", tmp_path), tmp_path) == [
+        ("Action__Happy__0267", "2_ClipsforFaceCrop/Action/Happy/0267", "train", "happy"),
+        ("War__Sad__0001", "2_ClipsforFaceCrop/War/Sad/0001", "train", "sadness"),
+        ("Action__Neutral__0001", "2_ClipsforFaceCrop/Action/Neutral/0001", "test", "neutral"),
+    ]
+
+
+def test_absent_clips_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    put(tmp_path, {**DFEW, "Clip/clip_224x224/00001/00001_00001.jpg": ""})
+    assert len(clips("dfew", tmp_path)) == 3
+    assert "2 of the videos" in caplog.text and "clip_224x224/02522" in caplog.text
+    (tmp_path / "Clip/clip_224x224/00001").rename(tmp_path / "Clip/clip_224x224/00009")
+    with pytest.raises(ConfigError, match="none of the 3 videos .* expected at .*Clip/clip_224x224/00001"):
+        clips("dfew", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "files", "said"),
+    [
+        ("dfew", {}, "holds no clips; expected one of the folders Clip/jpg_256, Clip/clip_224x224"),
+        ("mafw", {}, "holds no clips; expected one of the folders data/clips, data/frames"),
+        ("ferv39k", {}, "holds no clips; expected one of the folders 2_ClipsforFaceCrop"),
+        ("mafw", {"data/clips/00001.mp4": "", f"{MAFW}/train.txt": ""}, "train.txt is there, but not .*test.txt"),
+        (
+            "mafw",
+            {
+                "data/clips/00001.mp4": "",
+                f"{MAFW}/train.txt": "00001.mp4 anger\n",
+                f"{MAFW}/test.txt": "00001.mp4 anger",
+            },
+            "test.txt lists '00001' a second time; it is in train already",
+        ),
+        (
+            "mafw",
+            {"data/clips/00001.mp4": "", f"{MAFW}/train.txt": "00001.mp4 bored\n", f"{MAFW}/test.txt": ""},
+            "train.txt: 1 malformed entries(.|\n)*line 1: '00001.mp4 bored' is no clip",
+        ),
+    ],
+)
+def test_what_is_missing_or_wrong_is_said(tmp_path: Path, kind: str, files: dict[str, str], said: str) -> None:
+    put(tmp_path, files)
+    with pytest.raises(ConfigError, match=said):
+        clips(kind, tmp_path)
+
+
+@pytest.mark.parametrize("kind", LISTERS)
+def test_a_missing_folder(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(ConfigError, match=f"absent is no folder; kind={kind} expects there"):
+        clips(kind, tmp_path / "absent")
+    with pytest.raises(ConfigError, match=f"s3://bucket/x is remote; kind={kind} reads a local folder"):
+        LISTERS[kind](SourceConfig.model_validate({"kind": kind, "path": "s3://bucket/x"}))

@@ -1,0 +1,72 @@
+"""Addresses: local paths stay plain and absolute, all others go through fsspec."""
+
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from favchat.config import ConfigError
+from favchat.data import addresses
+
+
+def put(address: str, content: bytes = b"content") -> str:
+    with fsspec.open(address, "wb") as file:
+        file.write(content)
+    return address
+
+
+def test_local_paths_are_plain_and_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert addresses.absolute("a/../b.mp4") == str(tmp_path / "b.mp4")
+    assert addresses.absolute(f"file://{tmp_path}/b.mp4") == str(tmp_path / "b.mp4")
+    assert addresses.join(str(tmp_path), "x/y.mp4") == str(tmp_path / "x" / "y.mp4")
+    assert addresses.join(str(tmp_path), "/elsewhere/y.mp4") == "/elsewhere/y.mp4"
+    assert addresses.join(str(tmp_path), "s3://bucket/y.mp4") == "s3://bucket/y.mp4"
+    assert addresses.parent(str(tmp_path / "y.mp4")) == str(tmp_path)
+
+
+def test_remote_addresses_keep_their_scheme() -> None:
+    assert addresses.absolute("s3://bucket/clips/") == "s3://bucket/clips"
+    assert addresses.join("s3://bucket/clips", "a/../b.mp4") == "s3://bucket/clips/b.mp4"
+    assert addresses.parent("gs://bucket/clips/b.mp4") == "gs://bucket/clips"
+
+
+def test_what_is_there(memory: str, tmp_path: Path) -> None:
+    file = put(f"{memory}/a/x.mp4")
+    (tmp_path / "y.mp4").touch()
+    assert addresses.is_file(file) and addresses.is_folder(f"{memory}/a") and addresses.exists(file)
+    assert not addresses.is_file(f"{memory}/a") and not addresses.is_folder(file)
+    assert not addresses.exists(f"{memory}/b")
+    wanted = [f"{memory}/a/z.mp4", file, str(tmp_path / "z.mp4"), str(tmp_path / "y.mp4"), f"{memory}/none/x.mp4"]
+    assert addresses.absent(wanted) == [wanted[0], wanted[2], wanted[4]]
+
+
+def test_the_content_of_a_file(memory: str) -> None:
+    assert addresses.read_bytes(put(f"{memory}/list.csv", b"video")) == b"video"
+    with pytest.raises(ConfigError, match="absent.csv does not exist"):
+        addresses.read_bytes(f"{memory}/absent.csv")
+
+
+def test_a_local_copy_of_a_remote_file_goes_when_it_is_no_longer_needed(memory: str) -> None:
+    with addresses.local_copy(put(f"{memory}/x.mp4", b"video")) as path:
+        assert path.name == "x.mp4" and path.read_bytes() == b"video"
+    assert not path.exists()
+    with pytest.raises(FileNotFoundError), addresses.local_copy(f"{memory}/absent.mp4"):
+        pass
+
+
+def test_a_folder_of_images_is_copied_whole(memory: str) -> None:
+    put(f"{memory}/3/0.1.jpg", b"one")
+    put(f"{memory}/3/0.2.jpg", b"two")
+    with addresses.local_copy(f"{memory}/3") as path:
+        assert {file.name: file.read_bytes() for file in path.iterdir()} == {"0.1.jpg": b"one", "0.2.jpg": b"two"}
+
+
+def test_a_local_file_is_its_own_copy(tmp_path: Path) -> None:
+    with addresses.local_copy(str(tmp_path / "x.mp4")) as path:
+        assert path == tmp_path / "x.mp4"
+
+
+def test_a_scheme_that_nothing_opens_is_named() -> None:
+    with pytest.raises(ConfigError, match="nosuch://bucket/x.mp4 cannot be opened"):
+        addresses.exists("nosuch://bucket/x.mp4")
