@@ -5,7 +5,7 @@ Both return the frames on display at given moments, scaled and upright, with the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,6 +94,36 @@ def read_pyav(path: Path, times: NDArray[np.float64], size: Size, rotation: int)
     return found
 
 
+def read_spans(
+    path: str | Path, spans: Sequence[tuple[float, float]], side: int
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.uint8]]]:
+    """Every frame shown in each of the `spans`, seconds from begin to end, ordered by begin; they may overlap.
+
+    Damaged frames are left out. The pictures are not turned upright.
+
+    Yields:
+        For each span (N,) float64 presentation times, seconds from the first frame of the video, increasing, and
+        (N, side, side, 3) uint8 RGB, squeezed to a square.
+    """
+    if not spans:
+        return
+    kept: dict[float, NDArray[np.uint8]] = {}
+    with av.open(str(path)) as container:
+        cursor = Cursor(container)
+        for left, right in spans:
+            kept = {time: image for time, image in kept.items() if time >= left}
+            frame = cursor.at(left)
+            while frame is not None and cursor.begin(frame) <= right:
+                if cursor.begin(frame) not in kept:
+                    kept[cursor.begin(frame)] = frame.to_ndarray(
+                        format="rgb24", width=side, height=side, interpolation="AREA"
+                    )
+                frame = cursor.step()
+            times = sorted(time for time in kept if time <= right)
+            images = [kept[time] for time in times]
+            yield np.asarray(times), np.stack(images) if images else np.zeros((0, side, side, 3), np.uint8)
+
+
 class Cursor:
     """A place in a video that moves forward, by decoding on or by seeking, whichever is shorter.
 
@@ -134,6 +164,13 @@ class Cursor:
         while self._next is not None and self.begin(self._next) <= time + ON_TIME:
             self._shown, self._next = self._next, next(self.rest, None)
         return self._shown or self._next
+
+    def step(self) -> VideoFrame | None:
+        """The frame after the one that is on display; None behind the last."""
+        if self._next is not None:
+            self._shown, self._next = self._next, next(self.rest, None)
+            return self._shown
+        return None
 
     def _seconds(self, timestamp: int) -> float:
         return (timestamp - self._origin) * self._time_base

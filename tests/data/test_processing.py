@@ -1,0 +1,75 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from favchat.config import DataConfig
+from favchat.data.processing import FATE_SCHEMA, clip_rows
+from favchat.data.schema import SHARD_SCHEMA
+from favchat.video import CenterFaceDetector, Detections
+from jobs.quickstart import SAMPLE
+
+
+def clip(name, **more):
+    return {
+        "clip_id": "a",
+        "source": "folder",
+        "video": str(SAMPLE / "clips" / name),
+        "start": 0.0,
+        "end": None,
+        "split": "train",
+        "appearance": [],
+        "action": [],
+        "emotion_segments": [],
+        **more,
+    }
+
+
+def settings(**more):
+    return DataConfig.model_validate({"frames": {"fps": 4.0, "max_frames": 6}, **more})
+
+
+@pytest.fixture(scope="module")
+def detector(centerface):
+    return CenterFaceDetector(centerface)
+
+
+class Pair:
+    """Finds two faces side by side in every frame."""
+
+    def detect(self, images):
+        shape = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
+        corners = np.array([[10, 10], [150, 10]])
+        sides = np.array([100, 60])
+        boxes = np.concatenate([corners, corners + sides[:, None]], axis=1).astype(np.float32)
+        points = (corners[:, None] + shape * sides[:, None, None]).astype(np.float32)
+        return [Detections(boxes, points, np.ones(2, np.float32))] * len(images)
+
+
+def test_a_clip_becomes_a_row_that_fits_the_shards(detector):
+    (row,) = clip_rows(clip("pexels_4.mp4"), detector, settings())
+    table = pa.Table.from_pylist([row], schema=FATE_SCHEMA)
+    table.select(SHARD_SCHEMA.names).cast(SHARD_SCHEMA)
+    assert row["stage"] is None and row["track"] == 0 and row["cuts"] == [] and len(row["duplicate_hash"]) == 16
+    assert row["shot_start"] == 0.0 and row["shot_end"] == pytest.approx(row["duration"])
+    assert row["face_share"] == 1.0 and row["face_size"] > 100 and abs(row["yaw"]) < 20
+
+
+def test_a_filter_rejects_with_its_measure_and_its_bound(detector):
+    bounds = {"filters": {"sharpness": {"min": 5000}}}
+    (row,) = clip_rows(clip("pexels_4.mp4"), detector, settings(**bounds))
+    assert row["stage"] == "filter" and "frames" not in row
+    assert row["reason"].startswith("sharpness ") and row["reason"].endswith("data.filters.sharpness.min = 5000")
+
+
+def test_every_face_is_a_row_with_an_id_of_its_own():
+    rows = clip_rows(clip("pexels_4.mp4"), Pair(), settings(faces={"max_tracks": 2}))
+    assert [(row["clip_id"], row["track"], row["stage"]) for row in rows] == [("a", 0, None), ("a__face1", 1, None)]
+    assert rows[0]["boxes"] != rows[1]["boxes"]
+    (row,) = clip_rows(clip("pexels_4.mp4", box=rows[1]["boxes"][0]), Pair(), settings(faces={"max_tracks": 2}))
+    assert row["clip_id"] == "a" and row["boxes"] == rows[1]["boxes"]
+
+
+def test_failures_are_rows(detector):
+    assert clip_rows(clip("none.mp4"), detector, settings())[0]["stage"] == "open"
+    (row,) = clip_rows(clip("noface_0.mp4"), detector, settings())
+    assert row["stage"] == "track" and "no face" in row["reason"]
