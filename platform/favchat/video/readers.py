@@ -115,9 +115,8 @@ def read_spans(
             frame = cursor.at(left)
             while frame is not None and cursor.begin(frame) <= right:
                 if cursor.begin(frame) not in kept:
-                    kept[cursor.begin(frame)] = frame.to_ndarray(
-                        format="rgb24", width=side, height=side, interpolation="AREA"
-                    )
+                    image = frame.to_ndarray(format="rgb24", width=side, height=side, interpolation="AREA")
+                    kept[cursor.begin(frame)] = np.asarray(image, dtype=np.uint8)
                 frame = cursor.step()
             times = sorted(time for time in kept if time <= right)
             images = [kept[time] for time in times]
@@ -147,8 +146,9 @@ class Cursor:
         self._stream.thread_type = "NONE"
         self._stream.codec_context.thread_count = 1
         self._indexed = container.format.name in INDEXED_CONTAINERS
-        keys = [entry.timestamp for entry in self._stream.index_entries if self._indexed and entry.is_keyframe]
-        self._keys = np.sort(np.asarray([self._seconds(key) for key in keys], dtype=np.float64))
+        self._keys = self._read_keys()
+        # Matroska's index is read by FFmpeg at the first seek; until then the last key frame known may be the first.
+        self._index_read = False
         self.rest: Iterator[VideoFrame] = self._decode()
         self._shown: VideoFrame | None = None
         self._next = self.first = next(self.rest, None)
@@ -177,9 +177,16 @@ class Cursor:
 
     def _worth_seeking(self, time: float) -> bool:
         here = self.begin(self._shown) if self._shown is not None else 0.0
-        if len(self._keys):
-            return bool(np.any((self._keys > here + ON_TIME) & (self._keys <= time)))
-        return time - here > LONG_GAP
+        if len(self._keys) and bool(np.any((self._keys > here + ON_TIME) & (self._keys <= time))):
+            return True
+        if len(self._keys) and self._index_read:
+            return False
+        return time - max([here, *self._keys[-1:].tolist()]) > LONG_GAP
+
+    def _read_keys(self) -> NDArray[np.float64]:
+        """Seconds of the key frames that the index names, (K,) increasing; none where it cannot be trusted."""
+        keys = [entry.timestamp for entry in self._stream.index_entries if self._indexed and entry.is_keyframe]
+        return np.sort(np.asarray([self._seconds(key) for key in keys], dtype=np.float64))
 
     def _seek(self, time: float) -> None:
         for back in SEEK_BACK:
@@ -191,6 +198,8 @@ class Cursor:
                 continue
             frames = self._decode()
             first = next(frames, None)
+            if not self._index_read:
+                self._keys, self._index_read = self._read_keys(), True
             if first is not None and (self.begin(first) <= time + ON_TIME or target == 0.0):
                 self.rest, self._shown, self._next = frames, None, first
                 return
