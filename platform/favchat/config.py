@@ -68,10 +68,49 @@ class FacesConfig(Section):
     """Detections below this score are not used."""
     min_share: float = Field(default=0.3, ge=0, le=1)
     """A clip with a face in a smaller share of its frames goes to the rejects."""
+    max_tracks: int = Field(default=1, ge=1)
+    """Faces of a clip that become rows of their own; 1: the main face alone. Where the source gives a face's box, that
+    face is the only one."""
     size: int = Field(default=160, ge=32)
     """Side of the square aligned face crops, in pixels."""
     margin: float = Field(default=0.1, ge=0, le=2)
     """By what share the crop is wider than ArcFace's; see docs/choices.md."""
+
+
+class Bounds(Section):
+    """What a measure may be; null: no bound."""
+
+    min: float | None = None
+    """Clips below are dropped."""
+    max: float | None = None
+    """Clips above are dropped."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Bounds:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min = {self.min:g} is more than max = {self.max:g}")
+        return self
+
+
+class FilterConfig(Section):
+    """Bounds of the measures of a clip's quality, see docs/data-format.md; what lies outside goes to the rejects."""
+
+    face_share: Bounds = Bounds()
+    """Share of the sampled frames with the face, 0..1."""
+    score: Bounds = Bounds()
+    """Mean score of the detections, 0..1."""
+    face_size: Bounds = Bounds()
+    """Shorter side of the face's box in pixels of the video, median."""
+    sharpness: Bounds = Bounds()
+    """Variance of the Laplacian of the face crops, median; it depends on ``faces.size``."""
+    yaw: Bounds = Bounds()
+    """Degrees by which the head is turned, median; positive towards the right of the image."""
+    pitch: Bounds = Bounds()
+    """Degrees by which the head is raised, median; positive up."""
+    roll: Bounds = Bounds()
+    """Degrees by which the head is tilted, median; positive clockwise."""
+    brightness: Bounds = Bounds()
+    """Mean luma of the face crops, 0..255."""
 
 
 class DataConfig(Section):
@@ -85,6 +124,9 @@ class DataConfig(Section):
     identity (where unknown, its id), so adding clips changes no other's. Sources that name splits keep theirs."""
     frames: FramesConfig = FramesConfig()
     faces: FacesConfig = FacesConfig()
+    cuts: Literal["keep_longest", "reject", "ignore"] = "keep_longest"
+    """A clip with a shot cut inside is cut down to its longest shot, goes to the rejects, or is not looked at."""
+    filters: FilterConfig = FilterConfig()
     jpeg_quality: int = Field(default=95, ge=1, le=100)
     """Quality of the JPEG images in the shards."""
     clips_per_shard: int = Field(default=64, ge=1)

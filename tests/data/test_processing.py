@@ -1,55 +1,113 @@
-"""One clip's way to a row: where its video may lie. No Ray here; the pipeline's tests have that."""
-
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+"""One clip's way to its rows. No Ray here; the pipeline's tests have that."""
 
 import av
 import fsspec
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from favchat.config import DataConfig
-from favchat.data.processing import ClipProcessor
-from favchat.data.schema import CLIP_SCHEMA
-from favchat.video.detect import Detections
+from favchat.data.processing import FATE_SCHEMA, clip_rows
+from favchat.data.schema import SHARD_SCHEMA
+from favchat.video import CenterFaceDetector, Detections
+from jobs.quickstart import SAMPLE
 
-SAMPLE = Path(__file__).parents[2] / "platform" / "favchat" / "sample" / "clips" / "franck_0.mp4"
+
+def clip(name, **more):
+    return {
+        "clip_id": "a",
+        "source": "folder",
+        "video": str(SAMPLE / "clips" / name),
+        "start": 0.0,
+        "end": None,
+        "box": None,
+        "split": "train",
+        "appearance": [],
+        "action": [],
+        "emotion_segments": [],
+        **more,
+    }
+
+
+def settings(**more):
+    return DataConfig.model_validate({"frames": {"fps": 4.0, "max_frames": 6}, **more})
+
+
+@pytest.fixture(scope="module")
+def detector(centerface):
+    return CenterFaceDetector(centerface)
+
+
+class Pair:
+    """Finds two faces side by side in every frame."""
+
+    def detect(self, images):
+        shape = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
+        corners = np.array([[10, 10], [150, 10]])
+        sides = np.array([100, 60])
+        boxes = np.concatenate([corners, corners + sides[:, None]], axis=1).astype(np.float32)
+        points = (corners[:, None] + shape * sides[:, None, None]).astype(np.float32)
+        return [Detections(boxes, points, np.ones(2, np.float32))] * len(images)
+
+
+def test_a_clip_becomes_a_row_that_fits_the_shards(detector):
+    (row,) = clip_rows(clip("pexels_4.mp4"), detector, settings())
+    table = pa.Table.from_pylist([row], schema=FATE_SCHEMA)
+    table.select(SHARD_SCHEMA.names).cast(SHARD_SCHEMA)
+    assert row["stage"] is None and row["track"] == 0 and row["cuts"] == [] and len(row["duplicate_hash"]) == 16
+    assert row["shot_start"] == 0.0 and row["shot_end"] == pytest.approx(row["duration"])
+    assert row["face_share"] == 1.0 and row["face_size"] > 100 and abs(row["yaw"]) < 20
+
+
+def test_a_filter_rejects_with_its_measure_and_its_bound(detector):
+    bounds = {"filters": {"sharpness": {"min": 5000}}}
+    (row,) = clip_rows(clip("pexels_4.mp4"), detector, settings(**bounds))
+    assert row["stage"] == "filter" and "frames" not in row
+    assert row["reason"].startswith("sharpness ") and row["reason"].endswith("data.filters.sharpness.min = 5000")
+
+
+def test_every_face_is_a_row_with_an_id_of_its_own():
+    rows = clip_rows(clip("pexels_4.mp4"), Pair(), settings(faces={"max_tracks": 2}))
+    assert [(row["clip_id"], row["track"], row["stage"]) for row in rows] == [("a", 0, None), ("a__face1", 1, None)]
+    assert rows[0]["boxes"] != rows[1]["boxes"]
+    (row,) = clip_rows(clip("pexels_4.mp4", box=rows[1]["boxes"][0]), Pair(), settings(faces={"max_tracks": 2}))
+    assert row["clip_id"] == "a" and row["boxes"] == rows[1]["boxes"]
+
+
+def test_failures_are_rows(detector):
+    assert clip_rows(clip("none.mp4"), detector, settings())[0]["stage"] == "open"
+    (row,) = clip_rows(clip("noface_0.mp4"), detector, settings())
+    assert row["stage"] == "track" and "no face" in row["reason"]
 
 
 class Blind:
     """A detector that sees no face: whatever reaches it was found and decoded."""
 
-    def detect(self, images: np.ndarray) -> list[Detections]:
+    def detect(self, images):
         none = np.zeros(0, np.float32)
         return [Detections(none.reshape(0, 4), none.reshape(0, 5, 2), none) for _ in images]
 
 
-def fate(video: str) -> tuple[str, str]:
-    progress: Any = SimpleNamespace(finished=SimpleNamespace(remote=lambda *_: None))
-    row = {
-        **{"clip_id": "a", "source": "folder", "video": video, "start": 0.0, "split": "train"},
-        **{"appearance": [None] * 40, "action": [None] * 35, "emotion_segments": []},
-    }
-    process = ClipProcessor(DataConfig(), Blind, progress)
-    (done,) = process(pa.Table.from_pylist([row], schema=CLIP_SCHEMA)).to_pylist()
-    return done["stage"], done["reason"]
+def fate(video):
+    (row,) = clip_rows(clip("", video=str(video)), Blind(), settings())
+    return row["stage"], row["reason"]
 
 
-def test_a_remote_video_is_fetched(memory: str) -> None:
+def test_a_remote_video_is_fetched(memory):
+    sample = SAMPLE / "clips" / "franck_0.mp4"
     with fsspec.open(f"{memory}/x.mp4", "wb") as file:
-        file.write(SAMPLE.read_bytes())
-    assert fate(f"{memory}/x.mp4") == fate(str(SAMPLE))
-    assert fate(str(SAMPLE))[0] == "track"
+        file.write(sample.read_bytes())
+    assert fate(f"{memory}/x.mp4") == fate(sample)
+    assert fate(sample)[0] == "track"
 
 
-def test_a_folder_of_frames_is_read(tmp_path: Path) -> None:
-    with av.open(str(SAMPLE)) as container:
+def test_a_folder_of_frames_is_read(tmp_path):
+    with av.open(str(SAMPLE / "clips" / "franck_0.mp4")) as container:
         for number, frame in zip(range(3), container.decode(video=0), strict=False):
             frame.to_image().save(tmp_path / f"{number}.jpg")
-    assert fate(str(tmp_path))[0] == "track"
+    assert fate(tmp_path)[0] == "track"
 
 
-def test_a_video_that_is_nowhere(tmp_path: Path, memory: str) -> None:
-    assert fate(str(tmp_path / "absent.mp4")) == ("open", "file not found")
+def test_a_video_that_is_nowhere(tmp_path, memory):
+    assert fate(tmp_path / "absent.mp4") == ("open", "file not found")
     assert fate(f"{memory}/absent.mp4") == ("open", "file not found")

@@ -17,7 +17,7 @@ WriteVideo = Callable[..., Path]
 
 @pytest.fixture
 def write_video(tmp_path: Path) -> WriteVideo:
-    """Write a video whose frame i is one grey level, `20 + 6 * i`, with a white top left quarter."""
+    """Write a video whose frame i is one grey level, `20 + 6 * i` modulo 256, with a white top left quarter."""
 
     def write(
         name: str = "made.mp4",
@@ -42,7 +42,7 @@ def write_video(tmp_path: Path) -> WriteVideo:
             if rotation:
                 stream.set_display_rotation(rotation)
             for index, time in enumerate(times):
-                image = np.full((height, width, 3), 20 + 6 * index, dtype=np.uint8)
+                image = np.full((height, width, 3), (20 + 6 * index) % 256, dtype=np.uint8)
                 image[: height // 2, : width // 2] = 255
                 frame = av.VideoFrame.from_ndarray(image, format="rgb24")
                 frame.pts, frame.time_base = round(time * ticks), Fraction(1, ticks)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from favchat.video import Detections, VideoError, process_clip
+from favchat.video import Detections, VideoError, process_clip, process_tracks
 from favchat.video.align import FACE_CENTRE, TEMPLATE
 
 NOTHING = Detections(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32))
@@ -62,3 +62,35 @@ def test_too_little_face_is_a_video_error(write_video):
     assert caught.value.reason == "a face is visible in 12 % of the frames, fewer than faces.min_share = 30 %"
     with pytest.raises(ValueError, match="min_share"):
         process_clip(write_video(), Scripted({3}), min_share=3.0)
+
+
+class Pair:
+    """A detector that finds a large face at the left and a smaller one at the right of every frame."""
+
+    def detect(self, images):
+        points = (TEMPLATE - FACE_CENTRE)[None] * 0.2
+        centres = np.array([[[25, 32]], [[75, 32]]])
+        half = np.array([[20, 20], [10, 10]])
+        boxes = np.concatenate([centres[:, 0] - half, centres[:, 0] + half], axis=1).astype(np.float32)
+        face = Detections(boxes, (centres + points).astype(np.float32), np.ones(2, np.float32))
+        return [face] * len(images)
+
+
+def test_several_faces_and_the_annotated_one(write_video):
+    path = write_video()
+    assert process_clip(path, Pair()).boxes[0, 0] == pytest.approx(5 / 96, abs=1e-3)
+    both = process_tracks(path, Pair(), max_tracks=4)
+    assert [round(float(clip.boxes[0, 0] * 96)) for clip in both] == [5, 65]
+    assert both[0].frames is both[1].frames and both[0].shot == (0.0, both[0].info.duration) and both[0].cuts == ()
+    (other,) = process_tracks(path, Pair(), box=(0.6, 0.2, 0.95, 0.8), max_tracks=4)
+    assert other.boxes[0, 0] == pytest.approx(65 / 96, abs=1e-3)
+    (other,) = process_tracks(path, Pair(), box=(58, 13, 100, 51), max_tracks=4)  # in pixels of 96 x 64
+    assert other.boxes[0, 0] == pytest.approx(65 / 96, abs=1e-3)
+    with pytest.raises(VideoError, match="overlaps the annotated box"):
+        process_clip(path, Pair(), box=(0.9, 0.9, 1.0, 1.0))
+
+
+@pytest.mark.parametrize("settings", [{"max_tracks": 0}, {"box": (0.5, 0.0, 0.5, 1.0)}, {"box": (0.0, 1.0)}])
+def test_settings_of_tracks_are_checked(write_video, settings):
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        process_tracks(write_video(), Pair(), **settings)

@@ -7,7 +7,7 @@ import pytest
 
 from favchat.video import VideoError, read_frames
 from favchat.video.decode import fit_size, probe
-from favchat.video.readers import DecordUnfitError, read_decord, read_pyav
+from favchat.video.readers import Cursor, DecordUnfitError, read_decord, read_pyav, read_spans
 
 
 def grey_levels(images):
@@ -249,3 +249,22 @@ def test_damaged_images_of_a_folder_are_left_out(tmp_path):
     for path in folder.iterdir():
         path.write_bytes(b"damaged")
     assert reason(folder) == ("open", "none of the images in this directory can be read")
+
+
+@pytest.mark.parametrize("name, codec", [("long.mp4", "libx264"), ("long.mkv", "libx264"), ("long.avi", "mpeg4")])
+def test_of_a_long_video_only_the_part_is_decoded(write_video, monkeypatch, name, codec):
+    # 10 minutes at 4 frames a second with a key frame every 3 s.
+    path = write_video(name, times=np.arange(2400) / 4, codec=codec, width=32, height=32, ticks=4)
+    monkeypatch.setattr("favchat.video.decode.read_decord", lambda *args: pytest.fail("decord reads the whole file"))
+    decoded = []
+    step = Cursor.begin
+    monkeypatch.setattr(Cursor, "begin", lambda self, frame: decoded.append(frame.pts) or step(self, frame))
+    part = read_frames(path, start=500.0, end=502.0, fps=4.0)
+    assert len(part.images) == 8
+    np.testing.assert_allclose(part.timestamps, np.arange(8) / 4, atol=2e-3)
+    # Twice the first frame, the way from the key frame, the part, and one beyond.
+    assert len(set(decoded)) <= 1 + 12 + 8 + 1
+    decoded.clear()
+    ((begins, images),) = read_spans(path, [(300.0, 301.0)], 16)
+    np.testing.assert_allclose(begins, [300.0, 300.25, 300.5, 300.75, 301.0], atol=2e-3)
+    assert images.shape == (5, 16, 16, 3) and len(set(decoded)) <= 1 + 12 + 5 + 1

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from favchat.video import Detections, track_faces
+from favchat.video.track import choose_tracks
 
 SHAPE = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
 
@@ -86,3 +87,22 @@ def test_a_fast_nod_keeps_its_height_and_its_time():
 def test_a_negative_gap_is_refused():
     with pytest.raises(ValueError, match="max_gap"):
         track_faces([], max_gap=-1)
+
+
+def test_the_annotated_box_chooses_the_face_it_overlaps_most():
+    main, other = (300, 200, 120), (60, 60, 40)
+    tracks = track_faces([found(main, other)] * 4)
+    assert choose_tracks(tracks, min_share=0.3) == tracks[:1]
+    assert choose_tracks(tracks, min_share=0.3, box=(30, 30, 90, 120)) == tracks[1:]
+    assert choose_tracks(tracks, min_share=0.3, box=(30, 30, 400, 300)) == tracks[:1]  # both inside: the larger
+    assert choose_tracks(tracks, min_share=0.3, box=(500, 400, 600, 500)) == []
+    assert choose_tracks([], min_share=0.3, box=(0, 0, 9, 9)) == choose_tracks([], min_share=0.3) == []
+
+
+def test_every_face_that_stays_is_a_track_of_its_own():
+    faces = (300, 200, 120), (60, 60, 40), (160, 60, 50)
+    tracks = track_faces([found(*faces)] * 2 + [found(*faces[:2])] * 8)
+    chosen = choose_tracks(tracks, min_share=0.3, max_tracks=3)
+    assert [round(float(centres(track)[0, 0])) for track in chosen] == [300, 60]
+    assert len(choose_tracks(tracks, min_share=0.1, max_tracks=3)) == 3
+    assert len(choose_tracks(tracks, min_share=0.1, max_tracks=2)) == 2

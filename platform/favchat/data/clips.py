@@ -37,7 +37,7 @@ class Clip:
     """The split it belongs to; empty in a source that names none, until ``data.splits`` decides."""
     box: tuple[float, float, float, float] | None = None
     """The annotated face, x0, y0, x1, y1 of the upright video: four shares of width and height where none is above 1,
-    else pixels, as the source gives them; ``relative_box`` makes shares of both. None: not annotated."""
+    else pixels, as the source gives them. None: not annotated."""
     appearance: list[int | None] = field(default_factory=lambda: [None] * len(APPEARANCE))
     """40 labels 0, 1 or None, in the order of ``favchat.attributes.APPEARANCE``."""
     action: list[int | None] = field(default_factory=lambda: [None] * len(ACTION))
@@ -46,14 +46,6 @@ class Clip:
     """The emotion of the whole clip, a name of ``favchat.attributes.EMOTION``; None where it is unknown or changes."""
     emotion_segments: list[EmotionSegment] = field(default_factory=list)
     """The emotions over time where the source tells them apart, ordered by start."""
-
-
-def relative_box(box: tuple[float, float, float, float], width: int, height: int) -> tuple[float, float, float, float]:
-    """A clip's ``box`` as shares 0..1 of the width and height in pixels of its upright video, cut off at the edges."""
-    if max(box) > 1:
-        box = (box[0] / width, box[1] / height, box[2] / width, box[3] / height)
-    x0, y0, x1, y1 = (min(1.0, max(0.0, share)) for share in box)
-    return x0, y0, x1, y1
 
 
 def checked_box(values: Sequence[Any]) -> tuple[float, float, float, float]:

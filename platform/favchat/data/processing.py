@@ -1,8 +1,9 @@
-"""One clip to one row of a shard or of the rejects; what a detector actor of the pipeline runs."""
+"""One clip to its rows of a shard or of the rejects; what a detector actor of the pipeline runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,18 @@ from ray.actor import ActorHandle
 
 from favchat.config import DataConfig
 from favchat.data import addresses
+from favchat.data.filters import first_violation
 from favchat.data.images import encode_images
 from favchat.data.schema import SHARD_SCHEMA
-from favchat.video import FaceDetector, ProcessedClip, VideoError, process_clip
+from favchat.video import (
+    FaceDetector,
+    ProcessedClip,
+    Quality,
+    VideoError,
+    duplicate_hash,
+    measure,
+    process_tracks,
+)
 
 FATE_SCHEMA = pa.schema(
     [
@@ -54,41 +64,67 @@ class ClipProcessor:
             batch: Rows of ``CLIP_SCHEMA``.
 
         Returns:
-            As many rows of ``FATE_SCHEMA``, in the same order.
+            Rows of ``FATE_SCHEMA``, in the same order: one a clip, and one for each further face.
         """
         rows = []
         for clip in batch.to_pylist():
-            rows.append(self._row(clip))
-            self._progress.finished.remote(clip["clip_id"], rows[-1]["stage"] is not None)
+            fates = clip_rows(clip, self._detector, self._settings)
+            rows += fates
+            self._progress.finished.remote(clip["clip_id"], fates[0]["stage"] is not None)
         return pa.Table.from_pylist(rows, schema=FATE_SCHEMA)
 
-    def _row(self, clip: dict[str, Any]) -> dict[str, Any]:
-        frames, faces = self._settings.frames, self._settings.faces
-        try:
-            if not addresses.exists(clip["video"]):
-                return {**clip, "stage": "open", "reason": "file not found"}
-            with addresses.local_copy(clip["video"]) as path:
-                media = process_clip(
-                    path,
-                    self._detector,
-                    start=clip["start"],
-                    end=clip["end"],
-                    fps=frames.fps,
-                    max_frames=frames.max_frames,
-                    decode_side=frames.decode_side,
-                    frame_side=frames.side,
-                    face_size=faces.size,
-                    face_margin=faces.margin,
-                    min_share=faces.min_share,
-                )
-            return {**clip, **_columns(media, self._settings.jpeg_quality), "stage": None, "reason": None}
-        except VideoError as error:
-            return {**clip, "stage": error.stage, "reason": error.reason}
-        except Exception as error:  # whatever a video provokes is recorded, and the job goes on
-            return {**clip, "stage": "internal", "reason": f"{type(error).__name__}: {error}"}
+
+def clip_rows(clip: dict[str, Any], detector: FaceDetector, settings: DataConfig) -> list[dict[str, Any]]:
+    """The rows of ``FATE_SCHEMA`` that a clip becomes; its failure is a row too, never an exception.
+
+    Args:
+        clip: A row of ``CLIP_SCHEMA``; where its ``box`` is not None the face that overlaps it most is the only one.
+        detector: Finds the faces.
+        settings: The ``data`` section.
+
+    Returns:
+        The main face's row under the clip's own id, then further faces, up to ``faces.max_tracks`` in all, under
+        ``ID__face1`` and so on.
+    """
+    frames, faces = settings.frames, settings.faces
+    try:
+        if not addresses.exists(clip["video"]):
+            return [{**clip, "stage": "open", "reason": "file not found"}]
+        with addresses.local_copy(clip["video"]) as path:
+            media = process_tracks(
+                path,
+                detector,
+                start=clip["start"],
+                end=clip["end"],
+                fps=frames.fps,
+                max_frames=frames.max_frames,
+                decode_side=frames.decode_side,
+                frame_side=frames.side,
+                face_size=faces.size,
+                face_margin=faces.margin,
+                min_share=faces.min_share,
+                box=clip["box"],
+                max_tracks=faces.max_tracks,
+                cuts=settings.cuts,
+            )
+        return [_row(clip, track, face, settings) for track, face in enumerate(media)]
+    except VideoError as error:
+        return [{**clip, "stage": error.stage, "reason": error.reason}]
+    except Exception as error:  # whatever a video provokes is recorded, and the job goes on
+        return [{**clip, "stage": "internal", "reason": f"{type(error).__name__}: {error}"}]
 
 
-def _columns(media: ProcessedClip, quality: int) -> dict[str, Any]:
+def _row(clip: dict[str, Any], track: int, media: ProcessedClip, settings: DataConfig) -> dict[str, Any]:
+    row = {**clip, "clip_id": f"{clip['clip_id']}__face{track}" if track else clip["clip_id"]}
+    quality = measure(media)
+    fault = first_violation(quality, settings.filters)
+    if fault is not None:
+        return {**row, "stage": "filter", "reason": fault}
+    columns = _columns(media, quality, settings.jpeg_quality)
+    return {**row, **columns, "track": track, "stage": None, "reason": None}
+
+
+def _columns(media: ProcessedClip, quality: Quality, jpeg_quality: int) -> dict[str, Any]:
     count = len(media.timestamps)
     return {
         "width": media.info.width,
@@ -96,10 +132,15 @@ def _columns(media: ProcessedClip, quality: int) -> dict[str, Any]:
         "fps": media.info.fps,
         "duration": media.info.duration,
         "timestamps": media.timestamps.tolist(),
-        "frames": encode_images(media.frames, quality=quality),
-        "faces": encode_images(media.faces, quality=quality),
+        "frames": encode_images(media.frames, quality=jpeg_quality),
+        "faces": encode_images(media.faces, quality=jpeg_quality),
         "boxes": media.boxes.reshape(count, 4).tolist(),
         "landmarks": media.landmarks.reshape(count, 10).tolist(),
         "scores": media.scores.tolist(),
         "visible": media.visible.tolist(),
+        "cuts": list(media.cuts),
+        "shot_start": media.shot[0],
+        "shot_end": media.shot[1],
+        **asdict(quality),
+        "duplicate_hash": duplicate_hash(media),
     }

@@ -34,6 +34,9 @@ CLIP_SCHEMA = pa.schema(
 )
 """A clip before it is decoded: where it lies and its labels."""
 
+QUALITY = ("face_share", "score", "face_size", "sharpness", "yaw", "pitch", "roll", "brightness")
+"""The measures of ``favchat.video.Quality``, one column each."""
+
 MEDIA_SCHEMA = pa.schema(
     [
         pa.field("width", pa.int32(), nullable=False),
@@ -47,9 +50,15 @@ MEDIA_SCHEMA = pa.schema(
         pa.field("landmarks", pa.list_(pa.list_(pa.float32(), 10)), nullable=False),
         pa.field("scores", pa.list_(pa.float32()), nullable=False),
         pa.field("visible", pa.list_(pa.bool_()), nullable=False),
+        pa.field("track", pa.int32(), nullable=False),
+        pa.field("cuts", pa.list_(pa.float64()), nullable=False),
+        pa.field("shot_start", pa.float64(), nullable=False),
+        pa.field("shot_end", pa.float64(), nullable=False),
+        *[pa.field(name, pa.float32(), nullable=False) for name in QUALITY],
+        pa.field("duplicate_hash", pa.string(), nullable=False),
     ]
 )
-"""What decoding, detection and alignment add."""
+"""What decoding, detection, alignment and measuring add."""
 
 SHARD_SCHEMA = pa.schema([*CLIP_SCHEMA, *MEDIA_SCHEMA])
 

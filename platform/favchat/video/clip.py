@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from favchat.video.align import DEFAULT_MARGIN, align_face
-from favchat.video.decode import VideoInfo, fit_size, read_frames
+from favchat.video.cuts import find_cuts, longest_shot
+from favchat.video.decode import Frames, VideoInfo, fit_size, read_frames
 from favchat.video.detect import FaceDetector
 from favchat.video.errors import VideoError
-from favchat.video.track import track_faces
+from favchat.video.track import Track, choose_tracks, track_faces
+
+CutPolicy = Literal["keep_longest", "reject", "ignore"]
+"""What becomes of a clip with a shot cut inside."""
 
 
 @dataclass(frozen=True)
 class ProcessedClip:
-    """A clip with its main face. Where the face is not visible its crop is black, its box and landmarks are zero.
+    """A clip with one face. Where the face is not visible its crop is black, its box and landmarks are zero.
 
     Attributes:
         frames: (T, H, W, 3) uint8 RGB.
@@ -30,6 +36,9 @@ class ProcessedClip:
         scores: (T,) float32, 0 where the face was not detected.
         visible: (T,) bool, detected or bridged.
         info: The file they come from.
+        cuts: When new shots begin inside the clip, seconds after its start; empty where they were not looked for.
+        shot: Begin and end of what the frames were sampled from, seconds after the clip's start: the clip, or its
+            longest shot.
     """
 
     frames: NDArray[np.uint8]
@@ -40,6 +49,8 @@ class ProcessedClip:
     scores: NDArray[np.float32]
     visible: NDArray[np.bool_]
     info: VideoInfo
+    cuts: tuple[float, ...] = ()
+    shot: tuple[float, float] = (0.0, float("inf"))
 
 
 def process_clip(
@@ -55,8 +66,45 @@ def process_clip(
     face_size: int = 160,
     face_margin: float = DEFAULT_MARGIN,
     min_share: float = 0.3,
+    box: Sequence[float] | None = None,
+    cuts: CutPolicy = "ignore",
 ) -> ProcessedClip:
-    """Decode, detect, track the main face, align it.
+    """Decode, detect, track one face, align it: `process_tracks` for one face."""
+    return process_tracks(
+        path,
+        detector,
+        start=start,
+        end=end,
+        fps=fps,
+        max_frames=max_frames,
+        decode_side=decode_side,
+        frame_side=frame_side,
+        face_size=face_size,
+        face_margin=face_margin,
+        min_share=min_share,
+        box=box,
+        cuts=cuts,
+    )[0]
+
+
+def process_tracks(
+    path: str | Path,
+    detector: FaceDetector,
+    *,
+    start: float = 0.0,
+    end: float | None = None,
+    fps: float = 4.0,
+    max_frames: int = 16,
+    decode_side: int = 640,
+    frame_side: int = 256,
+    face_size: int = 160,
+    face_margin: float = DEFAULT_MARGIN,
+    min_share: float = 0.3,
+    box: Sequence[float] | None = None,
+    max_tracks: int = 1,
+    cuts: CutPolicy = "ignore",
+) -> list[ProcessedClip]:
+    """Decode, cut off other shots, detect, track the faces, align them.
 
     Args:
         path: The video file.
@@ -69,27 +117,52 @@ def process_clip(
         frame_side: Longest side in pixels of the returned frames.
         face_size: Side in pixels of the returned crops.
         face_margin: By what share the crops are wider than ArcFace's.
-        min_share: The least share of frames, 0..1, in which the main face must be visible.
+        min_share: The least share of frames, 0..1, in which a face must be visible.
+        box: x1 y1 x2 y2 of an annotated face in the upright video: the face that overlaps it most is followed, and no
+            other. Shares of width and height where no value is above 1, else pixels.
+        max_tracks: The most faces to return.
+        cuts: "keep_longest": a clip with shot cuts is cut down to its longest shot, which is sampled anew. "reject":
+            it is a VideoError. "ignore": cuts are not looked for.
 
     Returns:
-        The clip.
+        The clip once for every face, the main face first, at least one; the frames are shared.
 
     Raises:
         ValueError: A setting is out of range.
-        VideoError: The file gives no frames ("open", "decode"), or no face in enough of them ("track").
+        VideoError: The file gives no frames ("open", "decode"), the clip has shot cuts ("cut"), or no face is visible
+            in enough frames or overlaps the box ("track").
     """
     if not 0.0 <= min_share <= 1.0:
         raise ValueError(f"min_share = {min_share:g}: must lie between 0 and 1")
+    if max_tracks < 1:
+        raise ValueError(f"max_tracks = {max_tracks}: need at least 1")
+    if box is not None and not (len(box) == 4 and box[0] < box[2] and box[1] < box[3]):
+        raise ValueError(f"box = {tuple(box)}: need x1 y1 x2 y2 with x1 < x2 and y1 < y2")
     read = read_frames(path, start=start, end=end, fps=fps, max_frames=max_frames, max_side=decode_side)
+    stop = read.info.duration if end is None else min(end, read.info.duration)
+    # A folder of images was cut by whoever made it.
+    found = find_cuts(path, read, start=start) if cuts != "ignore" and not Path(path).is_dir() else []
+    shot = (0.0, stop - start)
+    if found and cuts == "reject":
+        raise VideoError(path, "cut", f"{len(found)} shot cuts, the first {found[0]:.2f} s after the clip's start")
+    if found:
+        shot = longest_shot(*shot, found)
+        read = _read_shot(path, shot, start=start, fps=fps, max_frames=max_frames, max_side=decode_side)
     images = read.images  # (T, H, W, 3)
     count, height, width = images.shape[:3]
+    extent = np.asarray([width, height], dtype=np.float32)
 
     tracks = track_faces(detector.detect(images))
     if not tracks:
         which = "the only sampled frame" if count == 1 else f"any of the {count} sampled frames"
         raise VideoError(path, "track", f"no face found in {which}")
-    face = tracks[0]
-    share = float(face.visible.mean())
+    pixels = None if box is None else (_shares(box, read.info).reshape(2, 2) * extent).reshape(4).tolist()
+    tracks = choose_tracks(tracks, min_share=min_share, max_tracks=max_tracks, box=pixels)
+    if not tracks:
+        raise VideoError(
+            path, "track", f"no face found in any of the {count} sampled frames overlaps the annotated box"
+        )
+    share = float(tracks[0].visible.mean())
     if share < min_share:
         raise VideoError(
             path,
@@ -98,21 +171,45 @@ def process_clip(
                 "%", " %"
             ),
         )
+    frames = _scale(images, frame_side)
+    return [
+        ProcessedClip(
+            frames=frames,
+            faces=_crops(images, track, face_size, face_margin),
+            timestamps=read.timestamps,
+            boxes=(track.boxes.reshape(count, 2, 2) / extent).reshape(count, 4),
+            landmarks=track.landmarks / extent,
+            scores=track.scores,
+            visible=track.visible,
+            info=read.info,
+            cuts=tuple(found),
+            shot=shot,
+        )
+        for track in tracks
+    ]
 
-    faces = np.zeros((count, face_size, face_size, 3), dtype=np.uint8)
+
+def _shares(box: Sequence[float], info: VideoInfo) -> NDArray[np.float64]:
+    """A box as shares of width and height, cut off at the edges."""
+    extent = (1, 1) if max(box) <= 1 else (info.width, info.height)
+    return np.clip(np.asarray(box, dtype=np.float64) / (extent * 2), 0, 1)
+
+
+def _read_shot(
+    path: str | Path, shot: tuple[float, float], *, start: float, fps: float, max_frames: int, max_side: int
+) -> Frames:
+    """Frames of a shot alone; shot and timestamps in seconds after `start`."""
+    left, right = shot
+    read = read_frames(path, start=start + left, end=start + right, fps=fps, max_frames=max_frames, max_side=max_side)
+    return replace(read, timestamps=read.timestamps + left)
+
+
+def _crops(images: NDArray[np.uint8], face: Track, size: int, margin: float) -> NDArray[np.uint8]:
+    """(T, size, size, 3) uint8 aligned crops of one face, black where it is not visible."""
+    faces = np.zeros((len(images), size, size, 3), dtype=np.uint8)
     for index in np.flatnonzero(face.visible):
-        faces[index] = align_face(images[index], face.landmarks[index], size=face_size, margin=face_margin)
-    extent = np.asarray([width, height], dtype=np.float32)
-    return ProcessedClip(
-        frames=_scale(images, frame_side),
-        faces=faces,
-        timestamps=read.timestamps,
-        boxes=(face.boxes.reshape(count, 2, 2) / extent).reshape(count, 4),
-        landmarks=face.landmarks / extent,
-        scores=face.scores,
-        visible=face.visible,
-        info=read.info,
-    )
+        faces[index] = align_face(images[index], face.landmarks[index], size=size, margin=margin)
+    return faces
 
 
 def _scale(images: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:

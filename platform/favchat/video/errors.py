@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-Stage = Literal["open", "decode", "detect", "track"]
+Stage = Literal["open", "decode", "cut", "detect", "track"]
 
 
 class VideoError(Exception):
@@ -13,7 +13,7 @@ class VideoError(Exception):
 
     Attributes:
         path: The file, as it was asked for.
-        stage: Where it failed: "open", "decode", "detect" or "track".
+        stage: Where it failed: "open", "decode", "cut", "detect" or "track".
         reason: Why, in a sentence that a person understands, without the file's name.
     """
 

@@ -6,7 +6,7 @@ All return the frames on display at given moments, scaled and upright, with thei
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -136,6 +136,35 @@ def read_images(folder: Path, times: NDArray[np.float64], size: Size) -> FoundFr
     return found
 
 
+def read_spans(
+    path: str | Path, spans: Sequence[tuple[float, float]], side: int
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.uint8]]]:
+    """Every frame shown in each of the `spans`, seconds from begin to end, ordered by begin; they may overlap.
+
+    Damaged frames are left out. The pictures are not turned upright.
+
+    Yields:
+        For each span (N,) float64 presentation times, seconds from the first frame of the video, increasing, and
+        (N, side, side, 3) uint8 RGB, squeezed to a square.
+    """
+    if not spans:
+        return
+    kept: dict[float, NDArray[np.uint8]] = {}
+    with av.open(str(path)) as container:
+        cursor = Cursor(container)
+        for left, right in spans:
+            kept = {time: image for time, image in kept.items() if time >= left}
+            frame = cursor.at(left)
+            while frame is not None and cursor.begin(frame) <= right:
+                if cursor.begin(frame) not in kept:
+                    image = frame.to_ndarray(format="rgb24", width=side, height=side, interpolation="AREA")
+                    kept[cursor.begin(frame)] = np.asarray(image, dtype=np.uint8)
+                frame = cursor.step()
+            times = sorted(time for time in kept if time <= right)
+            images = [kept[time] for time in times]
+            yield np.asarray(times), np.stack(images) if images else np.zeros((0, side, side, 3), np.uint8)
+
+
 class Cursor:
     """A place in a video that moves forward, by decoding on or by seeking, whichever is shorter.
 
@@ -159,8 +188,9 @@ class Cursor:
         self._stream.thread_type = "NONE"
         self._stream.codec_context.thread_count = 1
         self._indexed = container.format.name in INDEXED_CONTAINERS
-        keys = [entry.timestamp for entry in self._stream.index_entries if self._indexed and entry.is_keyframe]
-        self._keys = np.sort(np.asarray([self._seconds(key) for key in keys], dtype=np.float64))
+        self._keys = self._read_keys()
+        # Matroska's index is read by FFmpeg at the first seek; until then the last key frame known may be the first.
+        self._index_read = False
         self.rest: Iterator[VideoFrame] = self._decode()
         self._shown: VideoFrame | None = None
         self._next = self.first = next(self.rest, None)
@@ -177,14 +207,28 @@ class Cursor:
             self._shown, self._next = self._next, next(self.rest, None)
         return self._shown or self._next
 
+    def step(self) -> VideoFrame | None:
+        """The frame after the one that is on display; None behind the last."""
+        if self._next is not None:
+            self._shown, self._next = self._next, next(self.rest, None)
+            return self._shown
+        return None
+
     def _seconds(self, timestamp: int) -> float:
         return (timestamp - self._origin) * self._time_base
 
     def _worth_seeking(self, time: float) -> bool:
         here = self.begin(self._shown) if self._shown is not None else 0.0
-        if len(self._keys):
-            return bool(np.any((self._keys > here + ON_TIME) & (self._keys <= time)))
-        return time - here > LONG_GAP
+        if len(self._keys) and bool(np.any((self._keys > here + ON_TIME) & (self._keys <= time))):
+            return True
+        if len(self._keys) and self._index_read:
+            return False
+        return time - max([here, *self._keys[-1:].tolist()]) > LONG_GAP
+
+    def _read_keys(self) -> NDArray[np.float64]:
+        """Seconds of the key frames that the index names, (K,) increasing; none where it cannot be trusted."""
+        keys = [entry.timestamp for entry in self._stream.index_entries if self._indexed and entry.is_keyframe]
+        return np.sort(np.asarray([self._seconds(key) for key in keys], dtype=np.float64))
 
     def _seek(self, time: float) -> None:
         for back in SEEK_BACK:
@@ -196,6 +240,8 @@ class Cursor:
                 continue
             frames = self._decode()
             first = next(frames, None)
+            if not self._index_read:
+                self._keys, self._index_read = self._read_keys(), True
             if first is not None and (self.begin(first) <= time + ON_TIME or target == 0.0):
                 self.rest, self._shown, self._next = frames, None, first
                 return

@@ -39,6 +39,40 @@ class Track:
     visible: NDArray[np.bool_]
 
 
+def choose_tracks(
+    tracks: Sequence[Track], *, min_share: float, max_tracks: int = 1, box: Sequence[float] | None = None
+) -> list[Track]:
+    """Pick the tracks to keep.
+
+    Args:
+        tracks: Of one clip, the main face first, as `track_faces` gives them.
+        min_share: The least share of frames, 0..1, in which a further face must be visible. The first one is returned
+            in any case, so that the caller can say what is wrong with it.
+        max_tracks: The most faces to keep.
+        box: x1 y1 x2 y2 in pixels of an annotated face, which alone is kept: the track that overlaps the box most, by
+            intersection over union summed over the frames. An annotated box often holds head and shoulders, and of
+            several faces in it the largest is meant.
+
+    Returns:
+        At most `max_tracks` tracks; none where there are none, or none overlaps the box.
+    """
+    if box is not None:
+        best = max(tracks, key=lambda track: _overlap(track, box), default=None)
+        return [best] if best is not None and _overlap(best, box) > 0 else []
+    further = [track for track in tracks[1:] if track.visible.mean() >= min_share]
+    return [*tracks[:1], *further[: max_tracks - 1]]
+
+
+def _overlap(track: Track, box: Sequence[float]) -> float:
+    """Intersection over union with one box, summed over the frames."""
+    frame = np.asarray(box, dtype=np.float64).reshape(2, 2)
+    boxes = track.boxes[track.visible].reshape(-1, 2, 2).astype(np.float64)
+    common = np.minimum(boxes[:, 1], frame[1]) - np.maximum(boxes[:, 0], frame[0])
+    shared = np.prod(np.maximum(0.0, common), axis=1)
+    areas = np.prod(boxes[:, 1] - boxes[:, 0], axis=1) + np.prod(frame[1] - frame[0])
+    return float((shared / np.maximum(areas - shared, 1e-9)).sum())
+
+
 @dataclass
 class _Chain:
     """The detections of one face: frame numbers, and for each the seven points (box corners, landmarks) and score."""

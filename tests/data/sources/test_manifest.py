@@ -10,7 +10,7 @@ import pytest
 
 from favchat.attributes import ACTION, APPEARANCE
 from favchat.config import ConfigError, SourceConfig
-from favchat.data.clips import Clip, relative_box
+from favchat.data.clips import Clip
 from favchat.data.sources.manifest import manifest_clips
 
 
@@ -164,9 +164,3 @@ def test_no_manifest(tmp_path: Path, name: str, content: bytes, said: str) -> No
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="data.source.path: .*absent.csv does not exist"):
         read(tmp_path / "absent.csv")
-
-
-def test_boxes_in_pixels_and_in_shares() -> None:
-    assert relative_box((10, 20, 60, 120), 100, 200) == (0.1, 0.1, 0.6, 0.6)
-    assert relative_box((0.1, 0.2, 0.5, 1.0), 100, 200) == (0.1, 0.2, 0.5, 1.0)
-    assert relative_box((-10, 20, 160, 120), 100, 200) == (0.0, 0.1, 1.0, 0.6)

@@ -1,0 +1,101 @@
+import av
+import cv2
+import numpy as np
+import pytest
+
+from favchat.video import VideoError, process_clip, read_frames
+from favchat.video.cuts import differences, find_cuts, longest_shot, steps
+
+
+def pictures(path, count=30):
+    found = []
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            found.append(frame.to_ndarray(format="rgb24", width=320, height=240))
+            if len(found) == count:
+                break
+    return found
+
+
+@pytest.fixture
+def join(tmp_path):
+    """Write pictures one after the other at 25 a second."""
+
+    def write(*shots):
+        path = tmp_path / "joined.mp4"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+            for image in (image for shot in shots for image in shot):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def woman(sample_clips):
+    return pictures(sample_clips / "pexels_4.mp4")
+
+
+@pytest.fixture(scope="module")
+def man(sample_clips):
+    return pictures(sample_clips / "franck_0.mp4")
+
+
+def test_cuts_between_people_are_found_where_they_are(join, woman, man):
+    path = join(woman, man[:20], woman[10:])
+    sampled = read_frames(path, fps=8.0, max_frames=32)
+    np.testing.assert_allclose(find_cuts(path, sampled), [1.2, 2.0], atol=1e-3)
+    part = read_frames(path, start=1.0, end=1.8, fps=8.0)
+    np.testing.assert_allclose(find_cuts(path, part, start=1.0), [0.2], atol=1e-3)
+
+
+def test_a_black_frame_between_two_shots_is_one_cut(join, woman, man):
+    path = join(woman, [np.zeros_like(woman[0])], man)
+    assert len(find_cuts(path, read_frames(path, fps=8.0, max_frames=32))) == 1
+
+
+def test_a_flash_and_a_jerk_are_no_cuts(join, woman):
+    flash = [cv2.add(image, (110, 110, 110, 0)) if index in (10, 11) else image for index, image in enumerate(woman)]
+    path = join(flash)
+    assert find_cuts(path, read_frames(path, fps=25.0, max_frames=64)) == []
+    jerk = [np.roll(image, 30 * (index >= 15), axis=1) for index, image in enumerate(woman)]
+    path = join(jerk)
+    assert find_cuts(path, read_frames(path, fps=8.0)) == []
+
+
+@pytest.mark.parametrize("name", ["capture_1.mp4", "pexels_5.mp4", "franck_7.mp4", "noface_0.mp4"])
+def test_moving_heads_are_no_cuts(sample_clips, name):
+    path = sample_clips / name
+    assert find_cuts(path, read_frames(path, fps=8.0, max_frames=32, max_side=640)) == []
+
+
+def test_differences_of_pictures_alike_unrelated_and_flat():
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    flat = np.full_like(a, 40)
+    found = differences(np.stack([a, a // 2 + 60, b, flat, flat + 90]))
+    np.testing.assert_allclose(found, [0, 1, 1, 0], atol=0.06)
+    assert steps(np.stack([a] * 6 + [b] * 6)) == [6] and steps(a[None]) == []
+
+
+def test_the_longest_shot():
+    assert longest_shot(0.0, 10.0, []) == (0.0, 10.0)
+    assert longest_shot(0.0, 10.0, [2.0, 7.5]) == (2.0, 7.5)
+    assert longest_shot(0.0, 10.0, [5.0, 11.0]) == (0.0, 5.0)
+    with pytest.raises(ValueError, match="start"):
+        longest_shot(2.0, 2.0, [])
+
+
+def test_a_clip_is_cut_down_to_its_longest_shot_or_refused(join, woman, man, detector):
+    path = join(woman[:12], man)
+    clip = process_clip(path, detector, fps=8.0, cuts="keep_longest")
+    assert clip.cuts == pytest.approx((0.48,)) and clip.shot == pytest.approx((0.48, 1.68), abs=0.05)
+    assert clip.timestamps[0] == pytest.approx(0.48, abs=1e-3) and len(clip.timestamps) == 10
+    assert np.abs(clip.frames[0].astype(int) - cv2.resize(man[0], clip.frames.shape[2:0:-1])).mean() < 8
+    with pytest.raises(VideoError) as caught:
+        process_clip(path, detector, fps=8.0, cuts="reject")
+    assert caught.value.stage == "cut" and "0.48 s" in caught.value.reason
+    assert process_clip(path, detector, fps=8.0).timestamps[0] == 0.0
