@@ -123,7 +123,10 @@ def test_a_stage_that_was_cut_off_is_run_again_also_with_fewer_workers(finished,
         ("training.stages=[]", "training.stages is empty"),
         ("training.split=test", "no annotation of task 'summary' in split 'test'"),
         ("training.init=./nowhere", "nowhere: no model here"),
-        ("model.vision={pretrained: 'asset:mobilenet'}", "model.vision.pretrained: .* did you mean asset:mobilenet-v2"),
+        (
+            "model.vision={pretrained: 'asset:mobilenet', config: null}",
+            "model.vision.pretrained: .* did you mean asset:mobilenet-v2",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(corpus, tmp_path, word, message):
