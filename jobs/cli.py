@@ -73,6 +73,19 @@ def prepare(config: ConfigArgument, overrides: Overrides = None, print_config: P
 
 
 @app.command()
+def inspect(
+    shards: Annotated[Path, typer.Argument(help="A corpus (data.out) or its folder of shards.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the pages; by default the corpus itself.")] = None,
+) -> None:
+    """Say what lies in a corpus, and write report.html and a contact sheet of random faces, faces.jpg."""
+    from favchat.data.report_page import write_report
+
+    report = write_report(shards, out)
+    report.summary.show()
+    typer.echo(f"-> {report.page}, {report.sheet}")
+
+
+@app.command()
 def annotate(config: ConfigArgument, overrides: Overrides = None, print_config: PrintConfig = False) -> None:
     """Write summaries, questions and answers from the labels of the shards in data.out."""
     settings = _settings(config, overrides, print_config)

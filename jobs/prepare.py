@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from favchat.config import Config, require
 
 if TYPE_CHECKING:
     from favchat.data.pipeline import PrepareResult
+    from favchat.data.report_page import Report
 
 
-def run(config: Config) -> PrepareResult:
-    """Prepare the clips of ``data.source`` on the cluster of the ``ray`` section.
+@dataclass(frozen=True)
+class Prepared:
+    """What was prepared, and the report on the whole corpus."""
+
+    result: PrepareResult
+    report: Report | None
+    """None where the corpus has no shard."""
+
+    def summary(self) -> str:
+        """One line for the terminal."""
+        return self.result.summary() + (f", {self.report.page}" if self.report else "")
+
+
+def run(config: Config) -> Prepared:
+    """Prepare the clips of ``data.source`` on the cluster of the ``ray`` section, and report on the corpus.
+
+    The report goes to ``data.out`` and, where MLflow is installed, to a run of its own.
 
     Raises:
         ConfigError: A setting is missing, the source cannot be listed, or ``data.out`` holds clips of another source.
@@ -21,5 +40,24 @@ def run(config: Config) -> PrepareResult:
     if config.data.source.kind == "celebv_hq":
         require(config, "data.source.annotations")
     from favchat.data.pipeline import prepare
+    from favchat.data.report_page import write_report
 
-    return prepare(config)
+    result = prepare(config)
+    report = write_report(Path(config.data.out or "")) if result.in_shards else None
+    if report is not None and find_spec("mlflow"):
+        _log(config, result, report)
+    return Prepared(result, report)
+
+
+def _log(config: Config, result: PrepareResult, report: Report) -> None:
+    from favchat.tracking import start_run
+
+    run = start_run(config.tracking, f"prepare {Path(config.data.out or '').absolute().name}")
+    run.log_config(config)
+    run.log_metrics(
+        {"clips": result.clips, "in_shards": result.in_shards, "rejected": result.rejected, "skipped": result.skipped},
+        0,
+    )
+    for file in (report.page, report.sheet):
+        run.log_artifact(file)
+    run.finish()

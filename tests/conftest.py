@@ -65,6 +65,7 @@ def corpus(ray_session, centerface, tmp_path_factory) -> Path:
             f"data.out={out}",
             "data.frames.fps=4",
             "data.frames.max_frames=8",
+            f"tracking.uri=sqlite:///{tmp_path_factory.mktemp('tracking')}/mlflow.db",
         ],
     )
     jobs.prepare.run(config)

@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from favchat.config import Config, ConfigError, known_keys, load, require
+from favchat.config import Config, ConfigError, flatten, known_keys, load, require
 from jobs.cli import CONFIGS
 
 
@@ -88,3 +88,7 @@ def test_every_key_has_a_docstring():
 
     assert list(undocumented(Config)) == []
     assert "training.stages.*.learning_rate" in known_keys()
+
+
+def test_flatten_keeps_plain_lists_whole():
+    assert flatten({"a": {"b": [1, 2]}, "c": {}, "d": None}) == {"a.b": [1, 2], "c": {}, "d": None}

@@ -11,7 +11,7 @@ import requests
 import favchat.tracking
 from favchat.config import ConfigError, TrackingConfig
 from favchat.model.build import load as load_model
-from favchat.tracking import CHAMPION, flatten, git_revision, resolve_model, start_run, tracking_uri
+from favchat.tracking import CHAMPION, git_revision, resolve_model, start_run, tracking_uri
 
 
 @pytest.fixture
@@ -55,10 +55,6 @@ def test_the_address_comes_from_the_setting_then_the_environment(store, monkeypa
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracker:5000")
     assert tracking_uri(TrackingConfig()) == "http://tracker:5000"
     assert tracking_uri(TrackingConfig(uri="sqlite:///other.db")) == "sqlite:///other.db"
-
-
-def test_flatten_keeps_plain_lists_whole():
-    assert flatten({"a": {"b": [1, 2]}, "c": {}, "d": None}) == {"a.b": [1, 2], "c": {}, "d": None}
 
 
 def test_artifacts_of_an_sqlite_store_lie_beside_it(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -133,6 +134,8 @@ class DataConfig(Section):
     """Rows a Parquet file holds at most."""
     workers: int | None = Field(default=None, ge=1)
     """Detector actors; by default one a free CPU."""
+    seconds_per_clip: float = Field(default=300, gt=0)
+    """A clip that takes longer hangs: it is tried again and then rejected."""
 
     @field_validator("splits")
     @classmethod
@@ -538,3 +541,16 @@ def _nearest(key: str) -> str | None:
         return by_word[found[0]]
     close = difflib.get_close_matches(".".join(parts), siblings or known, n=1, cutoff=0.5)
     return close[0] if close else None
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turn nested mappings and lists into dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            flat |= flatten({str(index): item for index, item in enumerate(value)}, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -23,7 +23,7 @@ from mlflow.utils.time import get_current_time_millis
 from mlflow.utils.uri import is_local_uri
 
 from favchat import assets
-from favchat.config import Config, ConfigError, TrackingConfig
+from favchat.config import Config, ConfigError, TrackingConfig, flatten
 from favchat.files import write_text_whole
 
 CHAMPION = "champion"
@@ -211,19 +211,6 @@ def git_revision() -> str | None:
         return subprocess.run([*git, *words], capture_output=True, check=True, text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Turn nested mappings and lists into dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
-            flat |= flatten({str(index): item for index, item in enumerate(value)}, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _experiment(client: MlflowClient, uri: str, name: str) -> str:

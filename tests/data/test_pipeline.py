@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shutil
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,17 @@ LANDMARKS = np.array([[0.4, 0.4], [0.6, 0.4], [0.5, 0.5], [0.42, 0.6], [0.58, 0.
 
 @dataclasses.dataclass
 class CentreDetector:
-    """Takes the middle of every image for a face; ends its process at an image of ``fatal_width``."""
+    """Takes the middle of every image for a face; ends its process at one width of images, hangs at another."""
 
     fatal_width: int = 0
+    endless_width: int = 0
 
     def detect(self, images: np.ndarray) -> list[Detections]:
         height, width = images.shape[1:3]
         if width == self.fatal_width:
             os._exit(1)
+        if width == self.endless_width:
+            time.sleep(3600)
         scale = np.array([width, height], np.float32)
         box = np.array([[0.3, 0.3, 0.7, 0.7]], np.float32) * np.tile(scale, 2)
         return [Detections(box, LANDMARKS[None] * scale, np.ones(1, np.float32)) for _ in images]
@@ -150,17 +154,20 @@ def test_an_unexpected_error_is_a_reject_too(ray_session: None, tmp_path: Path) 
     assert (reject["stage"], reject["reason"]) == ("internal", "ZeroDivisionError: no such face")
 
 
-def test_a_clip_that_kills_its_process_is_rejected_and_takes_no_other_with_it(
+def test_clips_that_kill_their_process_or_hang_are_rejected_and_take_no_other_with_them(
     ray_session: None, tmp_path: Path
 ) -> None:
     folder = make_folder(tmp_path / "videos", "a.mp4", "c.mp4", "d.mp4")
     make_folder(folder, "b.mp4", copies="franck_0.mp4")
-    config = settings(folder, tmp_path / "out")
-    result = prepare(config, partial(CentreDetector, fatal_width=360))
-    assert (result.clips, result.in_shards, result.reasons) == (4, 3, {"internal": 1})
-    (reject,) = rows(tmp_path / "out" / "rejects")
-    assert reject["clip_id"] == "b"
-    assert "process that worked on this clip died" in reject["reason"]
+    make_folder(folder, "e.mp4", copies="capture_0.mp4")
+    config = settings(folder, tmp_path / "out", seconds_per_clip=3)
+    result = prepare(config, partial(CentreDetector, fatal_width=360, endless_width=400))
+    assert (result.clips, result.in_shards, result.reasons) == (5, 3, {"internal": 2})
+    rejects = rows(tmp_path / "out" / "rejects")
+    assert sorted(reject["clip_id"] for reject in rejects) == ["b", "e"]
+    for reject in rejects:
+        assert "process that worked on this clip died" in reject["reason"]
+        assert "more than data.seconds_per_clip = 3" in reject["reason"]
 
 
 @dataclasses.dataclass

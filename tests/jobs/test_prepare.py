@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import ray
+from mlflow.tracking import MlflowClient
 
 import favchat
 import jobs.annotate
@@ -24,6 +25,7 @@ def settings(out: Path) -> Config:
     config.data.source.path = str(SAMPLE / "clips")
     config.data.source.annotations = str(SAMPLE / "annotations.json")
     config.data.frames.max_frames = 4
+    config.tracking.uri = f"sqlite:///{out}/mlflow.db"
     return config
 
 
@@ -47,10 +49,19 @@ def test_the_sample_corpus(ray_session: None, tmp_path: Path) -> None:
     except AssetError as error:
         pytest.skip(f"the face detector's weights cannot be had: {error}")
     config = settings(tmp_path)
-    result = run(config)
+    prepared = run(config)
+    result = prepared.result
     assert result.clips == len(list((SAMPLE / "clips").glob("*.mp4")))
     rejects = pq.read_table(result.rejects).to_pylist()
     assert [(row["clip_id"], row["stage"]) for row in rejects] == [("noface_0", "track")]
+    assert prepared.report.summary.rows == result.in_shards
+    assert str(tmp_path / "report.html") in prepared.summary()
+    client = MlflowClient(tracking_uri=config.tracking.uri)
+    (logged,) = client.search_runs([client.get_experiment_by_name("favchat").experiment_id])
+    assert logged.data.metrics["rejected"] == 1
+    assert {"report.html", "faces.jpg", "config.yaml"} <= {
+        file.path for file in client.list_artifacts(logged.info.run_id)
+    }
     annotated = jobs.annotate.run(config)
     assert (annotated.clips, annotated.unlabelled) == (result.in_shards, 0)
     assert {"train", "val"} >= set(pq.read_table(annotated.path)["split"].to_pylist()) >= {"train"}

@@ -24,6 +24,7 @@ from favchat.config import Config, ConfigError, DataConfig
 from favchat.data.clips import Clip
 from favchat.data.processing import ClipProcessor, ready
 from favchat.data.progress import clip_progress
+from favchat.data.row_settings import check_settings
 from favchat.data.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
 from favchat.data.sources import list_clips
 from favchat.data.storage import name_for, parquet_files, read_folder, write_whole
@@ -75,13 +76,15 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
         detector: Makes the face detector in each actor; by default ``CenterFaceDetector``.
 
     Raises:
-        ConfigError: The source cannot be listed, or ``data.out`` holds a clip of the same id from another video.
+        ConfigError: The source cannot be listed, or ``data.out`` holds a clip of the same id from another video, or
+            rows made with other settings.
         OSError: The output cannot be written.
         RuntimeError: Clips are missing from the output, or are there twice.
     """
     settings = config.data
     out = Path(settings.out or "").absolute()
     clips = list_clips(settings, config.seed)
+    check_settings(config, out)
     done = _done(out, clips)
     missing = [clip for clip in clips if clip.id not in done]
     if missing:
@@ -96,7 +99,7 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
                 _run(left, settings, out, detector, progress, alone=True)
         left = _left(out, missing)
         if left:
-            _write_rejects(_crashed(left, settings.source.kind), out)
+            _write_rejects(_crashed(left, settings), out)
     return _count(out, clips, skipped=len(clips) - len(missing))
 
 
@@ -204,9 +207,12 @@ def _write_rejects(rejects: pa.Table, out: Path) -> None:
         write_whole(rejects.cast(REJECT_SCHEMA), out / REJECTS / name_for(rejects["clip_id"].to_pylist()))
 
 
-def _crashed(clips: list[Clip], source: str) -> pa.Table:
-    table = _clip_table(clips, source)
-    reason = "the process that worked on this clip died each time: a crash in a decoder, or out of memory"
+def _crashed(clips: list[Clip], settings: DataConfig) -> pa.Table:
+    table = _clip_table(clips, settings.source.kind)
+    reason = (
+        "the process that worked on this clip died each time: a crash in a decoder, out of memory, or more than "
+        f"data.seconds_per_clip = {settings.seconds_per_clip:g}"
+    )
     for name, value in (("stage", "internal"), ("reason", reason)):
         table = table.append_column(name, pa.array([value] * len(table), pa.string()))
     return table.select(REJECT_SCHEMA.names)

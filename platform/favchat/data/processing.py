@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import faulthandler
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -68,10 +71,26 @@ class ClipProcessor:
         """
         rows = []
         for clip in batch.to_pylist():
-            fates = clip_rows(clip, self._detector, self._settings)
+            with time_limit(self._settings.seconds_per_clip):
+                fates = clip_rows(clip, self._detector, self._settings)
             rows += fates
             self._progress.finished.remote(clip["clip_id"], fates[0]["stage"] is not None)
         return pa.Table.from_pylist(rows, schema=FATE_SCHEMA)
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """End this process if the context lasts longer.
+
+    A decoder that hangs in C code can be stopped in no other way. Ray starts the process anew, and the pipeline tries
+    the clip again before it rejects it.
+    """
+    with open(os.devnull, "w") as nowhere:  # where the watchdog, a thread in C, writes the stacks
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 def clip_rows(clip: dict[str, Any], detector: FaceDetector, settings: DataConfig) -> list[dict[str, Any]]:

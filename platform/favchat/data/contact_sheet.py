@@ -1,0 +1,77 @@
+"""Random faces of a corpus in one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+
+from favchat.data.images import decode_images
+from favchat.data.storage import parquet_files
+
+
+def contact_sheet(shards: Path, *, count: int = 48, columns: int = 12, tile: int = 96, seed: int = 0) -> np.ndarray:
+    """The middle visible face of clips drawn at random.
+
+    Args:
+        shards: A folder of shards, not empty.
+        count: How many clips at most.
+        columns: Faces a line.
+        tile: Side of a face in pixels.
+        seed: Another seed draws other clips.
+
+    Returns:
+        (H, W, 3) uint8 RGB; places without a face are black.
+    """
+    files = parquet_files(shards)
+    rows = np.cumsum([0, *(pq.read_metadata(file).num_rows for file in files)])
+    drawn = np.random.default_rng(seed).permutation(rows[-1])[:count]
+    lines = max(1, -(-len(drawn) // columns))
+    sheet = np.zeros((lines * tile, min(columns, max(1, len(drawn))) * tile, 3), np.uint8)
+    places = {int(row): place for place, row in enumerate(drawn)}
+    for index, file in enumerate(files):
+        wanted = sorted(row for row in places if rows[index] <= row < rows[index + 1])
+        if not wanted:
+            continue
+        # Row group by row group: the pictures of a whole shard may not fit into memory.
+        for row, clip in _rows(file, [row - int(rows[index]) for row in wanted]):
+            line, column = divmod(places[row + int(rows[index])], columns)
+            face = _middle_face(clip["faces"], clip["visible"])
+            if face is not None:
+                top, left = line * tile, column * tile
+                sheet[top : top + tile, left : left + tile] = cv2.resize(
+                    face, (tile, tile), interpolation=cv2.INTER_AREA
+                )
+    return sheet
+
+
+def write_sheet(sheet: np.ndarray, path: Path) -> None:
+    """Write a picture as JPEG.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    if not done:
+        raise OSError(f"{path}: a picture of shape {sheet.shape} cannot be written as JPEG")
+    path.write_bytes(data.tobytes())
+
+
+def _rows(file: Path, wanted: list[int]) -> list[tuple[int, dict[str, list]]]:
+    parquet = pq.ParquetFile(file)
+    found, begin = [], 0
+    for group in range(parquet.num_row_groups):
+        end = begin + parquet.metadata.row_group(group).num_rows
+        inside = [row for row in wanted if begin <= row < end]
+        if inside:
+            table = parquet.read_row_group(group, columns=["faces", "visible"])
+            found += [(row, table.slice(row - begin, 1).to_pylist()[0]) for row in inside]
+        begin = end
+    return found
+
+
+def _middle_face(faces: list[bytes], visible: list[bool]) -> np.ndarray | None:
+    seen = np.flatnonzero(visible)
+    return decode_images([faces[seen[len(seen) // 2]]])[0] if len(seen) else None

@@ -1,0 +1,108 @@
+"""A corpus report as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+from favchat.data.contact_sheet import contact_sheet, write_sheet
+from favchat.data.report import CorpusSummary, shard_folder, summarise
+from favchat.files import write_text_whole
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1e293b; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
+p { color: #475569; margin: .2rem 0; }
+table { border-collapse: collapse; } td, th { padding: .15rem .9rem .15rem 0; border-bottom: 1px solid #e2e8f0; }
+th { text-align: left; font-weight: 600; color: #475569; } td + td { font-variant-numeric: tabular-nums; }
+img { max-width: 100%; border-radius: 4px; }
+.side { display: flex; flex-wrap: wrap; gap: 0 4rem; }
+"""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a report lies and what it says."""
+
+    summary: CorpusSummary
+    page: Path
+    sheet: Path
+
+
+def write_report(folder: Path, out: Path | None = None) -> Report:
+    """Summarise a corpus and write ``report.html`` and ``faces.jpg``, the contact sheet alone.
+
+    Args:
+        folder: A corpus (``data.out``) or its folder of shards.
+        out: Where to write; by default `folder`.
+
+    Raises:
+        ConfigError: There are no shards.
+        OSError: `out` cannot be written.
+    """
+    summary = summarise(folder)
+    out = out or folder
+    out.mkdir(parents=True, exist_ok=True)
+    report = Report(summary, out / "report.html", out / "faces.jpg")
+    write_sheet(contact_sheet(shard_folder(folder)), report.sheet)
+    write_text_whole(report.page, page(summary, report.sheet.read_bytes()))
+    return report
+
+
+def page(summary: CorpusSummary, faces: bytes) -> str:
+    """The report as HTML.
+
+    Args:
+        summary: What it says.
+        faces: The contact sheet, a JPEG.
+    """
+    tables = "".join(
+        f"<div><h2>{escape(title)}</h2><table><tr>{_cells('th', headings)}</tr>"
+        + "".join(f"<tr>{_cells('td', line)}</tr>" for line in lines)
+        + "</table></div>"
+        for title, headings, lines in summary.tables()
+        if lines
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Corpus report</title>'
+        f"<style>{_STYLE}</style></head><body><h1>Corpus report</h1><p>{escape(str(summary.folder))}</p>"
+        f"<h2>Random faces</h2>{_image(faces, 'jpeg', 'Aligned faces of random clips')}"
+        f"<h2>Quality measures</h2>{_image(histograms(summary.measures), 'png', 'Histograms of the quality measures')}"
+        f'<div class="side">{tables}</div></body></html>\n'
+    )
+
+
+def histograms(measures: Mapping[str, np.ndarray]) -> bytes:
+    """One small histogram a measure, as a PNG.
+
+    Args:
+        measures: Measure -> (N,) values.
+    """
+    from matplotlib.figure import Figure
+
+    columns = 4
+    figure = Figure(figsize=(11, 2.1 * -(-len(measures) // columns)), layout="constrained")
+    for number, (name, values) in enumerate(measures.items(), start=1):
+        axes = figure.add_subplot(-(-len(measures) // columns), columns, number)
+        axes.hist(values, bins=30, color="#0369a1")
+        axes.set_title(name, fontsize=10, loc="left")
+        axes.tick_params(labelsize=8)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+    file = BytesIO()
+    figure.savefig(file, format="png", dpi=110)
+    return file.getvalue()
+
+
+def _cells(tag: str, values: list[str]) -> str:
+    return "".join(f"<{tag}>{escape(value)}</{tag}>" for value in values)
+
+
+def _image(data: bytes, kind: str, text: str) -> str:
+    return f'<img alt="{text}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'

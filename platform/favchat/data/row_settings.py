@@ -1,0 +1,50 @@
+"""The settings that decide what a clip's rows hold: they are kept beside the rows, so that no other ones mix in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from favchat.config import Config, ConfigError, flatten
+from favchat.data.schema import REJECTS, SHARDS
+from favchat.data.storage import parquet_files
+from favchat.files import write_text_whole
+
+RECORD = "settings.json"
+"""Name of the record in ``data.out``."""
+
+
+def row_settings(config: Config) -> dict[str, Any]:
+    """Dotted key -> value of every setting that changes rows; where a clip lies and who works on it does not count."""
+    keys = {"frames", "faces", "cuts", "filters", "splits", "jpeg_quality"}
+    settings = flatten({"data": config.data.model_dump(mode="json", include=keys)})
+    # The seed draws splits, and nothing else here.
+    return settings | ({"seed": config.seed} if len(config.data.splits) > 1 else {})
+
+
+def check_settings(config: Config, out: Path) -> None:
+    """Record the settings in a new output folder; in one that has rows, insist on the same ones.
+
+    Raises:
+        ConfigError: Rows lie there that were made with other settings; the message names them.
+    """
+    record, settings = out / RECORD, row_settings(config)
+    if not any(parquet_files(out / folder) for folder in (SHARDS, REJECTS)):
+        out.mkdir(parents=True, exist_ok=True)
+        write_text_whole(record, json.dumps(settings, indent=2))
+        return
+    if not record.is_file():
+        raise ConfigError(f"data.out: {out} holds rows, but no {RECORD} that says how they were made; choose another")
+    before = json.loads(record.read_text())
+    changed = [
+        f"  {key} was {before.get(key)!r} and is {settings.get(key)!r} now"
+        for key in sorted(before.keys() | settings.keys())
+        if before.get(key) != settings.get(key)
+    ]
+    if changed:
+        lines = [
+            f"data.out: {out} holds rows made with other settings; choose another, or delete that folder",
+            *changed,
+        ]
+        raise ConfigError("\n".join(lines))
