@@ -160,14 +160,14 @@ def test_clips_that_kill_their_process_or_hang_are_rejected_and_take_no_other_wi
     folder = make_folder(tmp_path / "videos", "a.mp4", "c.mp4", "d.mp4")
     make_folder(folder, "b.mp4", copies="franck_0.mp4")
     make_folder(folder, "e.mp4", copies="capture_0.mp4")
-    config = settings(folder, tmp_path / "out", seconds_per_clip=3)
+    config = settings(folder, tmp_path / "out", seconds_per_clip=2)
     result = prepare(config, partial(CentreDetector, fatal_width=360, endless_width=400))
     assert (result.clips, result.in_shards, result.reasons) == (5, 3, {"internal": 2})
     rejects = rows(tmp_path / "out" / "rejects")
     assert sorted(reject["clip_id"] for reject in rejects) == ["b", "e"]
     for reject in rejects:
         assert "process that worked on this clip died" in reject["reason"]
-        assert "more than data.seconds_per_clip = 3" in reject["reason"]
+        assert "more than data.seconds_per_clip = 2" in reject["reason"]
 
 
 @dataclasses.dataclass

@@ -13,8 +13,7 @@ def test_the_whole_road_ends_with_answers(ray_session, centerface, tmp_path):
             f"training.out={tmp_path / 'run'}",
             f"tracking.uri=sqlite:///{tmp_path / 'mlflow.db'}",
             "data.frames.fps=2",
-            "training.stages.0.steps=4",
-            "training.stages.1.steps=4",
+            "training.stages=[{name: questions, task: qa, steps: 4, batch_size: 8}]",
         ],
     )
     said: list[str] = []
@@ -22,6 +21,6 @@ def test_the_whole_road_ends_with_answers(ray_session, centerface, tmp_path):
     assert [answer.question for answer in answers] == list(jobs.quickstart.QUESTIONS)
     assert said[0].startswith("prepared 24 clips: 23 in shards, 1 rejected (1 at track)")
     assert said[1].startswith("annotated 23 of 23 clips")
-    assert said[2].startswith("trained summaries loss")
+    assert said[2].startswith("trained questions loss")
     assert str(tmp_path / "run" / "model") in said[2]
     assert (Path(tmp_path) / "run" / "model" / "model.safetensors").is_file()
