@@ -42,12 +42,17 @@ class Arguments(BaseModel):
     """Settings that override the file's, such as ``serve.model=outputs/run/model``."""
 
 
-def build_app(arguments: Arguments) -> Application:
+def build_app(args: dict[str, Any]) -> Application:
     """The application of a Serve YAML file, see ``serve/deploy.yaml``.
+
+    Args:
+        args: The file's ``args``, those of :class:`Arguments`.
 
     Raises:
         ConfigError: A setting cannot be used, or ``serve.model`` is missing.
+        ValueError: There are other arguments.
     """
+    arguments = Arguments.model_validate(args)
     preset = CONFIGS / f"{arguments.config}.yaml"
     return application(settled(load(preset if preset.is_file() else arguments.config, arguments.overrides)))
 

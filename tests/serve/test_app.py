@@ -11,7 +11,7 @@ from transformers import LlamaConfig
 
 import serve.app
 from favchat.config import Config, ConfigError, ServeConfig
-from serve.app import Arguments, address, application, build_app, serving, settled
+from serve.app import address, application, build_app, serving, settled
 
 DEPLOY = Path(serve.__file__).parent / "deploy.yaml"
 
@@ -20,9 +20,9 @@ def test_the_serve_yaml_names_the_application_and_its_deployments(model_folder, 
     schema = ServeDeploySchema.model_validate(yaml.safe_load(DEPLOY.read_text()))
     [app] = schema.applications
     assert app.import_path == "serve.app:build_app"
-    arguments = Arguments.model_validate(app.args)
     here = [f"serve.model={model_folder}", f"serve.store={tmp_path}"]
-    built = build_app(Arguments(config=arguments.config, overrides=[*arguments.overrides, *here]))
+    # Ray Serve calls it with the file's mapping as it is.
+    built = build_app({**app.args, "overrides": [*app.args["overrides"], *here]})
     names = {built._bound_deployment.name}
     names |= {part._bound_deployment.name for part in built._bound_deployment.init_args[1:]}
     assert names == {deployment.name for deployment in app.deployments}
@@ -41,7 +41,7 @@ def test_every_queue_is_bounded(tmp_path) -> None:
 
 def test_a_model_is_needed() -> None:
     with pytest.raises(ConfigError, match="serve.model"):
-        build_app(Arguments(config="tiny", overrides=["serve.store=nowhere"]))
+        build_app({"config": "tiny", "overrides": ["serve.store=nowhere"]})
 
 
 def test_what_is_no_model_is_told_before_anything_starts(tmp_path) -> None:
