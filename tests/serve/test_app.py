@@ -10,7 +10,8 @@ from ray.serve.schema import ServeDeploySchema
 from transformers import LlamaConfig
 
 import serve.app
-from favchat.config import Config, ConfigError, ServeConfig
+from favchat.config import Config, ConfigError, ServeConfig, TrackingConfig
+from favchat.tracking import start_run
 from serve.app import address, application, build_app, serving, settled
 
 DEPLOY = Path(serve.__file__).parent / "deploy.yaml"
@@ -78,3 +79,11 @@ def test_a_taken_port_is_told_before_anything_starts(model_folder, monkeypatch, 
 def test_address() -> None:
     assert address(Config(serve=ServeConfig(host="0.0.0.0", port=81))) == "http://127.0.0.1:81/v1"  # noqa: S104
     assert address(Config(serve=ServeConfig(host="10.0.0.2"))) == "http://10.0.0.2:8000/v1"
+
+
+def test_a_registered_model_is_served_from_where_it_lies(model_folder, tmp_path) -> None:
+    tracking = TrackingConfig(uri=f"sqlite:///{tmp_path}/mlflow.db")
+    start_run(tracking, "train").register_model(model_folder, "faces")
+    stored = settled(Config(serve=ServeConfig(model="models:/faces@champion", store=str(tmp_path)), tracking=tracking))
+    weights = Path(stored.serve.model or "") / "model.safetensors"
+    assert weights.read_bytes() == (model_folder / "model.safetensors").read_bytes()
