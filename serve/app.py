@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from ray import serve as ray_serve
 from ray.serve import Application
 from transformers import AutoConfig
@@ -35,6 +35,8 @@ CONFIGS = Path(__file__).parent.parent / "jobs" / "configs"
 
 class Arguments(BaseModel):
     """Arguments of :func:`build_app` in a Serve YAML file."""
+
+    model_config = ConfigDict(extra="forbid")
 
     config: str
     """A YAML file, or the name of a preset: tiny, nano."""

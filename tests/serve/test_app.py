@@ -43,6 +43,8 @@ def test_every_queue_is_bounded(tmp_path) -> None:
 def test_a_model_is_needed() -> None:
     with pytest.raises(ConfigError, match="serve.model"):
         build_app({"config": "tiny", "overrides": ["serve.store=nowhere"]})
+    with pytest.raises(ValueError, match="override"):
+        build_app({"config": "tiny", "override": ["serve.model=somewhere"]})
 
 
 def test_what_is_no_model_is_told_before_anything_starts(tmp_path) -> None:
