@@ -1,0 +1,138 @@
+"""The sections that say how videos become a corpus."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from favchat.config.section import Section
+from favchat.data.splits import check_fractions
+
+
+class SourceConfig(Section):
+    """Where the clips come from."""
+
+    kind: Literal[
+        "folder",
+        "manifest",
+        "celebv_hq",
+        "celebv_text",
+        "dfew",
+        "mafw",
+        "ferv39k",
+        "youtube_faces",
+        "hmdb51",
+    ] = "folder"
+    """What lies at ``path``; docs/sources.md shows the layout of each kind."""
+    path: str | None = None
+    """The dataset's folder; for ``folder`` also one video file or a pattern such as ``VIDEOS/**/*.mp4``, for
+    ``manifest`` the CSV, JSON Lines or Parquet file. These two may lie at any address that fsspec opens."""
+    annotations: str | None = None
+    """The annotation JSON of ``celebv_hq`` (needed) or ``celebv_text``; other kinds have none."""
+    fold: int = Field(default=1, ge=1, le=5)
+    """Which of the five folds of ``dfew`` or ``mafw`` tells train from test."""
+
+
+class FramesConfig(Section):
+    """Which frames of a clip are kept, and how large."""
+
+    fps: float = Field(default=8.0, gt=0)
+    """Sampled frames a second."""
+    max_frames: int = Field(default=32, ge=1)
+    """At most this many frames a clip; a longer clip is sampled uniformly."""
+    decode_side: int = Field(default=640, ge=32)
+    """Longest side in pixels at which frames are decoded and faces detected and cut out."""
+    side: int = Field(default=256, ge=32)
+    """Longest side in pixels of the stored frames."""
+
+
+class FacesConfig(Section):
+    """How the main face is found, followed and cut out."""
+
+    min_score: float = Field(default=0.5, gt=0, lt=1)
+    """Detections below this score are not used."""
+    min_share: float = Field(default=0.3, ge=0, le=1)
+    """A clip with a face in a smaller share of its frames goes to the rejects."""
+    max_tracks: int = Field(default=1, ge=1)
+    """Faces of a clip that become rows of their own; 1: the main face alone. Where the source gives a face's box, that
+    face is the only one."""
+    size: int = Field(default=160, ge=32)
+    """Side of the square aligned face crops, in pixels."""
+    margin: float = Field(default=0.1, ge=0, le=2)
+    """By what share the crop is wider than ArcFace's; see docs/choices.md."""
+
+
+class Bounds(Section):
+    """What a measure may be; null: no bound."""
+
+    min: float | None = None
+    """Clips below are dropped."""
+    max: float | None = None
+    """Clips above are dropped."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Bounds:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min = {self.min:g} is more than max = {self.max:g}")
+        return self
+
+
+class FilterConfig(Section):
+    """Bounds of the measures of a clip's quality, see docs/data-format.md; what lies outside goes to the rejects."""
+
+    face_share: Bounds = Bounds()
+    """Share of the sampled frames with the face, 0..1."""
+    score: Bounds = Bounds()
+    """Mean score of the detections, 0..1."""
+    face_size: Bounds = Bounds()
+    """Shorter side of the face's box in pixels of the video, median."""
+    sharpness: Bounds = Bounds()
+    """Variance of the Laplacian of the face crops, median; it depends on ``faces.size``."""
+    yaw: Bounds = Bounds()
+    """Degrees by which the head is turned, median; positive towards the right of the image."""
+    pitch: Bounds = Bounds()
+    """Degrees by which the head is raised, median; positive up."""
+    roll: Bounds = Bounds()
+    """Degrees by which the head is tilted, median; positive clockwise."""
+    brightness: Bounds = Bounds()
+    """Mean luma of the face crops, 0..255."""
+
+
+class DataConfig(Section):
+    """From videos to shards."""
+
+    source: SourceConfig = SourceConfig()
+    out: str | None = None
+    """Folder of the corpus: ``shards/``, ``rejects/`` and ``annotations/`` lie below it."""
+    splits: dict[str, float] = {"train": 1.0}
+    """Split -> its share, summing to 1, for sources that name no splits: drawn from a hash of ``seed`` and the clip's
+    identity (where unknown, its id), so adding clips changes no other's. Sources that name splits keep theirs."""
+    frames: FramesConfig = FramesConfig()
+    faces: FacesConfig = FacesConfig()
+    cuts: Literal["keep_longest", "reject", "ignore"] = "keep_longest"
+    """A clip with a shot cut inside is cut down to its longest shot, goes to the rejects, or is not looked at."""
+    filters: FilterConfig = FilterConfig()
+    jpeg_quality: int = Field(default=95, ge=1, le=100)
+    """Quality of the JPEG images in the shards."""
+    clips_per_shard: int = Field(default=64, ge=1)
+    """Rows a Parquet file holds at most."""
+    workers: int | None = Field(default=None, ge=1)
+    """Detector actors; by default one a free CPU."""
+    seconds_per_clip: float = Field(default=300, gt=0)
+    """A clip that takes longer hangs: it is tried again and then rejected."""
+
+    @field_validator("splits")
+    @classmethod
+    def _shares_sum_to_one(cls, shares: dict[str, float]) -> dict[str, float]:
+        check_fractions(shares)
+        return shares
+
+
+class AnnotateConfig(Section):
+    """From attributes to summaries and questions."""
+
+    questions_per_clip: int = Field(default=12, ge=1)
+    """At most this many questions a clip."""
+    summaries_per_clip: int = Field(default=2, ge=1)
+    """Differently worded summaries a clip."""
