@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from favchat.model import FaVChatAdapter, FaVChatAdapterConfig
-from favchat.model.adapter import time_features
+from favchat.model.adapter import active_parameters, time_features
 
 
 def make(**settings):
@@ -127,3 +127,13 @@ def test_new_adapter_injects_nothing_and_speaks_at_the_given_loudness():
 
 def test_levels_can_be_left_out():
     assert make(inject_levels=False)(**inputs()).levels == ()
+
+
+def test_active_parameters_are_those_of_top_k_experts():
+    def count(num_experts, top_k):
+        return active_parameters(make(num_experts=num_experts, num_experts_per_tok=top_k).config)
+
+    layers = len(make().layers)
+    expert = layers * 3 * 8 * 12  # gate, up and down
+    assert count(2, 2) - count(2, 1) == count(4, 2) - count(4, 1) == expert
+    assert count(4, 1) - count(2, 1) == layers * 2 * 8  # two more rows of the router
