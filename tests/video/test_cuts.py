@@ -3,8 +3,9 @@ import cv2
 import numpy as np
 import pytest
 
-from favchat.video import VideoError, process_clip, read_frames
-from favchat.video.cuts import differences, find_cuts, longest_shot, steps
+from favchat.video import Detections, VideoError, process_clip, read_frames
+from favchat.video.clip import SHOTS_TRIED
+from favchat.video.cuts import differences, find_cuts, shots, steps
 
 
 def pictures(path, count=30):
@@ -81,12 +82,12 @@ def test_differences_of_pictures_alike_unrelated_and_flat():
     assert steps(np.stack([a] * 6 + [b] * 6)) == [6] and steps(a[None]) == []
 
 
-def test_the_longest_shot():
-    assert longest_shot(0.0, 10.0, []) == (0.0, 10.0)
-    assert longest_shot(0.0, 10.0, [2.0, 7.5]) == (2.0, 7.5)
-    assert longest_shot(0.0, 10.0, [5.0, 11.0]) == (0.0, 5.0)
+def test_shots_are_ordered_by_length():
+    assert shots(0.0, 10.0, []) == [(0.0, 10.0)]
+    assert shots(0.0, 10.0, [7.5, 2.0]) == [(2.0, 7.5), (7.5, 10.0), (0.0, 2.0)]
+    assert shots(0.0, 10.0, [5.0, 11.0]) == [(0.0, 5.0), (5.0, 10.0)]
     with pytest.raises(ValueError, match="start"):
-        longest_shot(2.0, 2.0, [])
+        shots(2.0, 2.0, [])
 
 
 def test_a_clip_is_cut_down_to_its_longest_shot_or_refused(join, woman, man, detector):
@@ -99,3 +100,56 @@ def test_a_clip_is_cut_down_to_its_longest_shot_or_refused(join, woman, man, det
         process_clip(path, detector, fps=8.0, cuts="reject")
     assert caught.value.stage == "cut" and "0.48 s" in caught.value.reason
     assert process_clip(path, detector, fps=8.0).timestamps[0] == 0.0
+
+
+@pytest.fixture(scope="module")
+def room():
+    """A picture without a face, a little brighter from frame to frame."""
+    noise = np.random.default_rng(0).integers(0, 200, (6, 8, 3), dtype=np.uint8)
+    image = cv2.resize(noise, (320, 240), interpolation=cv2.INTER_CUBIC)
+    return [cv2.add(image, (index / 4, index / 4, index / 4, 0)) for index in range(60)]
+
+
+@pytest.mark.parametrize(("face_first", "begin"), [(False, 2.4), (True, 0.0)])
+def test_a_longer_shot_without_a_face_is_passed_over(join, woman, room, detector, face_first, begin):
+    path = join(woman, room) if face_first else join(room, woman)
+    clip = process_clip(path, detector, fps=8.0, cuts="keep_longest")
+    assert clip.shot == pytest.approx((begin, begin + 1.2), abs=0.05) and len(clip.cuts) == 1
+    assert clip.visible.all() and clip.timestamps[0] == pytest.approx(begin, abs=1e-3)
+
+
+def test_of_shots_with_faces_the_one_with_the_annotated_face_is_kept(join, woman, man, detector):
+    path = join(woman, [np.ascontiguousarray(image[:, ::-1]) for image in man[:20]])
+    hers, his = (0.7, 0.2, 0.85, 0.6), (0.3, 0.3, 0.45, 0.6)  # each lies in one of the two faces, and not in the other
+    kept = [process_clip(path, detector, fps=8.0, cuts="keep_longest", box=box).shot for box in (hers, his)]
+    assert kept == [pytest.approx((0.0, 1.2), abs=0.05), pytest.approx((1.2, 2.0), abs=0.05)]
+
+
+def test_without_a_face_in_any_shot_the_longest_one_says_why(join, room, detector):
+    other = [255 - image for image in room[:24]]
+    with pytest.raises(VideoError) as caught:
+        process_clip(join(other, room), detector, fps=5.0, cuts="keep_longest")
+    assert caught.value.reason == "no face found in any of the 12 sampled frames"
+
+
+class Counting:
+    """Sees no face, and counts how often it is asked."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def detect(self, images):
+        self.asked += 1
+        none = np.zeros(0, np.float32)
+        return [Detections(none.reshape(0, 4), none.reshape(0, 5, 2), none) for _ in images]
+
+
+def test_shots_that_are_too_short_or_too_many_are_not_tried(join, woman, man, room):
+    blind = Counting()
+    with pytest.raises(VideoError):
+        process_clip(join(room, man[:6], woman), blind, fps=4.0, cuts="keep_longest")
+    assert blind.asked == 2
+    blind = Counting()
+    with pytest.raises(VideoError):
+        process_clip(join(*[woman[:8], man[:8]] * 6), blind, fps=8.0, cuts="keep_longest")
+    assert blind.asked == SHOTS_TRIED == 8

@@ -111,7 +111,8 @@ class DataConfig(Section):
     frames: FramesConfig = FramesConfig()
     faces: FacesConfig = FacesConfig()
     cuts: Literal["keep_longest", "reject", "ignore"] = "keep_longest"
-    """A clip with a shot cut inside is cut down to its longest shot, goes to the rejects, or is not looked at."""
+    """A clip with a shot cut inside is cut down to its longest shot with a face (one that ``faces.min_share`` and the
+    annotated box allow), goes to the rejects, or is not looked at."""
     filters: FilterConfig = FilterConfig()
     jpeg_quality: int = Field(default=95, ge=1, le=100)
     """Quality of the JPEG images in the shards."""

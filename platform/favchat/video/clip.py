@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from favchat.video.align import DEFAULT_MARGIN, align_face
-from favchat.video.cuts import find_cuts, longest_shot
+from favchat.video.cuts import find_cuts, shots
 from favchat.video.decode import Frames, VideoInfo, fit_size, read_frames
 from favchat.video.detect import FaceDetector
 from favchat.video.errors import VideoError
@@ -20,6 +20,9 @@ from favchat.video.track import Track, choose_tracks, track_faces
 
 CutPolicy = Literal["keep_longest", "reject", "ignore"]
 """What becomes of a clip with a shot cut inside."""
+
+SHOTS_TRIED = 8
+"""Shots of one clip in which a face is looked for: a faceless film of a thousand shots must come to an end."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class ProcessedClip:
         visible: (T,) bool, detected or bridged.
         info: The file they come from.
         cuts: When new shots begin inside the clip, seconds after its start; empty where they were not looked for.
-        shot: Begin and end of what the frames were sampled from, seconds after the clip's start: the clip, or its
-            longest shot.
+        shot: Begin and end of what the frames were sampled from, seconds after the clip's start: the clip, or one
+            shot of it.
     """
 
     frames: NDArray[np.uint8]
@@ -121,8 +124,9 @@ def process_tracks(
         box: x1 y1 x2 y2 of an annotated face in the upright video: the face that overlaps it most is followed, and no
             other. Shares of width and height where no value is above 1, else pixels.
         max_tracks: The most faces to return.
-        cuts: "keep_longest": a clip with shot cuts is cut down to its longest shot, which is sampled anew. "reject":
-            it is a VideoError. "ignore": cuts are not looked for.
+        cuts: "keep_longest": a clip with shot cuts is cut down to its longest shot with a face as the other
+            settings want it, sampled anew; of the `SHOTS_TRIED` longest, none shorter than 1 / `fps`. "reject": it is
+            a VideoError. "ignore": cuts are not looked for.
 
     Returns:
         The clip once for every face, the main face first, at least one; the frames are shared.
@@ -130,7 +134,7 @@ def process_tracks(
     Raises:
         ValueError: A setting is out of range.
         VideoError: The file gives no frames ("open", "decode"), the clip has shot cuts ("cut"), or no face is visible
-            in enough frames or overlaps the box ("track").
+            in enough frames or overlaps the box ("track"); where no shot will do, what is wrong with the longest.
     """
     if not 0.0 <= min_share <= 1.0:
         raise ValueError(f"min_share = {min_share:g}: must lie between 0 and 1")
@@ -142,21 +146,45 @@ def process_tracks(
     stop = read.info.duration if end is None else min(end, read.info.duration)
     # A folder of images was cut by whoever made it.
     found = find_cuts(path, read, start=start) if cuts != "ignore" and not Path(path).is_dir() else []
-    shot = (0.0, stop - start)
     if found and cuts == "reject":
         raise VideoError(path, "cut", f"{len(found)} shot cuts, the first {found[0]:.2f} s after the clip's start")
-    if found:
-        shot = longest_shot(*shot, found)
-        read = _read_shot(path, shot, start=start, fps=fps, max_frames=max_frames, max_side=decode_side)
-    images = read.images  # (T, H, W, 3)
-    count, height, width = images.shape[:3]
-    extent = np.asarray([width, height], dtype=np.float32)
 
-    tracks = track_faces(detector.detect(images))
+    longest, *others = shots(0.0, stop - start, found)
+    faults: list[VideoError] = []
+    for left, right in [longest, *(shot for shot in others if shot[1] - shot[0] >= 1 / fps)][:SHOTS_TRIED]:
+        try:
+            if found:
+                part = read_frames(
+                    path, start=start + left, end=start + right, fps=fps, max_frames=max_frames, max_side=decode_side
+                )
+                read = replace(part, timestamps=part.timestamps + left)
+            tracks = _tracks(path, read, detector, min_share=min_share, box=box, max_tracks=max_tracks)
+        except VideoError as error:
+            faults.append(error)
+        else:
+            frames = _scale(read.images, frame_side)
+            return [
+                _clip(read, track, frames, face_size, face_margin, cuts=found, shot=(left, right)) for track in tracks
+            ]
+    raise faults[0]
+
+
+def _tracks(
+    path: str | Path,
+    read: Frames,
+    detector: FaceDetector,
+    *,
+    min_share: float,
+    box: Sequence[float] | None,
+    max_tracks: int,
+) -> list[Track]:
+    """The faces to keep, at least one; a VideoError where there is none."""
+    count, height, width = read.images.shape[:3]
+    tracks = track_faces(detector.detect(read.images))
     if not tracks:
         which = "the only sampled frame" if count == 1 else f"any of the {count} sampled frames"
         raise VideoError(path, "track", f"no face found in {which}")
-    pixels = None if box is None else (_shares(box, read.info).reshape(2, 2) * extent).reshape(4).tolist()
+    pixels = None if box is None else (_shares(box, read.info) * (width, height, width, height)).tolist()
     tracks = choose_tracks(tracks, min_share=min_share, max_tracks=max_tracks, box=pixels)
     if not tracks:
         raise VideoError(
@@ -171,37 +199,39 @@ def process_tracks(
                 "%", " %"
             ),
         )
-    frames = _scale(images, frame_side)
-    return [
-        ProcessedClip(
-            frames=frames,
-            faces=_crops(images, track, face_size, face_margin),
-            timestamps=read.timestamps,
-            boxes=(track.boxes.reshape(count, 2, 2) / extent).reshape(count, 4),
-            landmarks=track.landmarks / extent,
-            scores=track.scores,
-            visible=track.visible,
-            info=read.info,
-            cuts=tuple(found),
-            shot=shot,
-        )
-        for track in tracks
-    ]
+    return tracks
+
+
+def _clip(
+    read: Frames,
+    track: Track,
+    frames: NDArray[np.uint8],
+    face_size: int,
+    face_margin: float,
+    *,
+    cuts: Sequence[float],
+    shot: tuple[float, float],
+) -> ProcessedClip:
+    count, height, width = read.images.shape[:3]
+    extent = np.asarray([width, height], dtype=np.float32)
+    return ProcessedClip(
+        frames=frames,
+        faces=_crops(read.images, track, face_size, face_margin),
+        timestamps=read.timestamps,
+        boxes=(track.boxes.reshape(count, 2, 2) / extent).reshape(count, 4),
+        landmarks=track.landmarks / extent,
+        scores=track.scores,
+        visible=track.visible,
+        info=read.info,
+        cuts=tuple(cuts),
+        shot=shot,
+    )
 
 
 def _shares(box: Sequence[float], info: VideoInfo) -> NDArray[np.float64]:
-    """A box as shares of width and height, cut off at the edges."""
+    """A box (4,) as shares of width and height, cut off at the edges."""
     extent = (1, 1) if max(box) <= 1 else (info.width, info.height)
     return np.clip(np.asarray(box, dtype=np.float64) / (extent * 2), 0, 1)
-
-
-def _read_shot(
-    path: str | Path, shot: tuple[float, float], *, start: float, fps: float, max_frames: int, max_side: int
-) -> Frames:
-    """Frames of a shot alone; shot and timestamps in seconds after `start`."""
-    left, right = shot
-    read = read_frames(path, start=start + left, end=start + right, fps=fps, max_frames=max_frames, max_side=max_side)
-    return replace(read, timestamps=read.timestamps + left)
 
 
 def _crops(images: NDArray[np.uint8], face: Track, size: int, margin: float) -> NDArray[np.uint8]:

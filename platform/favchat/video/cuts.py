@@ -59,7 +59,7 @@ def find_cuts(path: str | Path, sampled: Frames, *, start: float = 0.0) -> list[
     found: set[float] = set()
     for (left, right), (begins, images) in zip(spans, read_spans(path, spans, SIDE), strict=True):
         inner = [begins[i] for i in steps(images) if left < begins[i] <= right]
-        found |= {round(begin - start, 6) for begin in inner if times[0] < begin <= times[-1]}
+        found |= {round(float(begin) - start, 6) for begin in inner if times[0] < begin <= times[-1]}
     return sorted(found)
 
 
@@ -119,8 +119,8 @@ def moved(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bool:
     return 1.0 - best < MOVED
 
 
-def longest_shot(start: float, end: float, cuts: Sequence[float]) -> tuple[float, float]:
-    """The longest part of [start, end) without a cut, the first of equals; all in seconds.
+def shots(start: float, end: float, cuts: Sequence[float]) -> list[tuple[float, float]]:
+    """The parts of [start, end) between the cuts, the longest first, the earlier of equals first; all in seconds.
 
     Raises:
         ValueError: The part is empty.
@@ -128,6 +128,5 @@ def longest_shot(start: float, end: float, cuts: Sequence[float]) -> tuple[float
     if not start < end:
         raise ValueError(f"start = {start:g} s and end = {end:g} s: need start < end")
     borders = [start, *sorted(cut for cut in cuts if start < cut < end), end]
-    lengths = np.round(np.diff(borders), 6)
-    longest = int(np.argmax(lengths))
-    return borders[longest], borders[longest + 1]
+    # Rounded, so that parts of as many frames are equally long.
+    return sorted(zip(borders, borders[1:], strict=False), key=lambda shot: -round(shot[1] - shot[0], 6))
