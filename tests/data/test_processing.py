@@ -4,12 +4,17 @@ import av
 import fsspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from favchat.config import DataConfig
+from favchat.data.contact_sheet import contact_sheet
 from favchat.data.processing import FATE_SCHEMA, clip_rows
+from favchat.data.report_page import write_report
 from favchat.data.schema import SHARD_SCHEMA
-from favchat.video import CenterFaceDetector, Detections
+from favchat.data.storage import write_whole
+from favchat.training.ingest import read_clip
+from favchat.video import CenterFaceDetector, Detections, process_clip
 from jobs.quickstart import SAMPLE
 
 
@@ -57,6 +62,22 @@ def test_a_clip_becomes_a_row_that_fits_the_shards(detector):
     assert row["stage"] is None and row["track"] == 0 and row["cuts"] == [] and len(row["duplicate_hash"]) == 16
     assert row["shot_start"] == 0.0 and row["shot_end"] == pytest.approx(row["duration"])
     assert row["face_share"] == 1.0 and row["face_size"] > 100 and abs(row["yaw"]) < 20
+
+
+@pytest.mark.parametrize("encoding", ["jpeg", "raw"])
+def test_both_encodings_reach_every_reader(detector, tmp_path, encoding):
+    (row,) = clip_rows(clip("pexels_4.mp4"), detector, settings(encoding=encoding))
+    table = pa.Table.from_pylist([row], schema=FATE_SCHEMA).select(SHARD_SCHEMA.names).cast(SHARD_SCHEMA)
+    write_whole(table, tmp_path / "shards" / "a.parquet")
+    (stored,) = pq.read_table(tmp_path / "shards").to_pylist()
+    read = read_clip(stored)
+    exact = process_clip(SAMPLE / "clips" / "pexels_4.mp4", detector, fps=4.0, max_frames=6)
+    for found, true in ((read.frames, exact.frames), (read.faces, exact.faces)):
+        error = np.abs(found.astype(int) - true)
+        assert error.max() == 0 if encoding == "raw" else 0 < error.mean() < 3
+    sheet = contact_sheet(tmp_path / "shards", columns=1, tile=160)
+    assert np.abs(sheet.astype(int) - exact.faces[len(exact.faces) // 2]).mean() < 3
+    assert write_report(tmp_path).sheet.stat().st_size > 1000
 
 
 def test_a_filter_rejects_with_its_measure_and_its_bound(detector):

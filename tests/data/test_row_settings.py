@@ -25,6 +25,19 @@ def test_changed_settings_are_named(tmp_path):
         check_settings(config, tmp_path)
 
 
+def test_another_encoding_is_noticed_and_raw_pixels_have_no_jpeg_quality(tmp_path):
+    begun(tmp_path / "jpeg")
+    raw = Config()
+    raw.data.encoding = "raw"
+    with pytest.raises(ConfigError, match="data.encoding was 'jpeg' and is 'raw' now"):
+        check_settings(raw, tmp_path / "jpeg")
+    check_settings(raw, tmp_path / "raw")
+    (tmp_path / "raw" / "shards").mkdir()
+    (tmp_path / "raw" / "shards" / "x.parquet").touch()
+    raw.data.jpeg_quality = 80
+    check_settings(raw, tmp_path / "raw")
+
+
 def test_the_seed_counts_where_it_draws_splits(tmp_path):
     config = Config()
     config.data.splits = {"train": 0.9, "val": 0.1}

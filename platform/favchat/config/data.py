@@ -114,8 +114,11 @@ class DataConfig(Section):
     """A clip with a shot cut inside is cut down to its longest shot with a face (one that ``faces.min_share`` and the
     annotated box allow), goes to the rejects, or is not looked at."""
     filters: FilterConfig = FilterConfig()
+    encoding: Literal["jpeg", "raw"] = "jpeg"
+    """How the images in the shards are written: as JPEG, or as raw pixels that lose nothing and take several times the
+    space; docs/choices.md measures both."""
     jpeg_quality: int = Field(default=95, ge=1, le=100)
-    """Quality of the JPEG images in the shards."""
+    """Quality of the JPEG images in the shards; ``encoding: raw`` has none."""
     clips_per_shard: int = Field(default=64, ge=1)
     """Rows a Parquet file holds at most."""
     workers: int | None = Field(default=None, ge=1)
@@ -128,6 +131,16 @@ class DataConfig(Section):
     def _shares_sum_to_one(cls, shares: dict[str, float]) -> dict[str, float]:
         check_fractions(shares)
         return shares
+
+    @model_validator(mode="after")
+    def _a_shard_can_hold_its_images(self) -> DataConfig:
+        size = self.clips_per_shard * self.frames.max_frames * 3 * max(self.frames.side, self.faces.size) ** 2
+        if self.encoding == "raw" and size >= 2**31:
+            raise ValueError(
+                f"encoding = raw: {self.clips_per_shard} clips of {self.frames.max_frames} images may take "
+                f"{size / 2**30:.1f} GiB, and a column of a shard holds 2; lower clips_per_shard"
+            )
+        return self
 
 
 class AnnotateConfig(Section):

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -139,20 +140,21 @@ def _row(clip: dict[str, Any], track: int, media: ProcessedClip, settings: DataC
     fault = first_violation(quality, settings.filters)
     if fault is not None:
         return {**row, "stage": "filter", "reason": fault}
-    columns = _columns(media, quality, settings.jpeg_quality)
+    columns = _columns(media, quality, settings)
     return {**row, **columns, "track": track, "stage": None, "reason": None}
 
 
-def _columns(media: ProcessedClip, quality: Quality, jpeg_quality: int) -> dict[str, Any]:
+def _columns(media: ProcessedClip, quality: Quality, settings: DataConfig) -> dict[str, Any]:
     count = len(media.timestamps)
+    encode = partial(encode_images, encoding=settings.encoding, quality=settings.jpeg_quality)
     return {
         "width": media.info.width,
         "height": media.info.height,
         "fps": media.info.fps,
         "duration": media.info.duration,
         "timestamps": media.timestamps.tolist(),
-        "frames": encode_images(media.frames, quality=jpeg_quality),
-        "faces": encode_images(media.faces, quality=jpeg_quality),
+        "frames": encode(media.frames),
+        "faces": encode(media.faces),
         "boxes": media.boxes.reshape(count, 4).tolist(),
         "landmarks": media.landmarks.reshape(count, 10).tolist(),
         "scores": media.scores.tolist(),

@@ -17,7 +17,8 @@ RECORD = "settings.json"
 
 def row_settings(config: Config) -> dict[str, Any]:
     """Dotted key -> value of every setting that changes rows; where a clip lies and who works on it does not count."""
-    keys = {"frames", "faces", "cuts", "filters", "splits", "jpeg_quality"}
+    keys = {"frames", "faces", "cuts", "filters", "splits", "encoding"}
+    keys |= {"jpeg_quality"} if config.data.encoding == "jpeg" else set()
     settings = flatten({"data": config.data.model_dump(mode="json", include=keys)})
     # The seed draws splits, and nothing else here.
     return settings | ({"seed": config.seed} if len(config.data.splits) > 1 else {})
