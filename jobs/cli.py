@@ -74,13 +74,14 @@ def prepare(config: ConfigArgument, overrides: Overrides = None, print_config: P
 
 @app.command()
 def inspect(
-    shards: Annotated[Path, typer.Argument(help="A corpus (data.out) or its folder of shards.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the pages; by default the corpus itself.")] = None,
+    shards: Annotated[str, typer.Argument(help="A corpus (data.out) or its folder of shards, at any address.")],
+    out: Annotated[str | None, typer.Option(help="Folder for the pages; by default the corpus itself.")] = None,
 ) -> None:
     """Say what lies in a corpus, and write report.html and a contact sheet of random faces, faces.jpg."""
+    from favchat.data.addresses import folder
     from favchat.data.report_page import write_report
 
-    report = write_report(shards, out)
+    report = write_report(folder(shards), folder(out) if out else None)
     report.summary.show()
     typer.echo(f"-> {report.page}, {report.sheet}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from favchat.config import Config, require
@@ -39,11 +40,12 @@ def run(config: Config) -> Prepared:
     require(config, "data.source.path", "data.out")
     if config.data.source.kind == "celebv_hq":
         require(config, "data.source.annotations")
+    from favchat.data.addresses import folder
     from favchat.data.pipeline import prepare
     from favchat.data.report_page import write_report
 
     result = prepare(config)
-    report = write_report(Path(config.data.out or "")) if result.in_shards else None
+    report = write_report(folder(config.data.out or "")) if result.in_shards else None
     if report is not None and find_spec("mlflow"):
         _log(config, result, report)
     return Prepared(result, report)
@@ -52,12 +54,15 @@ def run(config: Config) -> Prepared:
 def _log(config: Config, result: PrepareResult, report: Report) -> None:
     from favchat.tracking import start_run
 
-    run = start_run(config.tracking, f"prepare {Path(config.data.out or '').absolute().name}")
+    run = start_run(config.tracking, f"prepare {report.page.parent.name}")
     run.log_config(config)
     run.log_metrics(
         {"clips": result.clips, "in_shards": result.in_shards, "rejected": result.rejected, "skipped": result.skipped},
         0,
     )
-    for file in (report.page, report.sheet):
-        run.log_artifact(file)
+    with TemporaryDirectory() as copies:  # MLflow takes local files, and the report may lie anywhere
+        for file in (report.page, report.sheet):
+            copy = Path(copies, file.name)
+            copy.write_bytes(file.read_bytes())
+            run.log_artifact(copy)
     run.finish()

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from favchat.config import ConfigError
@@ -11,11 +10,12 @@ from favchat.data.storage import name_for, parquet_files, read_folder, write_who
 
 
 def test_a_write_that_fails_midway_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def half(table: pa.Table, path: Path, **_: object) -> None:
-        Path(path).write_bytes(b"PAR1 half a file")
+    def half(path: Path, data: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(data[:20])
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(pq, "write_table", half)
+    monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(OSError, match="No space left"):
         write_whole(pa.table({"x": [1]}), tmp_path / "shards" / "a.parquet")
     assert list((tmp_path / "shards").iterdir()) == []

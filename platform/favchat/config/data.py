@@ -104,10 +104,14 @@ class DataConfig(Section):
 
     source: SourceConfig = SourceConfig()
     out: str | None = None
-    """Folder of the corpus: ``shards/``, ``rejects/`` and ``annotations/`` lie below it."""
+    """Folder of the corpus, at any address that fsspec opens: ``shards/``, ``rejects/`` and ``annotations/`` lie below
+    it."""
     splits: dict[str, float] = {"train": 1.0}
     """Split -> its share, summing to 1, for sources that name no splits: drawn from a hash of ``seed`` and the clip's
-    identity (where unknown, its id), so adding clips changes no other's. Sources that name splits keep theirs."""
+    identity, so adding clips changes no other's. Where the identity is unknown, the clip's id decides, and clips of one
+    video or nearly equal ones share the split of the first. Sources that name splits keep theirs."""
+    duplicates: Literal["drop", "keep"] = "drop"
+    """Whether a clip that nearly equals an earlier one of another video goes to the rejects."""
     frames: FramesConfig = FramesConfig()
     faces: FacesConfig = FacesConfig()
     cuts: Literal["keep_longest", "reject", "ignore"] = "keep_longest"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from fsspec.core import url_to_fs
+from upath import UPath
 
 from favchat.config import ConfigError
 
@@ -30,6 +31,19 @@ def absolute(address: str) -> str:
     if is_remote(address):
         return address.rstrip("/")
     return os.path.abspath(address.removeprefix("file://").removeprefix("local://"))
+
+
+def folder(address: str) -> UPath:
+    """A folder, at hand or not, as a path.
+
+    Raises:
+        ConfigError: Nothing that is installed opens such an address.
+    """
+    try:
+        url_to_fs(absolute(address))  # the package of a scheme may be missing
+        return UPath(absolute(address))
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"{address} cannot be opened: {error}") from error
 
 
 def join(base: str, name: str) -> str:

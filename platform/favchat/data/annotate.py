@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import pyarrow as pa
+from upath import UPath
 
 from favchat.config import Config
+from favchat.data.addresses import folder
 from favchat.data.clips import clip_from_row
 from favchat.data.schema import ANNOTATION_SCHEMA, ANNOTATIONS, CLIP_SCHEMA, SHARDS
 from favchat.data.storage import read_folder, write_whole
@@ -31,7 +32,7 @@ class AnnotateResult:
     """Questions of each answer type."""
     families: dict[str, int]
     """Questions of each attribute family."""
-    path: Path
+    path: UPath
     """The file of the annotations."""
 
     def summary(self) -> str:
@@ -54,7 +55,7 @@ def annotate(config: Config, writer: Writer | None = None) -> AnnotateResult:
         ConfigError: There are no shards below ``data.out``, or one cannot be read.
         OSError: The file cannot be written.
     """
-    out = Path(config.data.out or "").absolute()
+    out = folder(config.data.out or "")
     if writer is None:
         settings = config.annotate
         writer = TemplateWriter(config.seed, settings.summaries_per_clip, settings.questions_per_clip)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +47,16 @@ class Clip:
     """The emotion of the whole clip, a name of ``favchat.attributes.EMOTION``; None where it is unknown or changes."""
     emotion_segments: list[EmotionSegment] = field(default_factory=list)
     """The emotions over time where the source tells them apart, ordered by start."""
+
+
+def face_id(clip_id: str, track: int) -> str:
+    """The id of a clip's row: the main face (0) has the clip's own."""
+    return f"{clip_id}__face{track}" if track else clip_id
+
+
+def clip_of(row_id: str) -> str:
+    """The id of the clip that a row belongs to, see ``face_id``."""
+    return re.sub(r"__face[1-9]\d*$", "", row_id)
 
 
 def checked_box(values: Sequence[Any]) -> tuple[float, float, float, float]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pyarrow.parquet as pq
+from upath import UPath
 
 from favchat.data.images import decode_images
-from favchat.data.storage import parquet_files
+from favchat.data.storage import arrow_source, parquet_files
 
 
-def contact_sheet(shards: Path, *, count: int = 48, columns: int = 12, tile: int = 96, seed: int = 0) -> np.ndarray:
+def contact_sheet(shards: UPath, *, count: int = 48, columns: int = 12, tile: int = 96, seed: int = 0) -> np.ndarray:
     """The middle visible face of clips drawn at random.
 
     Args:
@@ -26,7 +25,7 @@ def contact_sheet(shards: Path, *, count: int = 48, columns: int = 12, tile: int
         (H, W, 3) uint8 RGB; places without a face are black.
     """
     files = parquet_files(shards)
-    rows = np.cumsum([0, *(pq.read_metadata(file).num_rows for file in files)])
+    rows = np.cumsum([0, *map(_count_rows, files)])
     drawn = np.random.default_rng(seed).permutation(rows[-1])[:count]
     lines = max(1, -(-len(drawn) // columns))
     sheet = np.zeros((lines * tile, min(columns, max(1, len(drawn))) * tile, 3), np.uint8)
@@ -47,7 +46,7 @@ def contact_sheet(shards: Path, *, count: int = 48, columns: int = 12, tile: int
     return sheet
 
 
-def write_sheet(sheet: np.ndarray, path: Path) -> None:
+def write_sheet(sheet: np.ndarray, path: UPath) -> None:
     """Write a picture as JPEG.
 
     Raises:
@@ -59,16 +58,22 @@ def write_sheet(sheet: np.ndarray, path: Path) -> None:
     path.write_bytes(data.tobytes())
 
 
-def _rows(file: Path, wanted: list[int]) -> list[tuple[int, dict[str, list]]]:
-    parquet = pq.ParquetFile(file)
+def _count_rows(file: UPath) -> int:
+    with arrow_source(file) as source:
+        return int(pq.read_metadata(source).num_rows)
+
+
+def _rows(file: UPath, wanted: list[int]) -> list[tuple[int, dict[str, list]]]:
     found, begin = [], 0
-    for group in range(parquet.num_row_groups):
-        end = begin + parquet.metadata.row_group(group).num_rows
-        inside = [row for row in wanted if begin <= row < end]
-        if inside:
-            table = parquet.read_row_group(group, columns=["faces", "visible"])
-            found += [(row, table.slice(row - begin, 1).to_pylist()[0]) for row in inside]
-        begin = end
+    with arrow_source(file) as source:
+        parquet = pq.ParquetFile(source)
+        for group in range(parquet.num_row_groups):
+            end = begin + parquet.metadata.row_group(group).num_rows
+            inside = [row for row in wanted if begin <= row < end]
+            if inside:
+                table = parquet.read_row_group(group, columns=["faces", "visible"])
+                found += [(row, table.slice(row - begin, 1).to_pylist()[0]) for row in inside]
+            begin = end
     return found
 
 

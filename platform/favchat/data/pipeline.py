@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -18,15 +17,19 @@ import ray
 from ray.actor import ActorHandle
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.util.annotations import RayDeprecationWarning
+from upath import UPath
 
 from favchat import cluster
 from favchat.config import Config, ConfigError, DataConfig
+from favchat.data.addresses import folder
 from favchat.data.clips import Clip
+from favchat.data.duplicates import settle
 from favchat.data.processing import ClipProcessor, ready
 from favchat.data.progress import clip_progress
 from favchat.data.row_settings import check_settings
 from favchat.data.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
 from favchat.data.sources import list_clips
+from favchat.data.splits import draw_splits
 from favchat.data.storage import name_for, parquet_files, read_folder, write_whole
 from favchat.video import CenterFaceDetector, FaceDetector
 
@@ -51,9 +54,9 @@ class PrepareResult:
     """Of these, done by an earlier run and left as they were."""
     reasons: dict[str, int]
     """Stage -> rejects of the source's clips."""
-    shards: Path
+    shards: UPath
     """Folder of the shards."""
-    rejects: Path
+    rejects: UPath
     """Folder of the rejects."""
 
     def summary(self) -> str:
@@ -82,8 +85,9 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
         RuntimeError: Clips are missing from the output, or are there twice.
     """
     settings = config.data
-    out = Path(settings.out or "").absolute()
-    clips = list_clips(settings, config.seed)
+    out = folder(settings.out or "")
+    listed = list_clips(settings.source)
+    clips = draw_splits(listed, settings.splits, config.seed)
     check_settings(config, out)
     done = _done(out, clips)
     missing = [clip for clip in clips if clip.id not in done]
@@ -100,13 +104,15 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
         left = _left(out, missing)
         if left:
             _write_rejects(_crashed(left, settings), out)
+    drawn = {clip.id for clip in listed if not clip.split}
+    settle(out, clips, drop=settings.duplicates == "drop", drawn=drawn)
     return _count(out, clips, skipped=len(clips) - len(missing))
 
 
 def _run(
     clips: list[Clip],
     settings: DataConfig,
-    out: Path,
+    out: UPath,
     detector: Callable[[], FaceDetector],
     progress: ActorHandle,
     *,
@@ -187,7 +193,7 @@ def _clip_table(clips: list[Clip], source: str) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=CLIP_SCHEMA)
 
 
-def _write(batch: pa.Table, out: Path) -> pa.Table:
+def _write(batch: pa.Table, out: UPath) -> pa.Table:
     """Write a batch's shard and its rejects; a failing disk is reported, not raised: it would pass for a lost block."""
     failed = pc.is_valid(batch["stage"])
     error = None
@@ -202,7 +208,7 @@ def _write(batch: pa.Table, out: Path) -> pa.Table:
     return pa.table({"clip_id": batch["clip_id"], "error": pa.array([error] * len(batch), pa.string())})
 
 
-def _write_rejects(rejects: pa.Table, out: Path) -> None:
+def _write_rejects(rejects: pa.Table, out: UPath) -> None:
     if len(rejects):
         write_whole(rejects.cast(REJECT_SCHEMA), out / REJECTS / name_for(rejects["clip_id"].to_pylist()))
 
@@ -218,17 +224,17 @@ def _crashed(clips: list[Clip], settings: DataConfig) -> pa.Table:
     return table.select(REJECT_SCHEMA.names)
 
 
-def _rows(out: Path, columns: list[str]) -> list[dict[str, Any]]:
+def _rows(out: UPath, columns: list[str]) -> list[dict[str, Any]]:
     """The rows of shards and rejects; ``stage`` is null in a shard."""
     rows: list[dict[str, Any]] = []
-    for folder in (SHARDS, REJECTS):
-        if parquet_files(out / folder):
-            extra = ["stage"] if folder == REJECTS else []
-            rows += [{"stage": None, **row} for row in read_folder(out / folder, columns + extra).to_pylist()]
+    for name in (SHARDS, REJECTS):
+        if parquet_files(out / name):
+            extra = ["stage"] if name == REJECTS else []
+            rows += [{"stage": None, **row} for row in read_folder(out / name, columns + extra).to_pylist()]
     return rows
 
 
-def _done(out: Path, clips: list[Clip]) -> set[str]:
+def _done(out: UPath, clips: list[Clip]) -> set[str]:
     """Ids of the clips that earlier runs finished."""
     videos = {row["clip_id"]: row["video"] for row in _rows(out, ["clip_id", "video"])}
     for clip in clips:
@@ -240,12 +246,12 @@ def _done(out: Path, clips: list[Clip]) -> set[str]:
     return videos.keys() & {clip.id for clip in clips}
 
 
-def _left(out: Path, clips: list[Clip]) -> list[Clip]:
+def _left(out: UPath, clips: list[Clip]) -> list[Clip]:
     found = {row["clip_id"] for row in _rows(out, ["clip_id"])}
     return [clip for clip in clips if clip.id not in found]
 
 
-def _count(out: Path, clips: list[Clip], *, skipped: int) -> PrepareResult:
+def _count(out: UPath, clips: list[Clip], *, skipped: int) -> PrepareResult:
     """Check that each clip is exactly one row."""
     ids = {clip.id for clip in clips}
     rows = [row for row in _rows(out, ["clip_id"]) if row["clip_id"] in ids]

@@ -16,6 +16,7 @@ from ray.actor import ActorHandle
 
 from favchat.config import DataConfig
 from favchat.data import addresses
+from favchat.data.clips import face_id
 from favchat.data.filters import first_violation
 from favchat.data.images import encode_images
 from favchat.data.schema import SHARD_SCHEMA
@@ -135,7 +136,7 @@ def clip_rows(clip: dict[str, Any], detector: FaceDetector, settings: DataConfig
 
 
 def _row(clip: dict[str, Any], track: int, media: ProcessedClip, settings: DataConfig) -> dict[str, Any]:
-    row = {**clip, "clip_id": f"{clip['clip_id']}__face{track}" if track else clip["clip_id"]}
+    row = {**clip, "clip_id": face_id(clip["clip_id"], track)}
     quality = measure(media)
     fault = first_violation(quality, settings.filters)
     if fault is not None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
+from upath import UPath
 
 from favchat.attributes import ACTION, APPEARANCE
 from favchat.config import ConfigError
@@ -35,7 +35,7 @@ class Prevalence:
 class CorpusSummary:
     """What a folder of shards holds, without its pictures."""
 
-    folder: Path
+    folder: UPath
     rows: int
     """Rows of the shards: clips, and further faces of clips."""
     rejected: int
@@ -102,7 +102,7 @@ class CorpusSummary:
         ]
 
 
-def shard_folder(folder: Path) -> Path:
+def shard_folder(folder: UPath) -> UPath:
     """The folder of the shards itself, given it or the corpus (``data.out``) it lies in.
 
     Raises:
@@ -114,7 +114,7 @@ def shard_folder(folder: Path) -> Path:
     raise ConfigError(f"{folder}: no shards here; give data.out of a `favchat prepare`, or a folder of Parquet shards")
 
 
-def summarise(folder: Path) -> CorpusSummary:
+def summarise(folder: UPath) -> CorpusSummary:
     """Read the small columns of all shards and of the rejects beside them.
 
     Args:

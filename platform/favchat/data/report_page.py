@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
+from upath import UPath
 
 from favchat.data.contact_sheet import contact_sheet, write_sheet
 from favchat.data.report import CorpusSummary, shard_folder, summarise
@@ -31,11 +31,11 @@ class Report:
     """Where a report lies and what it says."""
 
     summary: CorpusSummary
-    page: Path
-    sheet: Path
+    page: UPath
+    sheet: UPath
 
 
-def write_report(folder: Path, out: Path | None = None) -> Report:
+def write_report(folder: UPath, out: UPath | None = None) -> Report:
     """Summarise a corpus and write ``report.html`` and ``faces.jpg``, the contact sheet alone.
 
     Args:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
+
+from upath import UPath
 
 from favchat.config import Config, ConfigError, flatten
 from favchat.data.schema import REJECTS, SHARDS
@@ -17,14 +18,14 @@ RECORD = "settings.json"
 
 def row_settings(config: Config) -> dict[str, Any]:
     """Dotted key -> value of every setting that changes rows; where a clip lies and who works on it does not count."""
-    keys = {"frames", "faces", "cuts", "filters", "splits", "encoding"}
+    keys = {"frames", "faces", "cuts", "filters", "splits", "duplicates", "encoding"}
     keys |= {"jpeg_quality"} if config.data.encoding == "jpeg" else set()
     settings = flatten({"data": config.data.model_dump(mode="json", include=keys)})
     # The seed draws splits, and nothing else here.
     return settings | ({"seed": config.seed} if len(config.data.splits) > 1 else {})
 
 
-def check_settings(config: Config, out: Path) -> None:
+def check_settings(config: Config, out: UPath) -> None:
     """Record the settings in a new output folder; in one that has rows, insist on the same ones.
 
     Raises:
@@ -35,7 +36,7 @@ def check_settings(config: Config, out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         write_text_whole(record, json.dumps(settings, indent=2))
         return
-    if not record.is_file():
+    if not record.exists():
         raise ConfigError(f"data.out: {out} holds rows, but no {RECORD} that says how they were made; choose another")
     before = json.loads(record.read_text())
     changed = [

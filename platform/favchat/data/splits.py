@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from favchat.data.clips import Clip
 
 
-def split_key(clip: Clip, group: str | None = None) -> str:
-    """What decides on a clip's split: its identity; else its group of near-duplicates; else its id."""
-    if clip.identity is not None:
-        return f"identity/{clip.identity}"
-    return f"group/{group}" if group is not None else f"clip/{clip.id}"
+def draw_splits(clips: Iterable[Clip], fractions: Mapping[str, float], seed: int) -> list[Clip]:
+    """Give a split to every clip whose source names none, see ``split_of``.
+
+    Raises:
+        ValueError: The shares do not sum to 1, or one is negative.
+    """
+    return [clip if clip.split else replace(clip, split=split_of(split_key(clip), fractions, seed)) for clip in clips]
+
+
+def split_key(clip: Clip) -> str:
+    """What decides on a clip's split: its identity, or where it is unknown its id."""
+    return f"clip/{clip.id}" if clip.identity is None else f"identity/{clip.identity}"
 
 
 def split_of(key: str, fractions: Mapping[str, float], seed: int) -> str:

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from upath import UPath
 
 from favchat.config import ConfigError
+from favchat.files import write_bytes_whole
 
 
-def write_whole(table: pa.Table, path: Path) -> None:
-    """Write a Parquet file under a hidden name, then rename it: whoever is killed midway leaves nothing that counts.
+def write_whole(table: pa.Table, path: UPath) -> None:
+    """Write a Parquet file that is there as a whole or not at all, in a folder that is made if need be.
 
     Raises:
         OSError: The folder cannot be written, or the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        pq.write_table(table, hidden, compression="zstd")
-        os.replace(hidden, path)
-    finally:
-        hidden.unlink(missing_ok=True)
+    data = BytesIO()
+    pq.write_table(table, data, compression="zstd")
+    write_bytes_whole(path, data.getvalue())
 
 
 def name_for(clip_ids: list[str]) -> str:
@@ -32,7 +34,7 @@ def name_for(clip_ids: list[str]) -> str:
     return f"{hashlib.sha256('/'.join(clip_ids).encode()).hexdigest()[:16]}.parquet"
 
 
-def read_folder(folder: Path, columns: list[str]) -> pa.Table:
+def read_folder(folder: UPath, columns: list[str]) -> pa.Table:
     """Some columns of all Parquet files of a folder, ordered by file name; hidden files are passed over.
 
     Raises:
@@ -41,17 +43,41 @@ def read_folder(folder: Path, columns: list[str]) -> pa.Table:
     files = parquet_files(folder)
     if not files:
         raise ConfigError(f"data.out: no Parquet file in {folder}; run `favchat prepare` first")
-    tables = []
-    for file in files:
-        try:
-            tables.append(pq.read_table(file, columns=columns, partitioning=None).select(columns))
-        except (pa.ArrowInvalid, KeyError, OSError) as error:
-            raise ConfigError(
-                f"data.out: {file} is no Parquet file with the columns {', '.join(columns)}: {error}"
-            ) from error
-    return pa.concat_tables(tables)
+    return pa.concat_tables([read_table(file, columns) for file in files])
 
 
-def parquet_files(folder: Path) -> list[Path]:
+def read_table(file: UPath, columns: list[str], **options: Any) -> pa.Table:
+    """Some columns of one Parquet file.
+
+    Args:
+        file: The file.
+        columns: Their names.
+        options: For ``pyarrow.parquet.read_table``, such as ``filters``.
+
+    Raises:
+        ConfigError: The file cannot be read, or a column is missing.
+    """
+    try:
+        with arrow_source(file) as source:
+            return pq.read_table(source, columns=columns, partitioning=None, **options).select(columns)
+    except (pa.ArrowInvalid, KeyError, OSError) as error:
+        raise ConfigError(
+            f"data.out: {file} is no Parquet file with the columns {', '.join(columns)}: {error}"
+        ) from error
+
+
+@contextmanager
+def arrow_source(file: UPath) -> Iterator[Any]:
+    """A Parquet file as pyarrow reads it best: the path of a local one, which it opens itself, else an open file."""
+    if isinstance(file, Path):
+        yield str(file)
+    else:
+        with file.open("rb") as opened:
+            yield opened
+
+
+def parquet_files(folder: UPath) -> list[UPath]:
     """The Parquet files of a folder in order of their names, without hidden ones; empty where there is no folder."""
+    if hasattr(folder, "fs"):
+        folder.fs.invalidate_cache()  # other processes write there too
     return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))

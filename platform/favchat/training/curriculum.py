@@ -19,6 +19,7 @@ from ray.util.queue import Queue
 
 from favchat import tracking
 from favchat.config import Config, ConfigError, StageConfig, require
+from favchat.data.addresses import absolute
 from favchat.files import write_text_whole
 from favchat.model_names import resolve_backbones, resolve_model
 from favchat.training.ingest import samples
@@ -238,7 +239,7 @@ def _fingerprint(config: Config, stage: StageConfig, init: str | None) -> str:
         "seed": config.seed,
         "model": config.model.model_dump(mode="json"),
         "stage": stage.model_dump(mode="json"),
-        "data": str(Path(config.data.out or "").absolute()),
+        "data": absolute(config.data.out or ""),
         "split": config.training.split,
         "init": init,
     }

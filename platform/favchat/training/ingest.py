@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import ray
 
 from favchat.config import ConfigError
+from favchat.data.addresses import folder
 from favchat.data.images import decode_images
 from favchat.data.schema import ANNOTATIONS, SHARDS
-from favchat.data.storage import parquet_files, read_folder
+from favchat.data.storage import parquet_files, read_folder, read_table
 
 if TYPE_CHECKING:  # the driver, which only reads, starts seconds sooner without these
     from transformers import BatchFeature
@@ -79,7 +79,9 @@ def samples(out: str, task: str, split: str) -> Samples:
     def join(row: dict[str, Any]) -> list[dict[str, Any]]:
         return [row | annotation for annotation in ray.get(shared).get(row["clip_id"], [])]
 
-    return Samples(ray.data.read_parquet(str(Path(out) / SHARDS), columns=CLIP_COLUMNS).flat_map(join), chosen.num_rows)
+    shards = folder(out) / SHARDS
+    place = {"paths": str(shards)} if isinstance(shards, Path) else {"paths": shards.path, "filesystem": shards.fs}
+    return Samples(ray.data.read_parquet(**place, columns=CLIP_COLUMNS).flat_map(join), chosen.num_rows)
 
 
 def some_samples(out: str, task: str, split: str, count: int) -> pa.Table:
@@ -98,9 +100,9 @@ def some_samples(out: str, task: str, split: str, count: int) -> pa.Table:
     rows = rows.take(pa.array(picked)).select(["clip_id", "question", "answer"])
     wanted = pc.field("clip_id").isin(rows["clip_id"].combine_chunks())
     clips = [
-        pq.read_table(file, columns=CLIP_COLUMNS, filters=wanted)
-        for file in parquet_files(Path(out) / SHARDS)
-        if pq.read_table(file, columns=["clip_id"], filters=wanted).num_rows  # pictures are read only where needed
+        read_table(file, CLIP_COLUMNS, filters=wanted)
+        for file in parquet_files(folder(out) / SHARDS)
+        if read_table(file, ["clip_id"], filters=wanted).num_rows  # pictures are read only where needed
     ]
     by_clip = {clip["clip_id"]: clip for table in clips for clip in table.to_pylist()}
     return pa.Table.from_pylist([by_clip[row["clip_id"]] | row for row in rows.to_pylist()])
@@ -108,7 +110,7 @@ def some_samples(out: str, task: str, split: str, count: int) -> pa.Table:
 
 def _annotations(out: str, task: str, split: str) -> pa.Table:
     """The selected annotations of one task and split whose clips lie in the shards."""
-    shards, annotations = Path(out) / SHARDS, Path(out) / ANNOTATIONS
+    shards, annotations = folder(out) / SHARDS, folder(out) / ANNOTATIONS
     clips = read_folder(shards, ["clip_id"])["clip_id"]
     if not parquet_files(annotations):
         raise ConfigError(f"data.out = {out}: no annotations there; run `favchat annotate` first")

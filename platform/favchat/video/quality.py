@@ -19,8 +19,11 @@ corners."""
 
 HASH_SIDE = 32
 """Pixels a side, and moments, of the block that `duplicate_hash` transforms."""
-DUPLICATE_DISTANCE = 10
-"""Two hashes that differ in at most so many of 64 bits are of one recording; docs/choices.md has the measurement."""
+HASH_BITS = 256
+STILL = 0.1
+"""Grey levels by which the pixels of a clip that stands still scatter over time; no video camera comes so low."""
+DUPLICATE_DISTANCE = 40
+"""Two hashes that differ in at most so many of the bits are of one recording; docs/choices.md has the measurement."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +108,12 @@ def duplicate_hash(clip: ProcessedClip) -> str:
     """A perceptual hash of a clip's frames that survives another encoding, size and exposure.
 
     Low frequencies of the clip's luma under a three-dimensional cosine transform (Coskun, Sankur and Memon 2006): four
-    in time, the constant included, by 4x4 in the picture, each of the 4x4 above its median or not. 16 bits say what the
-    picture looks like, the other 48 how it changes, which alone tells two moments of one person in one room apart. All
-    faces of a clip have one hash.
+    in time, the constant included, by 8x8 in the picture, each of the 8x8 above its median or not. 64 bits say what the
+    picture looks like, the other 192 how it changes, which alone tells two moments of one person in one room apart. A
+    clip that stands still has 16x16 in the picture instead. All faces of a clip have one hash.
 
     Returns:
-        64 bits as 16 hexadecimal digits; `hash_distance` compares two.
+        256 bits as 64 hexadecimal digits; `hash_distance` compares two.
     """
     luma = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip.frames]
     small = np.stack([cv2.resize(frame, (HASH_SIDE, HASH_SIDE), interpolation=cv2.INTER_AREA) for frame in luma])
@@ -121,18 +124,19 @@ def duplicate_hash(clip: ProcessedClip) -> str:
     share = (places - low)[:, None, None]
     after = small[np.minimum(low + 1, len(small) - 1)]
     cube = small[low] * (1.0 - share) + after * share  # (HASH_SIDE, HASH_SIDE, HASH_SIDE)
-    low_t, low_yx = _cosines(0), _cosines(1)
-    block = np.einsum("at,by,cx,tyx->abc", low_t, low_yx, low_yx, cube, optimize=True)  # (4, 4, 4)
+    moves = float(cube.std(axis=0).mean()) > STILL
+    low_t, low_yx = (_cosines(0, 4), _cosines(1, 8)) if moves else (_cosines(0, 1), _cosines(1, 16))
+    block = np.einsum("at,by,cx,tyx->abc", low_t, low_yx, low_yx, cube, optimize=True)
     bits = block > np.median(block, axis=(1, 2), keepdims=True)
     return np.packbits(bits.reshape(-1)).tobytes().hex()
 
 
-def _cosines(first: int) -> NDArray[np.float64]:
-    """(4, HASH_SIDE) float64: four successive rows of the cosine transform."""
+def _cosines(first: int, count: int) -> NDArray[np.float64]:
+    """(count, HASH_SIDE) float64: successive rows of the cosine transform."""
     moments = np.arange(HASH_SIDE) + 0.5
-    return np.cos(np.pi / HASH_SIDE * np.arange(first, first + 4)[:, None] * moments)
+    return np.cos(np.pi / HASH_SIDE * np.arange(first, first + count)[:, None] * moments)
 
 
 def hash_distance(one: str, other: str) -> int:
-    """How many of the 64 bits of two hashes differ."""
+    """How many of the bits of two hashes differ."""
     return (int(one, 16) ^ int(other, 16)).bit_count()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
-from favchat.config import DataConfig, SourceConfig
+from favchat.config import SourceConfig
 from favchat.data.clips import Clip
 from favchat.data.sources.celebv_hq import celebv_hq_clips
 from favchat.data.sources.celebv_text import celebv_text_clips
@@ -16,7 +15,6 @@ from favchat.data.sources.hmdb51 import hmdb51_clips
 from favchat.data.sources.mafw import mafw_clips
 from favchat.data.sources.manifest import manifest_clips
 from favchat.data.sources.youtube_faces import youtube_faces_clips
-from favchat.data.splits import split_key, split_of
 
 SOURCES: dict[str, Callable[[SourceConfig], list[Clip]]] = {
     "folder": folder_clips,
@@ -32,13 +30,10 @@ SOURCES: dict[str, Callable[[SourceConfig], list[Clip]]] = {
 """``data.source.kind`` -> the function that lists the clips, ordered and each id once."""
 
 
-def list_clips(data: DataConfig, seed: int) -> list[Clip]:
-    """The clips of ``data.source``, each with a split: the source's own, else that of ``data.splits``.
+def list_clips(source: SourceConfig) -> list[Clip]:
+    """The clips of a source, without a split where it names none.
 
     Raises:
         ConfigError: The source cannot be listed.
     """
-    return [
-        clip if clip.split else replace(clip, split=split_of(split_key(clip), data.splits, seed))
-        for clip in SOURCES[data.source.kind](data.source)
-    ]
+    return SOURCES[source.kind](source)
