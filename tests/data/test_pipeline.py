@@ -3,9 +3,14 @@
 import dataclasses
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -52,7 +57,7 @@ class BrokenDetector(CentreDetector):
 
 def settings(folder: Path, out: Path, **data: Any) -> Config:
     config = Config()
-    config.data = config.data.model_copy(update={"out": str(out), "workers": 1, **data})
+    config.data = config.data.model_copy(update={"out": str(out), "workers": 1, "duplicates": "keep", **data})
     config.data.source.path = str(folder)
     config.data.frames.max_frames = 4
     config.data.frames.side = 128
@@ -119,13 +124,13 @@ def test_a_row_holds_the_media_in_step(prepared: Config) -> None:
 
 def test_a_second_run_does_only_what_is_missing(prepared: Config) -> None:
     out = Path(prepared.data.out or "")
-    before = {file: file.stat().st_mtime_ns for file in out.rglob("*.parquet")}
+    before = {file: file.stat().st_mtime_ns for file in out.glob("*/*.parquet")}
     folder = Path(prepared.data.source.path or "")
     shutil.copy(folder / "a.mp4", folder / "new.mp4")
     (out / "shards" / ".killed.parquet.1.tmp").write_bytes(b"half a file")
     result = prepare(prepared, CentreDetector)
     assert (result.clips, result.in_shards, result.rejected, result.skipped) == (6, 4, 2, 5)
-    after = {file: file.stat().st_mtime_ns for file in out.rglob("*.parquet")}
+    after = {file: file.stat().st_mtime_ns for file in out.glob("*/*.parquet")}
     assert before.items() <= after.items()
     assert len(after) == len(before) + 1
 
@@ -144,6 +149,16 @@ def test_the_same_clips_give_the_same_files(ray_session: None, tmp_path: Path) -
         contents.append({file.name: pq.read_table(file).to_pylist() for file in (out / "shards").iterdir()})
     assert contents[0] == contents[1]
     assert len(contents[0]) == 3
+
+
+def test_copies_go_to_the_rejects(ray_session: None, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "videos", "a.mp4", "b.mp4")
+    make_folder(folder, "c.mp4", copies="franck_0.mp4")
+    result = prepare(settings(folder, tmp_path / "out", duplicates="drop"), CentreDetector)
+    assert (result.clips, result.in_shards, result.reasons) == (3, 2, {"duplicate": 1})
+    (reject,) = rows(tmp_path / "out" / "rejects")
+    assert (reject["clip_id"], reject["stage"]) == ("b", "duplicate")
+    assert reject["reason"].startswith("near-duplicate of 'a': 0 of 256 bits of the hash differ")
 
 
 def test_an_unexpected_error_is_a_reject_too(ray_session: None, tmp_path: Path) -> None:
@@ -168,6 +183,95 @@ def test_clips_that_kill_their_process_or_hang_are_rejected_and_take_no_other_wi
     for reject in rejects:
         assert "process that worked on this clip died" in reject["reason"]
         assert "more than data.seconds_per_clip = 2" in reject["reason"]
+
+
+@dataclasses.dataclass
+class NamedDetector(CentreDetector):
+    """Takes its time, and says in which process it works."""
+
+    file: Path = Path()
+
+    def detect(self, images: np.ndarray) -> list[Detections]:
+        if images.any():
+            self.file.write_text(str(os.getpid()))
+            time.sleep(0.5)
+        return super().detect(images)
+
+
+def kill_when_half_is_done(out: Path, pid: Path, killed: list[int]) -> None:
+    while len(list((out / "shards").glob("*.parquet"))) < 3:
+        time.sleep(0.05)
+    killed.append(int(pid.read_text()))
+    os.kill(killed[0], signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_midway_changes_no_row(ray_session: None, tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "videos", *[f"{i}.mp4" for i in range(6)])
+    prepare(settings(folder, tmp_path / "undisturbed"), CentreDetector)
+    out, pid, killed = tmp_path / "out", tmp_path / "pid", list[int]()
+    killer = Thread(target=kill_when_half_is_done, args=(out, pid, killed))
+    killer.start()
+    result = prepare(settings(folder, out, clips_per_shard=1), partial(NamedDetector, file=pid))
+    killer.join()
+    assert int(pid.read_text()) != killed[0]  # it died at work, and another one went on
+    assert (result.in_shards, result.rejected) == (6, 0)
+    expected = sorted(rows(tmp_path / "undisturbed" / "shards"), key=itemgetter("clip_id"))
+    assert sorted(rows(out / "shards"), key=itemgetter("clip_id")) == expected
+
+
+TWO_NODES = """
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import ray
+from ray.cluster_utils import Cluster
+
+from favchat.config import Config
+from favchat.data.pipeline import prepare
+from favchat.video import Detections
+
+
+class NodeDetector:
+    def __init__(self, folder):
+        self.folder = folder
+
+    def detect(self, images):
+        node = ray.get_runtime_context().get_node_id()
+        if images.any():
+            with open(Path(self.folder, node), "a") as file:
+                file.write("x")
+        box = np.array([[40, 40, 80, 80]], np.float32)
+        points = np.array([[50, 50], [70, 50], [60, 60], [52, 70], [68, 70]], np.float32)
+        return [Detections(box, points[None], np.ones(1, np.float32))] * len(images)
+
+
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+cluster.add_node(num_cpus=1)
+ray.init(address=cluster.address, log_to_driver=False)
+config = Config()
+config.data = config.data.model_copy(update={"out": sys.argv[3], "duplicates": "keep"})
+config.data.source.path = sys.argv[1]
+config.data.frames.max_frames = 4
+result = prepare(config, partial(NodeDetector, sys.argv[2]))
+print("\\n", result.in_shards, "in shards")
+ray.shutdown()
+cluster.shutdown()
+"""
+
+
+def test_two_nodes_share_the_work(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "videos", *[f"{i}.mp4" for i in range(12)])
+    nodes = tmp_path / "nodes"
+    nodes.mkdir()
+    command = [sys.executable, "-c", TWO_NODES, folder, nodes, tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert " 12 in shards" in done.stdout
+    work = [len(file.read_text()) for file in nodes.iterdir()]
+    assert sum(work) == 12 and len(work) == 2 and min(work) >= 3
+    assert sorted(row["clip_id"] for row in rows(tmp_path / "out" / "shards")) == sorted(str(i) for i in range(12))
 
 
 @dataclasses.dataclass
