@@ -1,11 +1,14 @@
 """Fixtures that every test may use; what is costly is made once."""
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import ray
+import s3fs
+from moto.server import ThreadedMotoServer
 
 import jobs.annotate
 import jobs.prepare
@@ -20,6 +23,22 @@ from jobs.quickstart import SAMPLE
 os.environ |= {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+# Ray's processes take these over from the one that starts Ray: where the S3 server of the `s3` fixture will listen.
+S3_PORT = _free_port()
+os.environ |= {
+    "AWS_ENDPOINT_URL": f"http://127.0.0.1:{S3_PORT}",
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+
+
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """One local Ray of two CPUs for the whole run; a test that needs Ray takes this fixture and starts none itself."""
@@ -27,6 +46,18 @@ def ray_session() -> Iterator[None]:
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
+
+
+@pytest.fixture
+def s3() -> Iterator[str]:
+    """The address of an empty bucket on an S3 server that runs as long as the test."""
+    server = ThreadedMotoServer("127.0.0.1", S3_PORT, verbose=False)
+    server.start()
+    files = s3fs.S3FileSystem()
+    files.mkdir("clips")
+    yield "s3://clips"
+    files.rm("clips", recursive=True)
+    server.stop()
 
 
 @pytest.fixture(scope="session")

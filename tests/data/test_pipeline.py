@@ -16,12 +16,16 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from upath import UPath
 
 import favchat
 from favchat.config import Config, ConfigError
+from favchat.data.annotate import annotate
 from favchat.data.images import decode_images
 from favchat.data.pipeline import prepare
+from favchat.data.report_page import write_report
 from favchat.data.schema import REJECT_SCHEMA, SHARD_SCHEMA
+from favchat.data.storage import read_folder
 from favchat.video import Detections
 
 CLIPS = Path(favchat.__file__).parent / "sample" / "clips"
@@ -219,6 +223,32 @@ def test_a_worker_that_is_killed_midway_changes_no_row(ray_session: None, tmp_pa
     assert sorted(rows(out / "shards"), key=itemgetter("clip_id")) == expected
 
 
+def test_a_corpus_on_object_storage(ray_session: None, tmp_path: Path, s3: str) -> None:
+    folder = make_folder(tmp_path / "videos", "a.mp4", "b.mp4", "c.mp4")
+    (folder / "text.mp4").write_text("no video")
+    UPath(s3, "in", "more").mkdir(parents=True)
+    for file in folder.iterdir():
+        UPath(s3, "in", "more", file.name).write_bytes(file.read_bytes())
+    config = settings(UPath(s3, "in"), UPath(s3, "out"), clips_per_shard=2, duplicates="drop")
+    result = prepare(config, CentreDetector)
+    assert (result.clips, result.in_shards, result.reasons) == (4, 1, {"duplicate": 2, "open": 1})
+    assert str(result.shards) == f"{s3}/out/shards"
+    (row,) = read_folder(result.shards, ["clip_id", "video", "frames"]).to_pylist()
+    assert (row["clip_id"], row["video"]) == ("more__a", f"{s3}/in/more/a.mp4")
+    assert decode_images(row["frames"]).shape[0] == 4
+    assert {file.name for file in UPath(s3, "out").iterdir()} == {
+        "shards",
+        "rejects",
+        "settings.json",
+        "duplicates.parquet",
+    }
+    again = prepare(config, CentreDetector)
+    assert (again.clips, again.skipped) == (4, 4)
+    report = write_report(UPath(s3, "out"))
+    assert report.summary.rows == 1 and report.page.read_text().startswith("<!doctype html>")
+    assert annotate(config).path.exists()
+
+
 TWO_NODES = """
 import sys
 from functools import partial
@@ -230,6 +260,7 @@ from ray.cluster_utils import Cluster
 
 from favchat.config import Config
 from favchat.data.pipeline import prepare
+from favchat.data.storage import read_folder
 from favchat.video import Detections
 
 

@@ -1,5 +1,11 @@
 """The job on sample clips with the real detector, then the annotations of what it wrote."""
 
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +71,27 @@ def test_the_sample_corpus(ray_session: None, tmp_path: Path) -> None:
     annotated = jobs.annotate.run(config)
     assert (annotated.clips, annotated.unlabelled) == (result.in_shards, 0)
     assert {"train", "val"} >= set(pq.read_table(annotated.path)["split"].to_pylist()) >= {"train"}
+
+
+def test_a_job_that_is_killed_and_started_again_ends_like_an_undisturbed_one(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    same = ["celebv_hq", SAMPLE / "clips", SAMPLE / "annotations.json"]
+    words = [f"data.source.{key}={value}" for key, value in zip(("kind", "path", "annotations"), same, strict=True)]
+    words += [f"data.out={out}", "data.frames.fps=4", "data.frames.max_frames=8", "data.clips_per_shard=3"]
+    words += [f"tracking.uri=sqlite:///{tmp_path}/mlflow.db", "ray.num_cpus=1"]
+    command = [sys.executable, "-m", "jobs.cli", "prepare", "tiny", *words]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as job:
+        while not list(out.glob("shards/*.parquet")) and job.poll() is None:
+            time.sleep(0.02)
+        os.killpg(job.pid, signal.SIGKILL)
+    before = {file: file.stat().st_mtime_ns for file in out.glob("*/*.parquet")}
+    done = sum(pq.read_metadata(file).num_rows for file in before)
+    assert 0 < done < 24
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "23 in shards, 1 rejected" in again.stdout
+    skipped = int(re.search(r"(\d+) were there already", again.stdout)[1])
+    assert skipped >= done  # a task may outlive the job it belongs to for a moment
+    assert before.items() <= {file: file.stat().st_mtime_ns for file in out.glob("*/*.parquet")}.items()
+    for folder in ("shards", "rejects"):
+        assert pq.read_table(out / folder).sort_by("clip_id").equals(pq.read_table(corpus / folder).sort_by("clip_id"))
