@@ -7,6 +7,7 @@ another that stays. Dissolves and fades are not found. `docs/choices.md` compare
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +34,8 @@ FLAT = 2.0
 """Grey levels of contrast below which a picture counts as flat."""
 AROUND = 0.35
 """Seconds before and after a suspect pair that are decoded too, to see what its pictures come from and become."""
+PIECE = 20.0
+"""Seconds of frames that are in memory at once."""
 
 
 def find_cuts(path: str | Path, sampled: Frames, *, start: float = 0.0) -> list[float]:
@@ -55,12 +58,21 @@ def find_cuts(path: str | Path, sampled: Frames, *, start: float = 0.0) -> list[
     small = np.stack([cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for image in sampled.images])
     suspects = np.flatnonzero(differences(small) > SUSPECT)
     times = sampled.timestamps + start
-    spans = [(max(0.0, float(times[i]) - AROUND), float(times[i + 1]) + AROUND) for i in suspects]
+    pieces = [
+        piece for i in suspects for piece in _pieces(max(0.0, float(times[i]) - AROUND), float(times[i + 1]) + AROUND)
+    ]
+    spans = [(max(0.0, left - AROUND), right + AROUND) for left, right in pieces]
     found: set[float] = set()
-    for (left, right), (begins, images) in zip(spans, read_spans(path, spans, SIDE), strict=True):
+    for (left, right), (begins, images) in zip(pieces, read_spans(path, spans, SIDE), strict=True):
         inner = [begins[i] for i in steps(images) if left < begins[i] <= right]
         found |= {round(float(begin) - start, 6) for begin in inner if times[0] < begin <= times[-1]}
     return sorted(found)
+
+
+def _pieces(left: float, right: float) -> list[tuple[float, float]]:
+    """A stretch of seconds in parts of at most `PIECE`: samples of a long video lie minutes apart."""
+    borders = np.linspace(left, right, 1 + max(1, math.ceil((right - left) / PIECE)))
+    return list(zip(borders.tolist(), borders[1:].tolist(), strict=False))
 
 
 def differences(images: NDArray[np.uint8], *, apart: int = 1) -> NDArray[np.float64]:
