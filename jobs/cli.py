@@ -78,10 +78,10 @@ def inspect(
     out: Annotated[str | None, typer.Option(help="Folder for the pages; by default the corpus itself.")] = None,
 ) -> None:
     """Say what lies in a corpus, and write report.html and a contact sheet of random faces, faces.jpg."""
-    from favchat.data.addresses import folder
+    from favchat.data.addresses import path_of
     from favchat.data.report_page import write_report
 
-    report = write_report(folder(shards), folder(out) if out else None)
+    report = write_report(path_of(shards), path_of(out) if out else None)
     report.summary.show()
     typer.echo(f"-> {report.page}, {report.sheet}")
 

@@ -40,12 +40,12 @@ def run(config: Config) -> Prepared:
     require(config, "data.source.path", "data.out")
     if config.data.source.kind == "celebv_hq":
         require(config, "data.source.annotations")
-    from favchat.data.addresses import folder
+    from favchat.data.addresses import path_of
     from favchat.data.pipeline import prepare
     from favchat.data.report_page import write_report
 
     result = prepare(config)
-    report = write_report(folder(config.data.out or "")) if result.in_shards else None
+    report = write_report(path_of(config.data.out or "")) if result.in_shards else None
     if report is not None and find_spec("mlflow"):
         _log(config, result, report)
     return Prepared(result, report)

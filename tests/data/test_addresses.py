@@ -70,3 +70,12 @@ def test_a_local_file_is_its_own_copy(tmp_path: Path) -> None:
 def test_a_scheme_that_nothing_opens_is_named() -> None:
     with pytest.raises(ConfigError, match="nosuch://bucket/x.mp4 cannot be opened"):
         addresses.exists("nosuch://bucket/x.mp4")
+
+
+def test_an_address_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert addresses.path_of(f"file://{tmp_path}") == tmp_path
+    with pytest.raises(ConfigError, match="nothing://bucket/x cannot be reached: .*nothing"):
+        addresses.path_of("nothing://bucket/x")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(ConfigError, match="s3://nowhere/x cannot be reached"):
+        addresses.path_of("s3://nowhere/x")

@@ -26,8 +26,8 @@ class SourceConfig(Section):
     ] = "folder"
     """What lies at ``path``; docs/sources.md shows the layout of each kind."""
     path: str | None = None
-    """The dataset's folder; for ``folder`` also one video file or a pattern such as ``VIDEOS/**/*.mp4``, for
-    ``manifest`` the CSV, JSON Lines or Parquet file. These two may lie at any address that fsspec opens."""
+    """The dataset's folder, at any address that fsspec opens; for ``folder`` also one video file or a pattern such as
+    ``VIDEOS/**/*.mp4``, for ``manifest`` the CSV, JSON Lines or Parquet file."""
     annotations: str | None = None
     """The annotation JSON of ``celebv_hq`` (needed) or ``celebv_text``; other kinds have none."""
     fold: int = Field(default=1, ge=1, le=5)

@@ -33,17 +33,19 @@ def absolute(address: str) -> str:
     return os.path.abspath(address.removeprefix("file://").removeprefix("local://"))
 
 
-def folder(address: str) -> UPath:
-    """A folder, at hand or not, as a path.
+def path_of(address: str) -> UPath:
+    """An address, of a file or folder that may not exist, as a path.
 
     Raises:
-        ConfigError: Nothing that is installed opens such an address.
+        ConfigError: Nothing that is installed opens such an address, or it cannot be reached.
     """
     try:
-        url_to_fs(absolute(address))  # the package of a scheme may be missing
-        return UPath(absolute(address))
-    except (ImportError, ValueError) as error:
-        raise ConfigError(f"{address} cannot be opened: {error}") from error
+        path = UPath(absolute(address))
+        if is_remote(address):
+            path.exists()
+    except Exception as error:  # each driver has errors of its own; S3's are no OSErrors
+        raise ConfigError(f"{address} cannot be reached: {error}") from error
+    return path
 
 
 def join(base: str, name: str) -> str:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from upath import UPath
 
 from favchat.config import Config
-from favchat.data.addresses import folder
+from favchat.data.addresses import path_of
 from favchat.data.clips import clip_from_row
 from favchat.data.schema import ANNOTATION_SCHEMA, ANNOTATIONS, CLIP_SCHEMA, SHARDS
 from favchat.data.storage import read_folder, write_whole
@@ -55,7 +55,7 @@ def annotate(config: Config, writer: Writer | None = None) -> AnnotateResult:
         ConfigError: There are no shards below ``data.out``, or one cannot be read.
         OSError: The file cannot be written.
     """
-    out = folder(config.data.out or "")
+    out = path_of(config.data.out or "")
     if writer is None:
         settings = config.annotate
         writer = TemplateWriter(config.seed, settings.summaries_per_clip, settings.questions_per_clip)

@@ -21,7 +21,7 @@ from upath import UPath
 
 from favchat import cluster
 from favchat.config import Config, ConfigError, DataConfig
-from favchat.data.addresses import folder
+from favchat.data.addresses import path_of
 from favchat.data.clips import Clip
 from favchat.data.duplicates import settle
 from favchat.data.processing import ClipProcessor, ready
@@ -85,7 +85,7 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
         RuntimeError: Clips are missing from the output, or are there twice.
     """
     settings = config.data
-    out = folder(settings.out or "")
+    out = path_of(settings.out or "")
     listed = list_clips(settings.source)
     clips = draw_splits(listed, settings.splits, config.seed)
     check_settings(config, out)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import ray
 
 from favchat.config import ConfigError
-from favchat.data.addresses import folder
+from favchat.data.addresses import path_of
 from favchat.data.images import decode_images
 from favchat.data.schema import ANNOTATIONS, SHARDS
 from favchat.data.storage import parquet_files, read_folder, read_table
@@ -79,7 +79,7 @@ def samples(out: str, task: str, split: str) -> Samples:
     def join(row: dict[str, Any]) -> list[dict[str, Any]]:
         return [row | annotation for annotation in ray.get(shared).get(row["clip_id"], [])]
 
-    shards = folder(out) / SHARDS
+    shards = path_of(out) / SHARDS
     place = {"paths": str(shards)} if isinstance(shards, Path) else {"paths": shards.path, "filesystem": shards.fs}
     return Samples(ray.data.read_parquet(**place, columns=CLIP_COLUMNS).flat_map(join), chosen.num_rows)
 
@@ -101,7 +101,7 @@ def some_samples(out: str, task: str, split: str, count: int) -> pa.Table:
     wanted = pc.field("clip_id").isin(rows["clip_id"].combine_chunks())
     clips = [
         read_table(file, CLIP_COLUMNS, filters=wanted)
-        for file in parquet_files(folder(out) / SHARDS)
+        for file in parquet_files(path_of(out) / SHARDS)
         if read_table(file, ["clip_id"], filters=wanted).num_rows  # pictures are read only where needed
     ]
     by_clip = {clip["clip_id"]: clip for table in clips for clip in table.to_pylist()}
@@ -110,7 +110,7 @@ def some_samples(out: str, task: str, split: str, count: int) -> pa.Table:
 
 def _annotations(out: str, task: str, split: str) -> pa.Table:
     """The selected annotations of one task and split whose clips lie in the shards."""
-    shards, annotations = folder(out) / SHARDS, folder(out) / ANNOTATIONS
+    shards, annotations = path_of(out) / SHARDS, path_of(out) / ANNOTATIONS
     clips = read_folder(shards, ["clip_id"])["clip_id"]
     if not parquet_files(annotations):
         raise ConfigError(f"data.out = {out}: no annotations there; run `favchat annotate` first")

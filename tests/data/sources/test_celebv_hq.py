@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from upath import UPath
 
 from favchat.attributes import ACTION, APPEARANCE
 from favchat.config import ConfigError, SourceConfig
+from favchat.data import addresses
 from favchat.data.clips import Clip, EmotionSegment
 from favchat.data.sources.celebv_hq import celebv_hq_clips
 
@@ -174,3 +176,9 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     (tmp_path / "info.json").write_text("[]")
     with pytest.raises(ConfigError, match="has no object 'meta_info'"):
         celebv_hq_clips(source)
+
+
+def test_videos_and_annotations_at_another_address(memory: str) -> None:
+    clip = read_one(UPath(memory), entry())
+    assert (clip.id, clip.identity, clip.emotion) == ("abc_0", "someone", "neutral")
+    assert addresses.is_remote(clip.video) and addresses.is_file(clip.video)

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from upath import UPath
 
 from favchat.config import ConfigError, SourceConfig
+from favchat.data import addresses
 from favchat.data.clips import Clip
 from favchat.data.sources.dfew import dfew_clips
 from favchat.data.sources.ferv39k import ferv39k_clips
@@ -151,5 +153,14 @@ def test_what_is_missing_or_wrong_is_said(tmp_path: Path, kind: str, files: dict
 def test_a_missing_folder(tmp_path: Path, kind: str) -> None:
     with pytest.raises(ConfigError, match=f"absent is no folder; kind={kind} expects there"):
         clips(kind, tmp_path / "absent")
-    with pytest.raises(ConfigError, match=f"s3://bucket/x is remote; kind={kind} reads a local folder"):
-        LISTERS[kind](SourceConfig.model_validate({"kind": kind, "path": "s3://bucket/x"}))
+
+
+def test_a_dataset_at_another_address(memory: str) -> None:
+    put(UPath(memory), {**DFEW, **FRAMES})
+    found = clips("dfew", UPath(memory))
+    assert [(clip.id, clip.split, clip.emotion) for clip in found] == [
+        ("00001", "train", "happy"),
+        ("02522", "train", "disgust"),
+        ("00003", "test", "fear"),
+    ]
+    assert all(addresses.is_remote(clip.video) and addresses.is_folder(clip.video) for clip in found)

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
+
+from upath import UPath
 
 from favchat.attributes import ACTION, APPEARANCE, Attribute
 from favchat.config import ConfigError, SourceConfig
+from favchat.data import addresses
 from favchat.data.clips import Clip, EmotionSegment, checked_box
 from favchat.data.sources.listing import dataset_folder, emotion_name, raise_faults, some_present
 
@@ -56,12 +57,12 @@ def celebv_hq_clips(source: SourceConfig) -> list[Clip]:
 class VideoNames:
     """The ``.mp4`` files of a folder by stem: the very name, else the only one that differs in case alone."""
 
-    def __init__(self, folder: Path, files: Iterable[Path] | None = None) -> None:
+    def __init__(self, folder: UPath, files: Iterable[UPath] | None = None) -> None:
         """List the folder, or take the files given."""
         self.folder = folder
         found = sorted(folder.iterdir() if files is None else files)
         self._exact = {path.stem: path for path in found if path.suffix.lower() == ".mp4"}
-        self._folded: dict[str, list[Path]] = {}
+        self._folded: dict[str, list[UPath]] = {}
         for stem, path in self._exact.items():
             self._folded.setdefault(stem.casefold(), []).append(path)
 
@@ -69,12 +70,12 @@ class VideoNames:
         """The names of all files without suffix, ordered."""
         return sorted(self._exact)
 
-    def find(self, stem: str) -> Path | None:
+    def find(self, stem: str) -> UPath | None:
         """The file of a name, None where there is none or it cannot be told which."""
         near = self._folded.get(stem.casefold(), [])
         return self._exact.get(stem) or (near[0] if len(near) == 1 else None)
 
-    def of_clip(self, clip_id: str, video_id: str | None) -> tuple[Path, bool]:
+    def of_clip(self, clip_id: str, video_id: str | None) -> tuple[UPath, bool]:
         """A clip's file, and whether it is the raw video; a clip that is absent is expected as a cut one."""
         cut = self.find(clip_id)
         raw = self.find(video_id) if cut is None and video_id else None
@@ -106,10 +107,11 @@ def part_of_video(entry: dict[str, Any]) -> tuple[float, float, tuple[float, flo
 def _read_json(path: str | None) -> dict[str, Any]:
     if path is None:
         raise ConfigError("data.source.annotations: a celebv_hq source needs its annotation file, celebvhq_info.json")
-    if not Path(path).is_file():
-        raise ConfigError(f"data.source.annotations: {os.path.abspath(path)} does not exist")
+    file = addresses.path_of(path)
+    if not file.is_file():
+        raise ConfigError(f"data.source.annotations: {file} does not exist")
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"data.source.annotations: {path} is no JSON file: {error}") from error
     for key in ("meta_info", "clips"):
@@ -139,7 +141,7 @@ def _label_order(
 
 
 def _clip(clip_id: str, entry: Any, files: VideoNames, orders: dict[str, list[int]], default_split: str) -> Clip:
-    if not clip_id or Path(clip_id).name != clip_id:
+    if not clip_id or "/" in clip_id:
         raise ValueError("a clip id is the name of its file without .mp4, so it holds no '/'")
     attributes = entry.get("attributes") if isinstance(entry, dict) else None
     if not isinstance(attributes, dict):

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
-from pathlib import Path
 from typing import Any
+
+from upath import UPath
 
 from favchat.attributes import ACTION, APPEARANCE, EMOTION
 from favchat.config import ConfigError, SourceConfig
+from favchat.data import addresses
 from favchat.data.clips import Clip
 from favchat.data.sources.celebv_hq import VideoNames, part_of_video
 from favchat.data.sources.listing import dataset_folder, raise_faults, some_present
@@ -109,13 +111,13 @@ def celebv_text_clips(source: SourceConfig) -> list[Clip]:
 class Texts:
     """The sentences of the clips, one text file a clip and topic."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: UPath) -> None:
         """List the topics' folders; one that is missing leaves its labels unknown.
 
         Raises:
             ConfigError: None is there.
         """
-        self._files: dict[str, dict[str, list[Path]]] = {}
+        self._files: dict[str, dict[str, list[UPath]]] = {}
         for topics in (APPEARANCE_TEXTS, ACTION_TEXTS, EMOTION_TEXTS):
             there = [folder / topic for topic in topics if (folder / topic).is_dir()]
             self._files[topics[0]] = _by_clip(there[0]) if there else {}
@@ -131,17 +133,17 @@ class Texts:
         return found[0].read_text(encoding="utf-8", errors="replace").lower().replace("_", " ").splitlines()
 
 
-def _by_clip(folder: Path) -> dict[str, list[Path]]:
+def _by_clip(folder: UPath) -> dict[str, list[UPath]]:
     """Clip id -> its files: ``<clip id>.txt``, or ``<clip id>_<n>.txt`` where there is none of that very name."""
     exact = {path.stem: [path] for path in sorted(folder.glob("*.txt"))}
-    near: dict[str, list[Path]] = {}
+    near: dict[str, list[UPath]] = {}
     for stem, (path,) in exact.items():
         near.setdefault(stem.rpartition("_")[0], []).append(path)
     return {**near, **exact}
 
 
 def _entries(path: str) -> dict[str, Any]:
-    file = Path(path).absolute()
+    file = addresses.path_of(path)
     if not file.is_file():
         raise ConfigError(f"data.source.annotations: {file} does not exist")
     try:
@@ -156,7 +158,7 @@ def _entries(path: str) -> dict[str, Any]:
 def _clip(clip_id: str, entry: Any, files: VideoNames, texts: Texts) -> Clip:
     if not isinstance(entry, dict):
         raise ValueError("is no object")
-    if not clip_id or Path(clip_id).name != clip_id:
+    if not clip_id or "/" in clip_id:
         raise ValueError("a clip id is the name of its file without .mp4, so it holds no '/'")
     named = _YTB_ID.match(clip_id)
     identity = entry.get("ytb_id") or (named.group(1) if named else None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+
+from upath import UPath
 
 from favchat.config import SourceConfig
 from favchat.data.clips import Clip
@@ -37,7 +38,7 @@ def dfew_clips(source: SourceConfig) -> list[Clip]:
     return [replace(clip, id=clip.id.zfill(5)) for clip in clips]
 
 
-def _by_number(media: Path) -> dict[str, Path]:
+def _by_number(media: UPath) -> dict[str, UPath]:
     """A clip's number without leading zeros -> its folder of frames or its video, also below ``part_<n>/``."""
     parts = [media, *sorted(path for path in media.glob("part_*") if path.is_dir())]
     entries = [entry for part in parts for entry in sorted(part.iterdir())]

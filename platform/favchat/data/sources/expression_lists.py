@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+
+from upath import UPath
 
 from favchat.config import ConfigError
 from favchat.data.clips import Clip
@@ -46,7 +47,7 @@ def numbered(names: str, first: int = 0) -> dict[str, str]:
     return {str(number): name for number, name in enumerate(names.split(), start=first)}
 
 
-def listed_clips(folder: Path, layouts: list[ExpressionList], video: Callable[[str], Path]) -> list[Clip]:
+def listed_clips(folder: UPath, layouts: list[ExpressionList], video: Callable[[str], UPath]) -> list[Clip]:
     """The clips of the first way of writing lists that the folder holds, train before test, in the lists' order.
 
     Args:
@@ -77,7 +78,7 @@ def listed_clips(folder: Path, layouts: list[ExpressionList], video: Callable[[s
     return some_present(list(clips.values()), " and ".join(str(path) for path in paths.values()))
 
 
-def _read(path: Path, split: str, layout: ExpressionList, video: Callable[[str], Path]) -> list[Clip]:
+def _read(path: UPath, split: str, layout: ExpressionList, video: Callable[[str], UPath]) -> list[Clip]:
     clips, faults = [], []
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -108,7 +109,7 @@ def _read(path: Path, split: str, layout: ExpressionList, video: Callable[[str],
     return clips
 
 
-def first_folder(folder: Path, names: list[str], what: str) -> Path:
+def first_folder(folder: UPath, names: list[str], what: str) -> UPath:
     """The first of some folders that is there.
 
     Raises:

@@ -9,7 +9,8 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+
+from upath import UPath
 
 from favchat.attributes import EMOTION
 from favchat.config import ConfigError, SourceConfig
@@ -52,8 +53,8 @@ def safe(stem: str) -> str:
     return re.sub(r"[^\w.\-]", "_", unicodedata.normalize("NFC", stem).replace("/", "__"))
 
 
-def dataset_folder(source: SourceConfig, expected: str) -> Path:
-    """``data.source.path`` as a local folder.
+def dataset_folder(source: SourceConfig, expected: str) -> UPath:
+    """``data.source.path``, at any address, as a path.
 
     Args:
         source: The source's settings.
@@ -62,12 +63,7 @@ def dataset_folder(source: SourceConfig, expected: str) -> Path:
     Raises:
         ConfigError: There is no such folder.
     """
-    path = source.path or ""
-    if addresses.is_remote(path):
-        raise ConfigError(
-            f"data.source.path: {path} is remote; kind={source.kind} reads a local folder with {expected}"
-        )
-    folder = Path(addresses.absolute(path))
+    folder = addresses.path_of(source.path or "")
     if not folder.is_dir():
         raise ConfigError(f"data.source.path: {folder} is no folder; kind={source.kind} expects there {expected}")
     return folder

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from pathlib import Path
+
+from upath import UPath
 
 from favchat.config import ConfigError, SourceConfig
 from favchat.data.clips import Clip, checked_box
@@ -40,7 +41,7 @@ def youtube_faces_clips(source: SourceConfig) -> list[Clip]:
     return clips
 
 
-def _boxes(path: Path) -> dict[str, tuple[float, float, float, float]]:
+def _boxes(path: UPath) -> dict[str, tuple[float, float, float, float]]:
     r"""Video number -> the face's box in pixels, from lines ``Name\1\1.100.jpg,0,x,y,width,height,0,0``.
 
     x and y are the centre of the face.
