@@ -13,14 +13,14 @@ from moto.server import ThreadedMotoServer
 import jobs.annotate
 import jobs.prepare
 from favchat import assets
-from favchat.cluster import quiet_environment
+from favchat.cluster import KEEP_WORKERS, quiet_environment
 from favchat.config import Config, load
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
 
 # Ray Train looks for reports every 2 s and starts a process that watches for nodes about to be taken away: most of the
 # time of trainings as short as these. Set before any Ray starts, here and in the commands that tests run.
-os.environ |= {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
+os.environ |= {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0", **KEEP_WORKERS}
 
 
 def _free_port() -> int:

@@ -31,6 +31,11 @@ QUIET = {
 }
 
 
+KEEP_WORKERS = {"RAY_idle_worker_killing_time_threshold_ms": "60000"}
+"""A local Ray ends idle workers after a second. The tasks that write shards come seconds apart, and each would pay for
+a new process that imports everything: 2.5 s."""
+
+
 def quiet_environment() -> None:
     """Switch off the libraries' usage reports and empty chatter, for this process and its children."""
     for name, value in (TELEMETRY_OFF | QUIET).items():
@@ -55,6 +60,8 @@ def start(config: RayConfig, *, dashboard: bool = False) -> None:
     if address:
         ray.init(address=address, **common)
     else:
+        for name, value in KEEP_WORKERS.items():
+            os.environ.setdefault(name, value)
         hook = {"worker_process_setup_hook": "favchat.cluster.name_cluster"} if dashboard else None
         ray.init(address="local", num_cpus=config.num_cpus, include_dashboard=dashboard, runtime_env=hook, **common)
 

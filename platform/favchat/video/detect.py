@@ -69,7 +69,7 @@ class CenterFaceDetector:
         min_score: float = 0.5,
         max_side: int = 320,
         second_side: int = 640,
-        batch_size: int = 8,
+        batch_size: int = 4,
         threads: int = 1,
     ) -> None:
         if not 0.0 < min_score < 1.0:
@@ -129,6 +129,8 @@ class CenterFaceDetector:
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # It plans memory for every shape of input it meets; videos have many.
+        options.enable_mem_pattern = False
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def _faces(
