@@ -19,10 +19,10 @@ from favchat.data.storage import write_whole
 from favchat.video import hash_distance
 from favchat.video.quality import DUPLICATE_DISTANCE
 
-NOTHING = "0" * 64
-NEAR = "0" * 54 + "f" * 10  # 40 bits from NOTHING
-NEARER = "0" * 63 + "1"
-FAR = "0" * 53 + "1" + "f" * 10  # 41 bits from NOTHING, 1 from NEAR
+NOTHING = "0" * 96
+NEAR = "0" * 84 + "f" * 12  # 48 bits from NOTHING
+NEARER = "0" * 95 + "1"
+FAR = "0" * 83 + "1" + "f" * 12  # 49 bits from NOTHING, 1 from NEAR
 
 
 def row(clip_id: str, value: str, split: str = "train", *, video: str | None = None, movable: bool = True) -> Row:
@@ -30,14 +30,14 @@ def row(clip_id: str, value: str, split: str = "train", *, video: str | None = N
 
 
 # Bits set in blocks: many pairs lie close to the bound, on either side.
-hashes = st.lists(st.integers(0, 15), min_size=16, max_size=16).map(
+hashes = st.lists(st.integers(0, 15), min_size=24, max_size=24).map(
     lambda blocks: "".join(f"{(1 << block) - 1:04x}" for block in blocks)
 )
 rows = st.lists(
     st.builds(
         row,
         st.uuids().map(str),
-        st.sampled_from([NOTHING, NEAR, FAR, NEARER, "f" * 64]) | hashes,
+        st.sampled_from([NOTHING, NEAR, FAR, NEARER, "f" * 96]) | hashes,
         st.sampled_from(["train", "val"]),
         video=st.sampled_from(["/a.mp4", "/b.mp4", None]),
         movable=st.booleans(),
@@ -48,9 +48,9 @@ rows = st.lists(
 
 
 def test_distances_on_the_bound() -> None:
-    assert hash_distance(NOTHING, NEAR) == DUPLICATE_DISTANCE == 40
+    assert hash_distance(NOTHING, NEAR) == DUPLICATE_DISTANCE == 48
     near, far = decide([row("a", NOTHING)], [row("b", NEAR), row("c", FAR)], drop=True)
-    assert (near.dropped, near.duplicate_of, near.distance) == (True, "a", 40)
+    assert (near.dropped, near.duplicate_of, near.distance) == (True, "a", 48)
     assert (far.dropped, far.duplicate_of) == (False, None)  # the row it is near to is gone
 
 
@@ -61,7 +61,7 @@ def test_the_nearest_counts_and_rows_that_are_kept_share_its_split() -> None:
 
 def test_rows_of_one_video_stay_and_share_a_split() -> None:
     one = row("a", NOTHING, "val", video="/v")
-    for value in (NOTHING, "f" * 64):
+    for value in (NOTHING, "f" * 96):
         (found,) = decide([one], [row("b", value, "train", video="/v")], drop=True)
         assert (found.dropped, found.duplicate_of, found.split) == (False, None, "val")
 
@@ -83,7 +83,9 @@ def test_no_duplicates_are_left_and_later_rows_change_nothing(some: list[Row], m
     kept += [one for one, decision in zip(added, second, strict=True) if not decision.dropped]
     for index, one in enumerate(kept):
         for other in kept[:index]:
-            assert one.video == other.video or hash_distance(one.duplicate_hash, other.duplicate_hash) > 40
+            assert (
+                one.video == other.video or hash_distance(one.duplicate_hash, other.duplicate_hash) > DUPLICATE_DISTANCE
+            )
     # All at once is the same as one after the other, so a resumed job ends like an undisturbed one.
     assert decide([], [*some, *added], drop=True) == first + second
 
@@ -100,7 +102,7 @@ def test_what_is_alike_lies_in_one_split(some: list[Row]) -> None:
 
 
 def test_many_rows_are_compared_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    some = [row(str(number), f"{number % 7:x}" * 64) for number in range(20)]
+    some = [row(str(number), f"{number % 7:x}" * 96) for number in range(20)]
     whole = decide([], some, drop=False)
     monkeypatch.setattr(duplicates, "_CHUNK", 3)
     assert decide([], some, drop=False) == whole
@@ -118,10 +120,10 @@ def shard_row(one: Row, identity: str | None = None) -> dict[str, Any]:
 SOME = [
     row("a", NOTHING),
     row("b", NEAR, "val"),  # goes, for a
-    row("c", "f" * 64, "val"),
-    row("c__face1", "f" * 64, "val", video="/c.mp4"),
-    row("d", "f" * 63 + "e", "train"),  # goes, for c
-    row("e", "0f" * 32, "train", video="/c.mp4"),  # stays, in c's split
+    row("c", "f" * 96, "val"),
+    row("c__face1", "f" * 96, "val", video="/c.mp4"),
+    row("d", "f" * 95 + "e", "train"),  # goes, for c
+    row("e", "0f" * 48, "train", video="/c.mp4"),  # stays, in c's split
 ]
 CLIPS = [Clip(id=one.clip_id, video=one.video) for one in SOME if "__" not in one.clip_id]
 DRAWN = {clip.id for clip in CLIPS}
@@ -149,9 +151,9 @@ SETTLED = {
         (
             clip_id,
             "duplicate",
-            f"near-duplicate of '{first}': {distance} of 256 bits of the hash differ, copies differ in 40 at most",
+            f"near-duplicate of '{first}': {distance} of 384 bits of the hash differ, copies differ in 48 at most",
         )
-        for clip_id, first, distance in (("b", "a", 40), ("d", "c", 1))
+        for clip_id, first, distance in (("b", "a", 48), ("d", "c", 1))
     ],
 }
 

@@ -162,7 +162,7 @@ def test_copies_go_to_the_rejects(ray_session: None, tmp_path: Path) -> None:
     assert (result.clips, result.in_shards, result.reasons) == (3, 2, {"duplicate": 1})
     (reject,) = rows(tmp_path / "out" / "rejects")
     assert (reject["clip_id"], reject["stage"]) == ("b", "duplicate")
-    assert reject["reason"].startswith("near-duplicate of 'a': 0 of 256 bits of the hash differ")
+    assert reject["reason"].startswith("near-duplicate of 'a': 0 of 384 bits of the hash differ")
 
 
 def test_an_unexpected_error_is_a_reject_too(ray_session: None, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_a_clip_becomes_a_row_that_fits_the_shards(detector):
     (row,) = clip_rows(clip("pexels_4.mp4"), detector, settings())
     table = pa.Table.from_pylist([row], schema=FATE_SCHEMA)
     table.select(SHARD_SCHEMA.names).cast(SHARD_SCHEMA)
-    assert row["stage"] is None and row["track"] == 0 and row["cuts"] == [] and len(row["duplicate_hash"]) == 64
+    assert row["stage"] is None and row["track"] == 0 and row["cuts"] == [] and len(row["duplicate_hash"]) == 96
     assert row["shot_start"] == 0.0 and row["shot_end"] == pytest.approx(row["duration"])
     assert row["face_share"] == 1.0 and row["face_size"] > 100 and abs(row["yaw"]) < 20
 

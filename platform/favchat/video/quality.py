@@ -19,10 +19,10 @@ corners."""
 
 HASH_SIDE = 32
 """Pixels a side, and moments, of the block that `duplicate_hash` transforms."""
-HASH_BITS = 256
+HASH_BITS = 384
 STILL = 0.1
 """Grey levels by which the pixels of a clip that stands still scatter over time; no video camera comes so low."""
-DUPLICATE_DISTANCE = 40
+DUPLICATE_DISTANCE = 48
 """Two hashes that differ in at most so many of the bits are of one recording; docs/choices.md has the measurement."""
 
 
@@ -105,18 +105,24 @@ def head_pose(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def duplicate_hash(clip: ProcessedClip) -> str:
-    """A perceptual hash of a clip's frames that survives another encoding, size and exposure.
+    """A perceptual hash of a clip that survives another encoding, size and exposure.
 
-    Low frequencies of the clip's luma under a three-dimensional cosine transform (Coskun, Sankur and Memon 2006): four
+    Low frequencies of the frames' luma under a three-dimensional cosine transform (Coskun, Sankur and Memon 2006): four
     in time, the constant included, by 8x8 in the picture, each of the 8x8 above its median or not. 64 bits say what the
     picture looks like, the other 192 how it changes, which alone tells two moments of one person in one room apart. A
-    clip that stands still has 16x16 in the picture instead. All faces of a clip have one hash.
+    clip that stands still has 16x16 in the picture instead. Another 128 bits come in the same way, 16 by 8, from the
+    mean aligned face: two people before one background, or two photos moved alike, differ there. The faces of one clip
+    differ in these alone.
 
     Returns:
-        256 bits as 64 hexadecimal digits; `hash_distance` compares two.
+        384 bits as 96 hexadecimal digits; `hash_distance` compares two.
+
+    Raises:
+        ValueError: The face is visible in no frame.
     """
-    luma = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in clip.frames]
-    small = np.stack([cv2.resize(frame, (HASH_SIDE, HASH_SIDE), interpolation=cv2.INTER_AREA) for frame in luma])
+    if not clip.visible.any():
+        raise ValueError("clip: the face is visible in no frame, there is nothing to hash")
+    small = _small_luma(clip.frames)
     # Linear interpolation to fixed relative times: a copy may have another number of frames.
     left, right = clip.timestamps[0], clip.timestamps[-1]
     places = np.interp(np.linspace(left, right, HASH_SIDE), clip.timestamps, np.arange(len(small)))
@@ -127,8 +133,16 @@ def duplicate_hash(clip: ProcessedClip) -> str:
     moves = float(cube.std(axis=0).mean()) > STILL
     low_t, low_yx = (_cosines(0, 4), _cosines(1, 8)) if moves else (_cosines(0, 1), _cosines(1, 16))
     block = np.einsum("at,by,cx,tyx->abc", low_t, low_yx, low_yx, cube, optimize=True)
-    bits = block > np.median(block, axis=(1, 2), keepdims=True)
-    return np.packbits(bits.reshape(-1)).tobytes().hex()
+    face = _cosines(1, 16) @ _small_luma(clip.faces[clip.visible]).mean(axis=0) @ _cosines(1, 8).T  # (16, 8)
+    bits = [part > np.median(part) for part in (*block, face)]
+    return np.packbits(np.concatenate([part.reshape(-1) for part in bits])).tobytes().hex()
+
+
+def _small_luma(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(T, HASH_SIDE, HASH_SIDE) uint8 from (T, H, W, 3) RGB."""
+    luma = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
+    small = [cv2.resize(image, (HASH_SIDE, HASH_SIDE), interpolation=cv2.INTER_AREA) for image in luma]
+    return np.stack(small).astype(np.uint8)
 
 
 def _cosines(first: int, count: int) -> NDArray[np.float64]:
