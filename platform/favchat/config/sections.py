@@ -36,12 +36,20 @@ class AdapterConfig(Section):
     """Experts each visual token is sent to."""
     expert_size: int = Field(default=512, ge=8)
     """Width of the hidden layer of one SwiGLU expert."""
+    shared_expert_size: int = Field(default=0, ge=0)
+    """Width of the hidden layer of an expert that sees every token beside its top-k; 0: none."""
+    route_by_question: bool = False
+    """Whether the router also sees the question. The visual tokens then depend on it, so that ``favchat serve``, which
+    keeps a video's tokens for all questions, refuses the model."""
     num_layers: int = Field(default=1, ge=1)
     """Expert layers, one after the other."""
     vision_grid: int = Field(default=2, ge=1)
     """The general stream gives ``vision_grid`` x ``vision_grid`` tokens a frame."""
     face_grid: int = Field(default=2, ge=1)
     """The face stream gives ``face_grid`` x ``face_grid`` tokens a frame."""
+    pool_window: int = Field(default=2, ge=1)
+    """Each token is a learned mean over ``pool_window`` x ``pool_window`` cells of the encoder's features; 1: the
+    encoder's features are averaged to the tokens themselves."""
     face_levels: list[int] | None = None
     """Which hidden states of the face encoder are used, shallow to deep, by index (negative from the end); null: all
     that it has."""
