@@ -1,0 +1,279 @@
+"""Questions about appearance and action with their answers, from the known attributes of a clip.
+
+Each ``*_units`` function lists what the labels allow to ask, without putting it into words yet: a unit is one question,
+or a pair of which one is answered yes and one no. The writer picks units and only then has them written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from random import Random
+from typing import NamedTuple
+
+from favchat.attributes import ACTION, APPEARANCE, Attribute
+from favchat.data.annotation import phrasings
+from favchat.data.annotation.companions import COMPANIONS
+from favchat.data.annotation.facts import Facts
+from favchat.data.annotation.rows import AnswerType, Level, family_of
+from favchat.data.annotation.summaries import noun_phrase, predicates
+from favchat.data.annotation.wording import MAN, UNKNOWN, VIDEO, WOMAN, Person, infinitive, joined, sentence
+
+_HAIR_COLOURS = frozenset({"black_hair", "blonde_hair", "gray_hair", "brown_hair"})
+# What joins others in a list of options: "nodding", "a big nose", but not "young".
+_CHOOSABLE = {
+    "is": frozenset(a.name for a in (*APPEARANCE, *ACTION) if a.verb == "is" and a.phrase.split(" ")[0].endswith("ing")),
+    "has": frozenset(a.name for a in APPEARANCE if a.verb == "has" and a.name not in _HAIR_COLOURS),
+}
+_PAIRS_A_FAMILY = 2
+_SHORT = {"is": "is", "has": "does", "looks": "does"}
+
+
+class Question(NamedTuple):
+    """A question, its answer and what it rests on; see the columns of the annotations."""
+
+    question: str
+    answer: str
+    answer_type: AnswerType
+    family: str
+    attributes: tuple[Attribute, ...]
+    level: Level = "one"
+    truth: bool | None = None
+    hard_negative: bool = False
+
+
+Unit = tuple[Callable[[], Question], ...]
+
+
+def yes_no_units(facts: Facts, random: Random) -> tuple[list[Unit], list[Unit]]:
+    """Pairs of a true and a false statement of one family, and single statements of families without a counterpart.
+
+    The false one goes with the true one where such a one is known to be false (a hard negative).
+    """
+    families: dict[str, tuple[list[Attribute], list[Attribute]]] = {}
+    for truth, statements in ((0, facts.true), (1, facts.false)):
+        for statement in statements:
+            if statement.family not in families:
+                families[statement.family] = ([], [])
+            families[statement.family][truth].append(statement)
+    pairs: list[Unit] = []
+    singles: list[Unit] = []
+    for family, (true, false) in families.items():
+        if family == "facial hair" and facts.person is WOMAN:
+            continue  # nobody asks about a woman's beard
+        if family == "age and sex":
+            if facts.person is not UNKNOWN:
+                singles.append((partial(_sex_claim, facts, random, random.random() < 0.5),))
+            true, false = ([a for a in some if a.name != "male"] for some in (true, false))
+        if true and false:
+            left = list(false)
+            for right in shuffled(true, random)[:_PAIRS_A_FAMILY]:
+                if left:
+                    wrong, hard = _hardest(right, left, random)
+                    left.remove(wrong)
+                    yes = partial(yes_no, facts, random, right, True)
+                    no = partial(yes_no, facts, random, wrong, False, right if hard else None)
+                    pairs.append((yes, no) if random.random() < 0.5 else (no, yes))
+        elif true or false:
+            singles.append((partial(yes_no, facts, random, random.choice(true or false), bool(true)),))
+    return pairs, singles
+
+
+def open_units(facts: Facts, random: Random) -> list[Unit]:
+    """One question a family with a true statement, answered with all of that family that is true."""
+    families: dict[str, list[Attribute]] = {}
+    for statement in facts.true:
+        families.setdefault(statement.family, []).append(statement)
+    return [
+        (partial(_open, facts, random, family, true),)
+        for family, true in families.items()
+        if family in phrasings.TOPICS or family in phrasings.OPEN_OF_FAMILY
+    ]
+
+
+def choice_units(facts: Facts, random: Random) -> list[Unit]:
+    """One true statement among false ones: the sex, the colour of the hair, actions, and features of any family."""
+    units: list[Unit] = []
+    if facts.person is not UNKNOWN:
+        units.append((partial(_sex, facts, random),))
+    colours = [a for a in facts.true if a.name in _HAIR_COLOURS]
+    if len(colours) == 1:
+        others = [a for a in facts.false if a.name in _HAIR_COLOURS]
+        if others:
+            units.append((partial(_choice, facts, random, "hair", colours[0], others),))
+    for verb in ("is", "has"):
+        names = _CHOOSABLE[verb]
+        true = [a for a in facts.true if a.name in names]
+        false = [a for a in facts.false if a.name in names and _askable(a, facts)]
+        if true and false:
+            right = random.choice(true)
+            beside = COMPANIONS.get(right.name, ())
+            near = [a for a in false if a.name in beside]
+            far = [a for a in false if a.name not in beside]
+            wrong = (shuffled(near, random) + random.sample(far, min(len(far), 3)))[: random.choice((1, 2, 3))]
+            units.append((partial(_choice, facts, random, verb, right, wrong),))
+    return units
+
+
+def joint_units(facts: Facts, random: Random) -> list[Unit]:
+    """A pair about two statements at once: to one both hold, to the other only the first."""
+    true = [a for a in facts.true if a.subject == "person" and a.name != "male"]
+    if len(true) < 2:
+        return []
+    false = [a for a in facts.false if a.subject == "person" and a.name != "male" and _askable(a, facts)]
+    if not false:
+        return []
+    first, second = random.sample(true, 2)
+    wrong, hard = _hardest(first, false, random)
+    yes = partial(_joint, facts, random, first, second, True)
+    no = partial(_joint, facts, random, first, wrong, False, hard)
+    return [(yes, no) if random.random() < 0.5 else (no, yes)]
+
+
+def description_units(facts: Facts, random: Random) -> list[Unit]:
+    """All that is known of the looks in one sentence, where that is more than the sex."""
+    phrase, named = noun_phrase(facts)
+    return [(partial(_description, facts, random, phrase, named),)] if len(named) > 1 else []
+
+
+def yes_no(
+    facts: Facts, random: Random, statement: Attribute, truth: bool, instead: Attribute | None = None
+) -> Question:
+    """Ask for one statement that is true or false.
+
+    Args:
+        facts: Of the clip.
+        random: Picks the wording.
+        statement: Any but ``male``.
+        truth: Whether it holds.
+        instead: What holds in place of a false one, which the answer may say; it makes the question a hard negative.
+    """
+    if statement.subject == "video":
+        person = asked = VIDEO
+        subject = random.choice(phrasings.PICTURE)
+        where = ""
+    else:
+        person, asked = facts.person, asked_person(facts.person, random)
+        subject, where = asked.the, random.choice(phrasings.WHERE)
+    verb, phrase = statement.verb, asked.phrase(statement)
+    plain = random.random() < 0.4
+    if plain and verb == "is":
+        question = f"Is {subject} {phrase}{where}?"
+    elif plain:
+        question = f"Does {subject} {infinitive(verb)} {phrase}{where}?"
+    else:
+        question = random.choice(phrasings.CLAIMS).format(claim=f"{subject} {verb} {phrase}")
+    word, predicate = ("Yes", person.predicate(statement)) if truth else ("No", person.denial(statement))
+    chance = random.random()
+    if instead is not None and chance < 0.5:
+        answer = f"{word}, {person.say(predicate)}; {person.say(person.predicate(instead))}."
+    elif plain and chance > 0.75:
+        answer = f"{word}, {person.say(_SHORT[verb])}{'' if truth else ' not'}."
+    elif chance > 0.6 and person is not VIDEO:
+        answer = f"{word}, {person.the} {predicate}."
+    else:
+        answer = f"{word}, {person.say(predicate)}."
+    rests_on = (statement,) if instead is None else (statement, instead)
+    return Question(question, answer, "yes_no", statement.family, rests_on, "one", truth, instead is not None)
+
+
+def asked_person(person: Person, random: Random) -> Person:
+    """Whom a question speaks of: "the person", and as often "the woman" where that is known."""
+    return person if random.random() < 0.5 else UNKNOWN
+
+
+def shuffled(items: Sequence[Attribute], random: Random) -> list[Attribute]:
+    """The items in random order."""
+    return random.sample(items, len(items)) if len(items) > 1 else list(items)
+
+
+def _sex(facts: Facts, random: Random) -> Question:
+    question, attribute = random.choice(phrasings.SEX), _male(facts)
+    noun = facts.person.noun
+    answer = random.choice(("It is a {n}.", "This is a {n}.", "The video shows a {n}.", "A {n}.")).format(n=noun)
+    return Question(question, answer, "choice", "age and sex", (attribute,))
+
+
+def _sex_claim(facts: Facts, random: Random, truth: bool) -> Question:
+    """Ask whether it is a man, or a woman; the noun of the question must not give the answer away."""
+    person = facts.person
+    asked = person if truth else (WOMAN if person is MAN else MAN)
+    word = "male" if asked is MAN else "female"
+    question = random.choice(phrasings.SEX_CLAIMS).format(a_noun=f"a {asked.noun}", word=word)
+    start = "Yes" if truth else "No"
+    answer = f"{start}, it is a {person.noun}." if random.random() < 0.5 else f"{start}, this is a {person.noun}."
+    return Question(question, answer, "yes_no", "age and sex", (_male(facts),), "one", truth)
+
+
+def _male(facts: Facts) -> Attribute:
+    return next(a for some in (facts.true, facts.false) for a in some if a.name == "male")
+
+
+def _open(facts: Facts, random: Random, family: str, true: list[Attribute]) -> Question:
+    person, asked = facts.person, asked_person(facts.person, random)
+    if family in phrasings.OPEN_OF_FAMILY:
+        question = random.choice(phrasings.OPEN_OF_FAMILY[family]).format(the=asked.the)
+    else:
+        part, plural = phrasings.TOPICS[family]
+        is_, does = ("are", "do") if plural else ("is", "does")
+        question = random.choice(phrasings.OPEN).format(topic=f"{asked.the}'s {part}", is_=is_, does=does)
+    said = predicates(true, person)
+    answer = f"The {person.noun} {joined(said)}." if random.random() < 0.3 else sentence(person.say_all(said))
+    return Question(question, answer, "open", family, tuple(true), "one" if len(true) == 1 else "several")
+
+
+def _choice(facts: Facts, random: Random, kind: str, right: Attribute, wrong: list[Attribute]) -> Question:
+    person, asked = facts.person, asked_person(facts.person, random)
+    options = [asked.phrase(a) for a in shuffled([right, *wrong], random)]
+    if kind == "hair":
+        options = [option.removesuffix(" hair") for option in options]
+        answer = f"{sentence(person.their, '')} hair is {right.phrase.removesuffix(' hair')}."
+    elif random.random() < 0.25:
+        answer = sentence(person.phrase(right))
+    else:
+        answer = sentence(person.say(person.predicate(right)))
+    question = random.choice(phrasings.CHOICES[kind]).format(the=asked.the, options=joined(options, "or"))
+    rests_on = (right, *wrong)
+    beside = COMPANIONS.get(right.name, ())
+    hard = any(a.name in beside for a in wrong)
+    return Question(question, answer, "choice", family_of(rests_on), rests_on, "several", None, hard)
+
+
+def _joint(
+    facts: Facts, random: Random, first: Attribute, second: Attribute, truth: bool, hard: bool = False
+) -> Question:
+    person, asked = facts.person, asked_person(facts.person, random)
+    swap = random.random() < 0.5
+    one, other = (second, first) if swap else (first, second)
+    claim = joined(predicates([one, other], asked))
+    if one.verb == other.verb == "is" and random.random() < 0.4:
+        question = f"Is {asked.the} {claim.removeprefix('is ')}?"
+    else:
+        question = random.choice(phrasings.CLAIMS).format(claim=f"{asked.the} {claim}")
+    if truth:
+        answer = f"Yes, {person.say_all(predicates([one, other], person))}."
+    elif first.verb == second.verb == "is" and second.opposite is None:
+        answer = f"No, {person.say(person.predicate(first))} but not {person.phrase(second)}."
+    else:
+        answer = f"No, {person.say(person.predicate(first))} but {person.agree(person.denial(second))}."
+    both = (first, second)
+    return Question(question, answer, "yes_no", family_of(both), both, "several", truth, hard)
+
+
+def _description(facts: Facts, random: Random, phrase: str, named: list[Attribute]) -> Question:
+    question = random.choice(phrasings.DESCRIPTION).format(the=asked_person(facts.person, random).the)
+    answer = random.choice(("It is {}.", "This is {}.", "The video shows {}.", "We see {}.")).format(phrase)
+    return Question(question, answer, "open", family_of(named), tuple(named), "description")
+
+
+def _hardest(right: Attribute, false: list[Attribute], random: Random) -> tuple[Attribute, bool]:
+    """The false statement that goes with the true one, else any; and whether it does go with it."""
+    beside = COMPANIONS.get(right.name, ())
+    near = [a for a in false if a.name in beside]
+    return (random.choice(near), True) if near else (random.choice(false), False)
+
+
+def _askable(statement: Attribute, facts: Facts) -> bool:
+    """A woman's beard is not asked about."""
+    return statement.family != "facial hair" or facts.person is not WOMAN
+
