@@ -165,7 +165,9 @@ def yes_no(
         question = random.choice(phrasings.CLAIMS).format(claim=f"{subject} {verb} {phrase}")
     word, predicate = ("Yes", person.predicate(statement)) if truth else ("No", person.denial(statement))
     chance = random.random()
+    rests_on: tuple[Attribute, ...] = (statement,)
     if instead is not None and chance < 0.5:
+        rests_on = (statement, instead)
         answer = f"{word}, {person.say(predicate)}; {person.say(person.predicate(instead))}."
     elif plain and chance > 0.75:
         answer = f"{word}, {person.say(_SHORT[verb])}{'' if truth else ' not'}."
@@ -173,7 +175,6 @@ def yes_no(
         answer = f"{word}, {person.the} {predicate}."
     else:
         answer = f"{word}, {person.say(predicate)}."
-    rests_on = (statement,) if instead is None else (statement, instead)
     return Question(question, answer, "yes_no", statement.family, rests_on, "one", truth, instead is not None)
 
 
