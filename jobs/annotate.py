@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from favchat.config import Config, require
-from favchat.data.annotate import AnnotateResult, annotate
+from favchat.data.annotation.pipeline import AnnotateResult, annotate
 
 
 def run(config: Config) -> AnnotateResult:

@@ -22,7 +22,9 @@ from favchat.data.annotation.wording import MAN, UNKNOWN, VIDEO, WOMAN, Person, 
 _HAIR_COLOURS = frozenset({"black_hair", "blonde_hair", "gray_hair", "brown_hair"})
 # What joins others in a list of options: "nodding", "a big nose", but not "young".
 _CHOOSABLE = {
-    "is": frozenset(a.name for a in (*APPEARANCE, *ACTION) if a.verb == "is" and a.phrase.split(" ")[0].endswith("ing")),
+    "is": frozenset(
+        a.name for a in (*APPEARANCE, *ACTION) if a.verb == "is" and a.phrase.split(" ")[0].endswith("ing")
+    ),
     "has": frozenset(a.name for a in APPEARANCE if a.verb == "has" and a.name not in _HAIR_COLOURS),
 }
 _PAIRS_A_FAMILY = 2
@@ -277,4 +279,3 @@ def _hardest(right: Attribute, false: list[Attribute], random: Random) -> tuple[
 def _askable(statement: Attribute, facts: Facts) -> bool:
     """A woman's beard is not asked about."""
     return statement.family != "facial hair" or facts.person is not WOMAN
-

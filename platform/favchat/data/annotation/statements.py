@@ -11,10 +11,29 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-_HAIR_WORDS = (
-    "long short straight wavy curly black dark light brown blonde? gr[ae]y thick thin shoulder-length loose tied "
-    "medium-length silver reddish dark-brown light-brown"
-).split()
+_HAIR_WORDS = [
+    "long",
+    "short",
+    "straight",
+    "wavy",
+    "curly",
+    "black",
+    "dark",
+    "light",
+    "brown",
+    "blonde?",
+    "gr[ae]y",
+    "thick",
+    "thin",
+    "shoulder-length",
+    "loose",
+    "tied",
+    "medium-length",
+    "silver",
+    "reddish",
+    "dark-brown",
+    "light-brown",
+]
 _HAIR_WORD = rf"(?:{'|'.join(_HAIR_WORDS)})"
 # Follows an adjective that speaks of hair, with other such adjectives between.
 _HAIR = rf"(?=(?:,? (?:and |or )?{_HAIR_WORD})*[ -]hair(?:ed)?\b)"
@@ -119,9 +138,7 @@ _VOCABULARY: tuple[tuple[str, str], ...] = (
 _MEANINGS = tuple(
     tuple((name.removeprefix("-"), not name.startswith("-")) for name in names.split(" ")) for names, _ in _VOCABULARY
 )
-_WORDS = re.compile(
-    rf"\b(?:{'|'.join(rf'(?P<w{index}>{words})' for index, (_, words) in enumerate(_VOCABULARY))})\b"
-)
+_WORDS = re.compile(rf"\b(?:{'|'.join(rf'(?P<w{index}>{words})' for index, (_, words) in enumerate(_VOCABULARY))})\b")
 _SEX_WORDS = frozenset(index for index, (names, _) in enumerate(_VOCABULARY) if names.endswith("male"))
 _DEFINITE = re.compile(
     r"\b(?:the|this|that|these|those) (?:(?:young|old|older|elderly|bald|bearded|smiling|same|[\w-]+-haired) ){0,2}$"
