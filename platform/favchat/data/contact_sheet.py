@@ -6,9 +6,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from favchat.data.images import decode_images
+from favchat.data.images import decode_images, encode_images
 from favchat.data.storage import parquet_files
 
 
@@ -47,16 +48,39 @@ def contact_sheet(shards: Path, *, count: int = 48, columns: int = 12, tile: int
     return sheet
 
 
+def face_strips(shards: Path, clip_ids: list[str], *, count: int = 10, tile: int = 88) -> dict[str, np.ndarray]:
+    """The faces of some clips, each clip's from its start to its end in one line.
+
+    Args:
+        shards: A folder of shards.
+        clip_ids: Which clips.
+        count: Faces a clip at most, spread evenly over the frames; one that is not visible is black.
+        tile: Side of a face in pixels.
+
+    Returns:
+        Clip -> (tile, W, 3) uint8 RGB, for the clips that lie in the shards.
+    """
+    strips: dict[str, np.ndarray] = {}
+    wanted = pc.field("clip_id").isin(clip_ids)
+    for file in parquet_files(shards):
+        if not pq.read_table(file, columns=["clip_id"], filters=wanted).num_rows:
+            continue  # pictures are read only where needed
+        for clip in pq.read_table(file, columns=["clip_id", "faces"], filters=wanted).to_pylist():
+            places = np.linspace(0, len(clip["faces"]) - 1, min(count, len(clip["faces"]))).round().astype(int)
+            faces = decode_images([clip["faces"][place] for place in places])
+            strips[clip["clip_id"]] = np.concatenate(
+                [cv2.resize(face, (tile, tile), interpolation=cv2.INTER_AREA) for face in faces], axis=1
+            )
+    return strips
+
+
 def write_sheet(sheet: np.ndarray, path: Path) -> None:
     """Write a picture as JPEG.
 
     Raises:
         OSError: It cannot be written.
     """
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
-    if not done:
-        raise OSError(f"{path}: a picture of shape {sheet.shape} cannot be written as JPEG")
-    path.write_bytes(data.tobytes())
+    path.write_bytes(encode_images(sheet[None], quality=88)[0])
 
 
 def _rows(file: Path, wanted: list[int]) -> list[tuple[int, dict[str, list]]]:

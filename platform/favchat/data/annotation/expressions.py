@@ -110,7 +110,7 @@ def _course(facts: Facts, random: Random) -> Question:
 def _changes(facts: Facts, random: Random) -> Question:
     changes = random.random() < 0.5
     ends_alike = facts.segments[0].emotion == facts.segments[-1].emotion
-    wordings = phrasings.CHANGES if changes else phrasings.STAYS
+    wordings: tuple[str, ...] = phrasings.CHANGES if changes else phrasings.STAYS
     if ends_alike:  # the end does look like the beginning, though there was something else between
         wordings = tuple(words for words in wordings if words not in phrasings.COMPARES_ENDS)
     question = random.choice(wordings).format(the=asked_person(facts.person, random).the)

@@ -37,12 +37,17 @@ class AnnotateResult:
     """Clips in the shards."""
     unwritten: int
     """Of these, the ones without an annotation: nothing is known of them, or the writer failed on them."""
-    rejected: int
-    """Of these, the ones the writer failed on."""
+    rejects: pa.Table | None
+    """The ones the writer failed on, with the columns of ``schema.ANNOTATION_REJECT_SCHEMA``; None: it cannot fail."""
     rows: pa.Table
     """All annotations, with the columns of ``schema.ANNOTATION_SCHEMA``."""
     path: Path
     """The file of the annotations."""
+
+    @property
+    def rejected(self) -> int:
+        """How many clips the writer failed on."""
+        return len(self.rejects) if self.rejects is not None else 0
 
     @property
     def summaries(self) -> int:
@@ -89,7 +94,7 @@ def annotate(config: Config, writer: Writer | None = None) -> AnnotateResult:
     return AnnotateResult(
         clips=written.clips,
         unwritten=written.clips - len(set(rows["clip_id"].to_pylist())),
-        rejected=len(written.rejects) if written.rejects is not None else 0,
+        rejects=written.rejects,
         rows=rows,
         path=path,
     )

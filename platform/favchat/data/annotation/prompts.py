@@ -75,8 +75,7 @@ def read_prompts(folder: str | None, summaries: int, questions: int) -> Prompts:
         ConfigError: One is missing or empty, or has a placeholder that nothing fills.
     """
     place = Path(folder) if folder else _PACKAGED
-    texts = [_read(place / name) for name in ("system.txt", "user.txt")]
-    return Prompts(*texts, summaries, questions)
+    return Prompts(_read(place / "system.txt"), _read(place / "user.txt"), summaries, questions)
 
 
 def spread(count: int, wanted: int) -> list[int]:

@@ -122,10 +122,12 @@ def joint_units(facts: Facts, random: Random) -> list[Unit]:
     true = [a for a in facts.true if a.subject == "person" and a.name != "male"]
     if len(true) < 2:
         return []
-    false = [a for a in facts.false if a.subject == "person" and a.name != "male" and _askable(a, facts)]
+    first, second = random.sample(true, 2)
+    # Of the second one's family, so that yes and no are as frequent in each.
+    family = second.family
+    false = [a for a in facts.false if a.family == family and a.name != "male" and _askable(a, facts)]
     if not false:
         return []
-    first, second = random.sample(true, 2)
     wrong, hard = _hardest(first, false, random)
     yes = partial(_joint, facts, random, first, second, True)
     no = partial(_joint, facts, random, first, wrong, False, hard)

@@ -158,6 +158,10 @@ class EndpointCaller:
             except (ReplyError, APIError, json.JSONDecodeError) as error:
                 stage, reason = self._judge(error)
                 if attempt == self._settings.attempts:
+                    if isinstance(error, APIConnectionError) and not self._heard:
+                        # A run against a server that is not there would try and wait for every single clip.
+                        self._fault = f"annotate.endpoint: {self._settings.base_url} does not answer: {reason}"
+                        stage, reason = SETTINGS, self._fault
                     raise GivenUpError(stage, f"{reason} ({attempt} attempts)") from error
                 await asyncio.sleep(self._wait(attempt, error))
             else:
@@ -175,7 +179,11 @@ class EndpointCaller:
         if limit is not None and self.spent >= limit:
             raise GivenUpError(SPENT, f"{self.spent:,} tokens are used, annotate.endpoint.token_limit is {limit:,}")
         self.sent += 1
-        completion = await self._client.chat.completions.create(**body)
+        try:
+            completion = await self._client.chat.completions.create(**body)
+        except APIStatusError:
+            self._heard = True
+            raise
         self._heard = True
         choice = completion.choices[0] if completion.choices else None
         words = choice.message.content if choice and choice.message else None
@@ -208,9 +216,6 @@ class EndpointCaller:
             self._fault = f"{place} knows no such model ({self._settings.model}) or address: {_said(error)}"
         elif isinstance(error, RateLimitError) and error.code == "insufficient_quota":
             self._fault = f"{place} says that the quota is used up: {_said(error)}"
-        elif isinstance(error, APIConnectionError) and not self._heard:
-            # Told to wait for every clip, a run against a server that is not there would take days.
-            return REQUEST, f"{place} does not answer: {_said(error)}"
         elif isinstance(error, APIStatusError) and not isinstance(
             error, RateLimitError | InternalServerError | ConflictError
         ):

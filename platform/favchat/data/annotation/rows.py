@@ -54,8 +54,10 @@ class Written:
 class Writer(Protocol):
     """Writes the annotations of a corpus; what it writes of a clip depends on that clip and on its settings alone."""
 
-    name: str
-    """The rows' ``source``, and the name of their file."""
+    @property
+    def name(self) -> str:
+        """The rows' ``source``, and the name of their file."""
+        ...
 
     def write(self, shards: Path) -> Written:
         """Write the annotations of every clip in a folder of shards.

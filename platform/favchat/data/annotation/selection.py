@@ -92,7 +92,8 @@ def _units(candidates: Sequence[Candidate], kinds: dict[str, list[int]]) -> list
 
 
 def _best_first(candidates: Sequence[Candidate], indices: Iterable[int]) -> list[int]:
-    ordered, seen = [], defaultdict[str, int](int)
+    ordered: list[tuple[int, int, int]] = []
+    seen: defaultdict[str, int] = defaultdict(int)
     for index in sorted(indices, key=lambda index: _rank(candidates[index])):
         clip = candidates[index].row.clip_id
         ordered.append((seen[clip], len(ordered), index))

@@ -11,30 +11,10 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-_HAIR_WORDS = [
-    "long",
-    "short",
-    "straight",
-    "wavy",
-    "curly",
-    "black",
-    "dark",
-    "light",
-    "brown",
-    "blonde?",
-    "gr[ae]y",
-    "thick",
-    "thin",
-    "shoulder-length",
-    "loose",
-    "tied",
-    "medium-length",
-    "silver",
-    "reddish",
-    "dark-brown",
-    "light-brown",
-]
-_HAIR_WORD = rf"(?:{'|'.join(_HAIR_WORDS)})"
+_HAIR_WORD = (
+    "(?:long|medium-length|shoulder-length|short|straight|wavy|curly|thick|thin|loose|tied"
+    "|black|blonde?|gr[ae]y|silver|reddish|(?:dark-|light-)?brown|dark|light)"
+)
 # Follows an adjective that speaks of hair, with other such adjectives between.
 _HAIR = rf"(?=(?:,? (?:and |or )?{_HAIR_WORD})*[ -]hair(?:ed)?\b)"
 _THEIR = r"(?:(?:his|her|their|the|its|both|closed) )?"

@@ -92,7 +92,7 @@ def noun_phrase(facts: Facts) -> tuple[str, list[Attribute]]:
 
 
 def predicates(statements: Sequence[Attribute], person: Person) -> list[str]:
-    """Statements in as few predicates as they fit in: "has long brown hair and bangs", "is smiling", "is wearing ..."."""
+    """Statements in as few predicates as they fit in: "has long brown hair and bangs", "is young and smiling"."""
     has = [a for a in statements if a.verb == "has"]
     worn = [a for a in statements if a.phrase.startswith("wearing ")]
     rest = [a for a in statements if a.verb == "is" and not a.phrase.startswith("wearing ")]
