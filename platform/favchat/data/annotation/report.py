@@ -82,23 +82,18 @@ class AnnotationReport:
             ("answer types", ["type", "rows", "selected"], _counts(rows, "answer_type")),
             ("levels", ["level", "rows", "selected"], _counts(rows, "level")),
             (
-                f"contradictions: {self.contradictions:,} of {len(rows):,} rows ({rate:.2%}) contradict a label",
-                ["what is contradicted", "rows"],
-                [[name, f"{count:,}"] for name, count in wrong.most_common(10)],
+                f"contradictions: {rate:.2%} of the rows",
+                ["", "rows"],
+                [
+                    ["checked against the labels", f"{len(rows):,}"],
+                    ["contradict a label", f"{self.contradictions:,}"],
+                    *[[f"  {name}", f"{count:,}"] for name, count in wrong.most_common(10)],
+                ],
             ),
             (
                 "hard negatives, of the questions answered no",
                 ["", "rows", "selected"],
-                [
-                    [
-                        word,
-                        *(
-                            f"{sum(r['truth'] is False and r['hard_negative'] is hard for r in s):,}"
-                            for s in _both(rows)
-                        ),
-                    ]
-                    for word, hard in (("hard", True), ("other", False))
-                ],
+                [_negatives(rows, "hard", True), _negatives(rows, "other", False)],
             ),
             (
                 "what becomes of the rows",
@@ -164,6 +159,11 @@ def _both(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[s
 def _counts(rows: list[dict[str, Any]], column: str) -> list[list[str]]:
     every, selected = (Counter(row[column] for row in some) for some in _both(rows))
     return [[name, f"{every[name]:,}", f"{selected[name]:,}"] for name in sorted(every)]
+
+
+def _negatives(rows: list[dict[str, Any]], word: str, hard: bool) -> list[str]:
+    counts = [sum(row["truth"] is False and row["hard_negative"] is hard for row in some) for some in _both(rows)]
+    return [word, *(f"{count:,}" for count in counts)]
 
 
 def _families(questions: list[dict[str, Any]]) -> list[list[str]]:

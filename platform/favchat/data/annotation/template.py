@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -124,20 +124,27 @@ def pick(facts: Facts, random: Random, budget: int) -> list[Question]:
 def balanced(rows: Iterable[Annotation], seed: int) -> list[Annotation]:
     """Leave out questions answered yes, or no, until both are as frequent in each family of each split.
 
-    A family in which all are answered alike stays as it is. What is left out follows from `seed` and the row alone.
+    A family in which all are answered alike in the whole corpus stays as it is. What is left out follows from `seed`
+    and the row alone.
     """
     rows = list(rows)
     answers: defaultdict[tuple[str, str], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
     for index, row in enumerate(rows):
         if row.truth is not None:
             answers[row.split, row.family][row.truth].append(index)
+    both = {family for family in {family for _, family in answers} if _has_both(family, answers)}
     left_out: set[int] = set()
-    for no, yes in answers.values():
-        if no and yes:
+    for (_, family), (no, yes) in answers.items():
+        surplus = abs(len(yes) - len(no))
+        if family in both and surplus:
             more = max(no, yes, key=len)
-            surplus = abs(len(yes) - len(no))
-            left_out.update(sorted(more, key=lambda index: _draw(rows[index], seed))[:surplus] if surplus else ())
+            left_out.update(sorted(more, key=lambda index: _draw(rows[index], seed))[:surplus])
     return [row for index, row in enumerate(rows) if index not in left_out]
+
+
+def _has_both(family: str, answers: Mapping[tuple[str, str], tuple[list[int], list[int]]]) -> bool:
+    found = [lists for (_, of), lists in answers.items() if of == family]
+    return all(any(lists[truth] for lists in found) for truth in (0, 1))
 
 
 def _draw(row: Annotation, seed: int) -> bytes:
