@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
 from openai import (
@@ -24,7 +24,7 @@ from openai import (
     PermissionDeniedError,
     RateLimitError,
 )
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 
 from favchat.config import EndpointConfig
 from favchat.data.annotation.facts import facts_of
@@ -58,6 +58,26 @@ class GivenUpError(Exception):
     def __init__(self, stage: str, reason: str) -> None:
         super().__init__(reason)
         self.stage = stage
+
+
+class _Message(BaseModel):
+    content: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Usage(BaseModel):
+    total_tokens: int
+
+
+class _Completion(BaseModel):
+    """What is read of a server's answer; the client itself takes any JSON for a completion."""
+
+    choices: Annotated[list[_Choice], Field(min_length=1)]
+    usage: _Usage | None = None
 
 
 class KeptReply(BaseModel):
@@ -155,7 +175,7 @@ class EndpointCaller:
         for attempt in range(1, self._settings.attempts + 1):
             try:
                 reply, tokens = await self._attempt(body)
-            except (ReplyError, APIError, json.JSONDecodeError) as error:
+            except (ReplyError, APIError) as error:
                 stage, reason = self._judge(error)
                 if attempt == self._settings.attempts:
                     if isinstance(error, APIConnectionError) and not self._heard:
@@ -180,18 +200,18 @@ class EndpointCaller:
             raise GivenUpError(SPENT, f"{self.spent:,} tokens are used, annotate.endpoint.token_limit is {limit:,}")
         self.sent += 1
         try:
-            completion = await self._client.chat.completions.create(**body)
+            answer = await self._client.chat.completions.with_raw_response.create(**body)
         except APIStatusError:
             self._heard = True
             raise
         self._heard = True
-        choice = completion.choices[0] if completion.choices else None
-        words = choice.message.content if choice and choice.message else None
-        tokens = completion.usage.total_tokens if completion.usage else _guess(body, words or "")
+        completion = _completion(answer.http_response.text)
+        choice = completion.choices[0]
+        tokens = completion.usage.total_tokens if completion.usage else _guess(body, choice.message.content or "")
         self.spent += tokens
-        if choice is not None and choice.finish_reason == "length":
+        if choice.finish_reason == "length":
             raise ReplyError("the reply is cut off: raise max_tokens in annotate.endpoint.parameters")
-        return read_reply(words), tokens
+        return read_reply(choice.message.content), tokens
 
     async def _turn(self) -> None:
         """Wait until another request may start."""
@@ -208,8 +228,8 @@ class EndpointCaller:
             GivenUpError: It will not pass.
         """
         place = f"annotate.endpoint: {self._settings.base_url}"
-        if isinstance(error, ReplyError | json.JSONDecodeError):
-            return REPLY, str(error) if isinstance(error, ReplyError) else f"the server's answer is no JSON: {error}"
+        if isinstance(error, ReplyError):
+            return REPLY, str(error)
         if isinstance(error, AuthenticationError | PermissionDeniedError):
             self._fault = f"{place} refuses the key in {self._settings.api_key_env}: {_said(error)}"
         elif isinstance(error, NotFoundError):
@@ -240,6 +260,13 @@ def _kept(file: Path) -> Reply | None:
         return KeptReply.model_validate_json(file.read_text(encoding="utf-8")).reply
     except (FileNotFoundError, ValidationError):
         return None
+
+
+def _completion(body: str) -> _Completion:
+    try:
+        return _Completion.model_validate_json(body)
+    except ValidationError as error:
+        raise ReplyError(f"the server's answer is no chat completion: {body[:80]!r}") from error
 
 
 def _said(error: Exception) -> str:
