@@ -144,9 +144,9 @@ class MisbehavingServer:
         return completion | ({"usage": usage} if usage else {})
 
 
-@pytest.fixture
-def server() -> Iterator[MisbehavingServer]:
-    """The server, running on a free port of this machine."""
+@pytest.fixture(scope="session")
+def running_server() -> Iterator[MisbehavingServer]:
+    """The server on a free port of this machine."""
     uvicorn = pytest.importorskip("uvicorn")
     pytest.importorskip("openai")
     from fastapi import FastAPI, Request
@@ -168,3 +168,12 @@ def server() -> Iterator[MisbehavingServer]:
     yield behaviour
     running.should_exit = running.force_exit = True
     thread.join(timeout=10)
+
+
+@pytest.fixture
+def server(running_server: MisbehavingServer) -> MisbehavingServer:
+    """The server, well behaved and without memory."""
+    url = running_server.url
+    running_server.__init__()  # type: ignore[misc]
+    running_server.url = url
+    return running_server
