@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from favchat.attributes import ACTION, APPEARANCE
 from favchat.data.clips import Clip, EmotionSegment
+from favchat.data.images import encode_images
 from favchat.data.schema import CLIP_SCHEMA, QUALITY
 from favchat.data.storage import write_whole
 
@@ -22,6 +24,7 @@ SHARD_SCHEMA = pa.schema(
         *CLIP_SCHEMA,
         pa.field("timestamps", pa.list_(pa.float64())),
         pa.field("frames", pa.list_(pa.binary())),
+        pa.field("faces", pa.list_(pa.binary())),
         *[pa.field(name, pa.float32()) for name in QUALITY],
     ]
 )
@@ -72,6 +75,7 @@ def clip_row(clip: Clip, **measures: float) -> dict[str, Any]:
         "emotion_segments": [{"emotion": s.emotion, "start": s.start, "end": s.end} for s in clip.emotion_segments],
         "timestamps": [0.0, 0.5, 1.0],
         "frames": [f"{clip.id}/{number}".encode() for number in range(3)],
+        "faces": encode_images(np.full((3, 8, 8, 3), 128, np.uint8)),
         **dict.fromkeys(QUALITY, 1.0),
         **measures,
     }

@@ -31,7 +31,8 @@ def near_groups(texts: Sequence[str], threshold: float) -> list[int]:
     frequency = Counter(plain)
     distinct = sorted(frequency, key=lambda text: (-frequency[text], text))
     hashes = MinHash.generator([_pairs(text) for text in distinct], num_perm=_PERMUTATIONS, seed=_SEED)
-    index = MinHashLSH(threshold=min(threshold, 0.99), num_perm=_PERMUTATIONS)
+    # Looked for well below the threshold, or the index would miss some that lie just above it.
+    index = MinHashLSH(threshold=max(threshold - 0.2, 0.05), num_perm=_PERMUTATIONS)
     founders: list[MinHash] = []
     group_of: dict[str, int] = {}
     for text, hashed in zip(distinct, hashes, strict=True):

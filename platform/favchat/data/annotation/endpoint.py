@@ -120,6 +120,9 @@ class EndpointWriter:
                 # One actor, so that the limits of requests and tokens hold for the whole run.
                 compute=ActorPoolStrategy(size=1),
                 num_cpus=0,
+                # Should its process die, the run ends, and the next one goes on from the kept replies.
+                max_restarts=0,
+                max_task_retries=0,
             )
             return {row["clip_id"]: row for row in fates.iter_rows()}
 

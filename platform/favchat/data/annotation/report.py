@@ -184,7 +184,7 @@ def _left_out(row: dict[str, Any]) -> str:
         return "selected"
     if row["contradictions"]:
         return f"contradicts {', '.join(row['contradictions'])}" if "question" in row else "contradicts a label"
-    return "near copy" if row["duplicate"] else "beyond the budget or the balance"
+    return "near copy" if row["duplicate"] else "budget or balance"
 
 
 def _quantiles(name: str, rows: list[dict[str, Any]], selected: list[dict[str, Any]]) -> list[str]:

@@ -83,7 +83,7 @@ _VOCABULARY: tuple[tuple[str, str], ...] = (
     ("laugh", r"laugh(?:s|ing|ter)?"),
     ("listen_to_music", r"listen(?:s|ing)? to music"),
     ("look_around", r"look(?:s|ing)? around"),
-    ("make_a_face", r"(?:mak|pull)(?:e|es|ing|s) (?:a |funny )?faces?|grimac(?:e|es|ing)"),
+    ("make_a_face", r"(?:mak(?:e|es|ing)|pull(?:s|ing)?) (?:a )?(?:funny |silly )?faces?|grimac(?:e|es|ing)"),
     ("nod", rf"nod(?:s|ding)?(?: {_THEIR}head)?"),
     ("play_instrument", r"play(?:s|ing)? (?:an |a |the )?(?:musical )?(?:instrument|guitar|piano|violin|flute|drums?)"),
     ("read", r"read(?:s|ing)?"),
