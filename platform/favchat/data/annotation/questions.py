@@ -16,7 +16,7 @@ from favchat.data.annotation import phrasings
 from favchat.data.annotation.companions import COMPANIONS
 from favchat.data.annotation.facts import Facts
 from favchat.data.annotation.rows import AnswerType, Level, family_of
-from favchat.data.annotation.summaries import noun_phrase, predicates
+from favchat.data.annotation.summaries import NounPhrase, predicates
 from favchat.data.annotation.wording import MAN, UNKNOWN, VIDEO, WOMAN, Person, infinitive, joined, sentence
 
 _HAIR_COLOURS = frozenset({"black_hair", "blonde_hair", "gray_hair", "brown_hair"})
@@ -52,15 +52,11 @@ def yes_no_units(facts: Facts, random: Random) -> tuple[list[Unit], list[Unit]]:
 
     The false one goes with the true one where such a one is known to be false (a hard negative).
     """
-    families: dict[str, tuple[list[Attribute], list[Attribute]]] = {}
-    for truth, statements in ((0, facts.true), (1, facts.false)):
-        for statement in statements:
-            if statement.family not in families:
-                families[statement.family] = ([], [])
-            families[statement.family][truth].append(statement)
+    truly, falsely = _by_family(facts.true), _by_family(facts.false)
     pairs: list[Unit] = []
     singles: list[Unit] = []
-    for family, (true, false) in families.items():
+    for family in truly | falsely:
+        true, false = truly.get(family, []), falsely.get(family, [])
         if family == "facial hair" and facts.person is WOMAN:
             continue  # nobody asks about a woman's beard
         if family == "age and sex":
@@ -68,14 +64,12 @@ def yes_no_units(facts: Facts, random: Random) -> tuple[list[Unit], list[Unit]]:
                 singles.append((partial(_sex_claim, facts, random, random.random() < 0.5),))
             true, false = ([a for a in some if a.name != "male"] for some in (true, false))
         if true and false:
-            left = list(false)
-            for right in shuffled(true, random)[:_PAIRS_A_FAMILY]:
-                if left:
-                    wrong, hard = _hardest(right, left, random)
-                    left.remove(wrong)
-                    yes = partial(yes_no, facts, random, right, True)
-                    no = partial(yes_no, facts, random, wrong, False, right if hard else None)
-                    pairs.append((yes, no) if random.random() < 0.5 else (no, yes))
+            for right in random.sample(true, min(len(true), len(false), _PAIRS_A_FAMILY)):
+                wrong, hard = _hardest(right, false, random)
+                false = [a for a in false if a is not wrong]
+                yes = partial(yes_no, facts, random, right, True)
+                no = partial(yes_no, facts, random, wrong, False, right if hard else None)
+                pairs.append((yes, no) if random.random() < 0.5 else (no, yes))
         elif true or false:
             singles.append((partial(yes_no, facts, random, random.choice(true or false), bool(true)),))
     return pairs, singles
@@ -83,12 +77,9 @@ def yes_no_units(facts: Facts, random: Random) -> tuple[list[Unit], list[Unit]]:
 
 def open_units(facts: Facts, random: Random) -> list[Unit]:
     """One question a family with a true statement, answered with all of that family that is true."""
-    families: dict[str, list[Attribute]] = {}
-    for statement in facts.true:
-        families.setdefault(statement.family, []).append(statement)
     return [
         (partial(_open, facts, random, family, true),)
-        for family, true in families.items()
+        for family, true in _by_family(facts.true).items()
         if family in phrasings.TOPICS or family in phrasings.OPEN_OF_FAMILY
     ]
 
@@ -134,9 +125,9 @@ def joint_units(facts: Facts, random: Random) -> list[Unit]:
     return [(yes, no) if random.random() < 0.5 else (no, yes)]
 
 
-def description_units(facts: Facts, random: Random) -> list[Unit]:
+def description_units(facts: Facts, random: Random, looks: NounPhrase) -> list[Unit]:
     """All that is known of the looks in one sentence, where that is more than the sex."""
-    phrase, named = noun_phrase(facts)
+    phrase, named = looks
     return [(partial(_description, facts, random, phrase, named),)] if len(named) > 1 else []
 
 
@@ -269,6 +260,16 @@ def _description(facts: Facts, random: Random, phrase: str, named: list[Attribut
     question = random.choice(phrasings.DESCRIPTION).format(the=asked_person(facts.person, random).the)
     answer = random.choice(("It is {}.", "This is {}.", "The video shows {}.", "We see {}.")).format(phrase)
     return Question(question, answer, "open", family_of(named), tuple(named), "description")
+
+
+def _by_family(statements: list[Attribute]) -> dict[str, list[Attribute]]:
+    families: dict[str, list[Attribute]] = {}
+    for statement in statements:
+        if statement.family in families:
+            families[statement.family].append(statement)
+        else:
+            families[statement.family] = [statement]
+    return families
 
 
 def _hardest(right: Attribute, false: list[Attribute], random: Random) -> tuple[Attribute, bool]:

@@ -28,17 +28,25 @@ _HAIR_NAMES = frozenset(name for names in _HAIR_WORDS for name in names)
 _ADJECTIVES = ("young", "bald")
 _FEW_FACTS = 2
 
+NounPhrase = tuple[str, list[Attribute]]
+"""Words for a person, and the attributes they name."""
 
-def summary(facts: Facts, random: Random) -> tuple[str, list[Attribute]] | None:
+
+def summary(facts: Facts, random: Random, looks: NounPhrase) -> tuple[str, list[Attribute]] | None:
     """One to four sentences that name every true statement, and a few false ones where little is true.
+
+    Args:
+        facts: Of the clip.
+        random: Picks the wording.
+        looks: Its `noun_phrase`.
 
     Returns:
         The text and the attributes it names; None where nothing is known.
     """
     person = facts.person
     sentences: list[str] = []
-    noun, named = noun_phrase(facts)
-    looks = _looks(facts)
+    noun, named = looks
+    expression = _expression(facts)
     doing = facts.of("action")
     if named:
         openings = OPENINGS[:-1] if person is UNKNOWN else OPENINGS
@@ -48,9 +56,9 @@ def summary(facts: Facts, random: Random) -> tuple[str, list[Attribute]] | None:
         subject = _the_person
     actions = joined([person.phrase(a) for a in random.sample(doing, len(doing))])
     if facts.emotion and doing and random.random() < 0.5:
-        sentences.append(sentence(f"{subject(f'looks {looks}')} while {actions}"))
+        sentences.append(sentence(f"{subject(f'looks {expression}')} while {actions}"))
     else:
-        said = [f"looks {looks}"] * bool(looks) + [f"is {actions}"] * bool(doing)
+        said = [f"looks {expression}"] * bool(expression) + [f"is {actions}"] * bool(doing)
         if len(said) == 2 and random.random() < 0.5:
             said.reverse()
         for predicate in said:
@@ -70,7 +78,7 @@ def summary(facts: Facts, random: Random) -> tuple[str, list[Attribute]] | None:
     return (" ".join(sentences), named) if sentences else None
 
 
-def noun_phrase(facts: Facts) -> tuple[str, list[Attribute]]:
+def noun_phrase(facts: Facts) -> NounPhrase:
     """The person with all that is known of their looks: "a young woman with long hair, wearing a hat".
 
     Returns:
@@ -121,7 +129,7 @@ def _worn(worn: Iterable[Attribute], person: Person) -> list[str]:
     return [person.phrase(a).removeprefix("wearing ") for a in worn]
 
 
-def _looks(facts: Facts) -> str:
+def _expression(facts: Facts) -> str:
     if facts.segments:
         return over_time(facts.segments, [attribute(s.emotion).phrase for s in facts.segments])
     return facts.emotion.phrase if facts.emotion else ""

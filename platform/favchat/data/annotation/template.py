@@ -23,7 +23,7 @@ from favchat.data.annotation.questions import (
     yes_no_units,
 )
 from favchat.data.annotation.rows import Annotation, Written, family_of, table_of
-from favchat.data.annotation.summaries import summary
+from favchat.data.annotation.summaries import NounPhrase, noun_phrase, summary
 from favchat.data.clips import Clip, clip_from_row
 from favchat.data.schema import CLIP_SCHEMA
 from favchat.data.storage import read_folder
@@ -59,8 +59,9 @@ class TemplateWriter:
         if facts.empty:
             return []
         random = Random(f"{self.seed}/{clip.id}")  # noqa: S311 - picks wordings, guards nothing
-        rows = self._summaries(clip, facts, random)
-        for question in pick(facts, random, self.questions):
+        looks = noun_phrase(facts)
+        rows = self._summaries(clip, facts, random, looks)
+        for question in pick(facts, random, self.questions, looks):
             asked, answer, kind, family, attributes, level, truth, hard = question
             names = [a.name for a in attributes]
             rows.append(
@@ -68,10 +69,10 @@ class TemplateWriter:
             )
         return rows
 
-    def _summaries(self, clip: Clip, facts: Facts, random: Random) -> list[Annotation]:
+    def _summaries(self, clip: Clip, facts: Facts, random: Random, looks: NounPhrase) -> list[Annotation]:
         rows: list[Annotation] = []
         for instruction in random.sample(INSTRUCTIONS, min(self.summaries, len(INSTRUCTIONS))):
-            written = summary(facts, random)
+            written = summary(facts, random, looks)
             if written is None or any(row.answer == written[0] for row in rows):
                 continue
             text, attributes = written
@@ -93,7 +94,7 @@ class TemplateWriter:
         return rows
 
 
-def pick(facts: Facts, random: Random, budget: int) -> list[Question]:
+def pick(facts: Facts, random: Random, budget: int, looks: NounPhrase) -> list[Question]:
     """At most ``budget`` questions: the first about the emotion where it is known, the others from every kind in turn.
 
     A pair of which one is answered yes and one no is taken whole or not at all.
@@ -110,7 +111,7 @@ def pick(facts: Facts, random: Random, budget: int) -> list[Question]:
         emotion[1:],
         joint_units(facts, random),
         _mixed(singles, random),
-        description_units(facts, random),
+        description_units(facts, random, looks),
     ]
     picked: list[Question] = []
     for unit in [*first, *(unit for turn in zip_longest(*kinds) for unit in turn if unit is not None)]:
