@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-import jobs.annotate
 from favchat.config import Config, ConfigError
 from favchat.data.annotation.facts import facts_of
 from favchat.data.annotation.pipeline import annotate
 from favchat.data.annotation.replies import Reply, rows_of
+from favchat.data.annotation.report import write_annotation_report
 from tests.data.annotation.conftest import GOOD, MisbehavingServer, make_clip, write_shard
 
 KEY = "sk-never-to-be-written"
@@ -24,7 +24,6 @@ def settings(out: Path, url: str | None) -> Config:
     endpoint = config.annotate.endpoint
     endpoint.base_url, endpoint.model, endpoint.api_key_env = url, "m", "FAVCHAT_TEST_KEY"
     endpoint.timeout_s, endpoint.backoff_s, endpoint.attempts, endpoint.concurrency = 1, 0.01, 2, 4
-    config.tracking.uri = f"sqlite:///{out}/mlflow.db"
     return config
 
 
@@ -40,7 +39,7 @@ def test_every_clip_ends_as_rows_or_as_a_reject(
     server.manners |= {name: [manner, "good"] for name, manner in zip(names[7:], bad[:6], strict=False)}
     server.seconds = 0.05
     config = settings(tmp_path, server.url)
-    annotated = jobs.annotate.run(config)
+    result = annotate(config)
 
     rejects = {row["clip_id"]: row for row in pq.read_table(tmp_path / "annotation_rejects").to_pylist()}
     rows = pq.read_table(tmp_path / "annotations").to_pylist()
@@ -49,8 +48,8 @@ def test_every_clip_ends_as_rows_or_as_a_reject(
     assert written == set(names[7:])
     assert [rejects[name]["stage"] for name in names[:7]] == ["request"] * 3 + ["reply"] * 3 + ["request"]
     assert all(row["source"] == "endpoint" and row["reason"] for row in rejects.values())
-    assert "annotated 7 of 14 clips" in annotated.summary() and "7 clips rejected" in annotated.summary()
-    assert annotated.report.rejects == {"request": 4, "reply": 3}
+    assert "annotated 7 of 14 clips" in result.summary() and "7 clips rejected" in result.summary()
+    assert write_annotation_report(result, tmp_path).rejects == {"request": 4, "reply": 3}
     assert 1 < server.most_busy <= 4
     assert server.keys == {f"Bearer {KEY}"}
     of_one = [row for row in rows if row["clip_id"] == "c13"]

@@ -205,13 +205,10 @@ def test_a_false_statement_that_goes_with_a_true_one_is_preferred() -> None:
             if question.truth is False:
                 assert question.hard_negative
                 assert question.attributes[0].name in ("laugh", "brown_hair")
-    shares = Counter(
-        row.hard_negative
-        for clip in random_clips(200, 1.0)
-        for row in TemplateWriter().rows(clip)
-        if row.truth is False
-    )
-    assert shares[True] > shares[False]
+    rows = [row for clip in random_clips(200, 1.0) for row in TemplateWriter().rows(clip)]
+    denied = [row for row in rows if row.truth is False and row.family in ("hair", "action", "emotion")]
+    shares = Counter(row.hard_negative for row in denied)
+    assert shares[True] > 2 * shares[False] > 0
     assert are_companions("fear", "surprise") and not are_companions("fear", "smile")
 
 
@@ -244,7 +241,16 @@ def test_a_question_about_the_sex_does_not_give_the_answer_away() -> None:
                 word = re.search(r"\b(man|woman|male|female)\b", row.question)
                 assert word and (word.group(1) in ("man", "male")) is row.truth, row
                 asked[row.truth] += 1
-    assert 15 < asked[True] < 45
+    assert asked[True] == asked[False] > 0
+
+
+def test_age_and_sex_are_a_pair() -> None:
+    for young in (0, 1):
+        pairs, _ = yes_no_units(facts_of(make_clip(male=0, young=young)), seeded(0))
+        assert sorted((q.attributes[0].name, q.truth) for q in written(pairs)) == [
+            ("male", not young),
+            ("young", bool(young)),
+        ]
 
 
 def test_no_beard_reads_as_english() -> None:

@@ -59,11 +59,9 @@ def yes_no_units(facts: Facts, random: Random) -> tuple[list[Unit], list[Unit]]:
         true, false = truly.get(family, []), falsely.get(family, [])
         if family == "facial hair" and facts.person is WOMAN:
             continue  # nobody asks about a woman's beard
-        if family == "age and sex":
-            if facts.person is not UNKNOWN:
-                singles.append((partial(_sex_claim, facts, random, random.random() < 0.5),))
-            true, false = ([a for a in some if a.name != "male"] for some in (true, false))
-        if true and false:
+        if family == "age and sex" and facts.person is not UNKNOWN:
+            pairs.append(_age_and_sex(facts, random, true, false))
+        elif true and false:
             for right in random.sample(true, min(len(true), len(false), _PAIRS_A_FAMILY)):
                 wrong, hard = _hardest(right, false, random)
                 false = [a for a in false if a is not wrong]
@@ -73,6 +71,15 @@ def yes_no_units(facts: Facts, random: Random) -> tuple[list[Unit], list[Unit]]:
         elif true or false:
             singles.append((partial(yes_no, facts, random, random.choice(true or false), bool(true)),))
     return pairs, singles
+
+
+def _age_and_sex(facts: Facts, random: Random, true: list[Attribute], false: list[Attribute]) -> Unit:
+    """A pair about the age and the sex, or where only the sex is known, about being a man and being a woman."""
+    for truth, statements in ((True, true), (False, false)):
+        for statement in statements:
+            if statement.name != "male":
+                return partial(yes_no, facts, random, statement, truth), partial(_sex_claim, facts, random, not truth)
+    return partial(_sex_claim, facts, random, True), partial(_sex_claim, facts, random, False)
 
 
 def open_units(facts: Facts, random: Random) -> list[Unit]:
