@@ -56,7 +56,7 @@ def change_units(facts: Facts, random: Random) -> list[Unit]:
     units += [(partial(_end, facts, random, emotions[0], False),), (partial(_end, facts, random, emotions[-1], True),)]
     if len(segments) - 1 in once:
         units.append((partial(_when, facts, random, emotions[-1], segments[-1].start),))
-    return [units[0], *random.sample(units[1:], len(units) - 1)]
+    return [units[0], *shuffled(units[1:], random)]
 
 
 def _expression(facts: Facts, random: Random, emotion: Attribute) -> Question:

@@ -8,6 +8,7 @@ from favchat.attributes import ACTION, APPEARANCE, EMOTION, Attribute, attribute
 from favchat.data.annotation.wording import Person
 from favchat.data.clips import Clip, EmotionSegment
 
+_STATEMENTS = [(known, known.negated) for known in (*APPEARANCE, *ACTION)]
 _MALE = [a.name for a in APPEARANCE].index("male")
 
 
@@ -47,10 +48,9 @@ def facts_of(clip: Clip) -> Facts:
     """Sort a clip's labels into true and false statements."""
     true: list[Attribute] = []
     false: list[Attribute] = []
-    for attributes, labels in ((APPEARANCE, clip.appearance), (ACTION, clip.action)):
-        for known, label in zip(attributes, labels, strict=True):
-            if label is not None:
-                (true if (label == 1) != known.negated else false).append(known)
+    for (known, negated), label in zip(_STATEMENTS, [*clip.appearance, *clip.action], strict=True):
+        if label is not None:
+            (true if (label == 1) != negated else false).append(known)
     segments = _joined(clip.emotion_segments)
     emotion = clip.emotion if clip.emotion is not None or len(segments) != 1 else segments[0].emotion
     return Facts(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -15,11 +15,11 @@ from favchat.data.annotation.facts import Facts, facts_of
 from favchat.data.annotation.phrasings import INSTRUCTIONS
 from favchat.data.annotation.questions import (
     Question,
-    Unit,
     choice_units,
     description_units,
     joint_units,
     open_units,
+    shuffled,
     yes_no_units,
 )
 from favchat.data.annotation.rows import Annotation, Written, family_of, table_of
@@ -104,13 +104,13 @@ def pick(facts: Facts, random: Random, budget: int, looks: NounPhrase) -> list[Q
     change = change_units(facts, random)
     first = emotion[:1] or change[:1]
     kinds = [
-        _mixed(pairs, random),
-        _mixed(open_units(facts, random), random),
+        shuffled(pairs, random),
+        shuffled(open_units(facts, random), random),
         change if emotion else change[1:],
-        _mixed(choice_units(facts, random), random),
+        shuffled(choice_units(facts, random), random),
         emotion[1:],
         joint_units(facts, random),
-        _mixed(singles, random),
+        shuffled(singles, random),
         description_units(facts, random, looks),
     ]
     picked: list[Question] = []
@@ -150,7 +150,3 @@ def _has_both(family: str, answers: Mapping[tuple[str, str], tuple[list[int], li
 
 def _draw(row: Annotation, seed: int) -> bytes:
     return hashlib.blake2b(f"{seed}/{row.clip_id}/{row.question}".encode(), digest_size=8).digest()
-
-
-def _mixed(units: Sequence[Unit], random: Random) -> Sequence[Unit]:
-    return random.sample(units, len(units)) if len(units) > 1 else units
