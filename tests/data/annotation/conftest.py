@@ -121,6 +121,8 @@ class MisbehavingServer:
             await asyncio.sleep(5 if manner == "slow" else self.seconds)
         finally:
             self.busy -= 1
+        if manner == "no quota":
+            return JSONResponse({"error": {"message": "pay first", "code": "insufficient_quota"}}, 429)
         if manner.isdigit():
             headers = {"retry-after": "0"} if manner == "429" else {}
             return JSONResponse({"error": {"message": f"told to say {manner}"}}, int(manner), headers)

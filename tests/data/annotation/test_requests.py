@@ -82,7 +82,10 @@ def test_a_refused_request_is_not_sent_again(server, caller):
     assert "refuses the request: status 400" in fate["reason"]
 
 
-@pytest.mark.parametrize(("status", "says"), [("401", "refuses the key in OPENAI_API_KEY"), ("404", "no such model")])
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [("401", "refuses the key in OPENAI_API_KEY"), ("404", "no such model"), ("no quota", "quota is used up")],
+)
 def test_a_wrong_setting_stops_all_further_requests(server, caller, status, says):
     clips = [str(number) for number in range(20)]
     server.manners = dict.fromkeys(clips, [status])
@@ -136,6 +139,13 @@ def test_no_request_is_sent_beyond_the_limit_of_tokens(server, caller, counted):
     )
     spent = next(fate for fate in found.values() if fate["stage"] == "spent")
     assert f"token_limit is {limit:,}" in spent["reason"]
+
+
+def test_what_is_given_up_does_not_wait_for_its_turn(server, caller):
+    begin = time.monotonic()
+    found = fates(caller(token_limit=1, requests_per_minute=60, concurrency=1), *(str(number) for number in range(30)))
+    assert [fate["stage"] for fate in found.values()].count("spent") == 29
+    assert time.monotonic() - begin < 10  # and not 29 s
 
 
 def test_many_requests_run_at_once_and_not_more_than_allowed(server, caller):

@@ -192,12 +192,9 @@ class EndpointCaller:
 
     async def _attempt(self, body: dict[str, Any]) -> tuple[Reply, int]:
         """Send a request once, when its turn has come."""
+        self._check_limits()  # before the wait too, or all that are left would wait only to be given up
         await self._turn()
-        if self._fault is not None:
-            raise GivenUpError(SETTINGS, self._fault)
-        limit = self._settings.token_limit
-        if limit is not None and self.spent >= limit:
-            raise GivenUpError(SPENT, f"{self.spent:,} tokens are used, annotate.endpoint.token_limit is {limit:,}")
+        self._check_limits()
         self.sent += 1
         try:
             answer = await self._client.chat.completions.with_raw_response.create(**body)
@@ -212,6 +209,14 @@ class EndpointCaller:
         if choice.finish_reason == "length":
             raise ReplyError("the reply is cut off: raise max_tokens in annotate.endpoint.parameters")
         return read_reply(choice.message.content), tokens
+
+    def _check_limits(self) -> None:
+        """Raise GivenUpError where no further request may be sent."""
+        if self._fault is not None:
+            raise GivenUpError(SETTINGS, self._fault)
+        limit = self._settings.token_limit
+        if limit is not None and self.spent >= limit:
+            raise GivenUpError(SPENT, f"{self.spent:,} tokens are used, annotate.endpoint.token_limit is {limit:,}")
 
     async def _turn(self) -> None:
         """Wait until another request may start."""
