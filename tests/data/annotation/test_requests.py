@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from favchat.config import EndpointConfig
-from favchat.data.annotation.prompts import read_prompts
+from favchat.data.annotation.prompt import read_prompts
 from favchat.data.annotation.replies import read_reply
 from favchat.data.annotation.requests import EndpointCaller
 from tests.data.annotation.conftest import MisbehavingServer, clip_row, make_clip
