@@ -88,12 +88,13 @@ def test_what_contradicts_is_named_and_never_selected() -> None:
             Annotation("a", "train", "qa", "What is going on?", "They are smiling.", "open", "action", ["smile"]),
             Annotation("b", "train", "qa", "What happens here?", "They are smiling.", "open", "action", ["smile"]),
             Annotation("a", "train", "summary", "Describe it.", "They nod, looking sad.", "open", "several", ["nod"]),
+            Annotation("a", "train", "qa", "What else?", "A quiet moment.", "open", "several"),
         ]
     )
     rows = scored(texts, shards, SelectionConfig(share=1)).to_pylist()
-    assert [row["contradictions"] for row in rows] == [[], ["smile"], ["nod", "sadness"]]
-    assert [row["consistency"] for row in rows] == [1, 0, 0]
-    assert [row["selected"] for row in rows] == [True, False, False]
+    assert [row["contradictions"] for row in rows] == [[], ["smile"], ["nod", "sadness"], []]
+    assert [row["consistency"] for row in rows] == [1, 0, 0, 0.5]
+    assert [row["selected"] for row in rows] == [True, False, False, False]
     for row in rows:
         parts = [row[name] for name in ("consistency", "specificity", "face_quality", "length", "rarity")]
         weights = (0.3, 0.2, 0.2, 0.1, 0.2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,13 +13,14 @@ import pyarrow as pa
 import ray
 from pydantic import SecretStr
 from ray.data import ActorPoolStrategy, DataContext
+from ray.util.annotations import RayDeprecationWarning
 from upath import UPath
 
 from favchat import cluster
 from favchat.config import Config, ConfigError, require
 from favchat.data.addresses import path_of
 from favchat.data.annotation.facts import facts_of
-from favchat.data.annotation.prompts import read_prompts
+from favchat.data.annotation.prompt import read_prompts
 from favchat.data.annotation.replies import read_reply, rows_of
 from favchat.data.annotation.requests import SETTINGS, EndpointCaller
 from favchat.data.annotation.rows import Annotation, Written, table_of
@@ -105,9 +107,10 @@ class EndpointWriter:
         context = DataContext.get_current().copy()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
-        with DataContext.current(context), _quiet():
+        with DataContext.current(context), _quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RayDeprecationWarning)  # restarts and retries have no named argument yet
             fates = ray.data.read_parquet(
-                files, filesystem=system, columns=columns, ray_remote_args={"num_cpus": _READER_CPUS}, shuffle=None
+                files, filesystem=system, columns=columns, num_cpus=_READER_CPUS
             ).map_batches(
                 EndpointCaller,
                 batch_format="pyarrow",

@@ -135,7 +135,7 @@ def scored(texts: pa.Table, shards: pa.Table, settings: SelectionConfig) -> pa.T
             columns[name].append(value)
     groups = near_groups([f"{row.question} {row.answer}" for row in rows], settings.near_duplicate)
     candidates = [
-        Candidate(row, quality, not found.contradicted, group)
+        Candidate(row, quality, bool(row.attributes) and not found.contradicted, group)
         for row, quality, found, group in zip(rows, columns["quality"], checks, groups, strict=True)
     ]
     repeated = repeats(candidates, settings.max_copies)

@@ -11,7 +11,7 @@ from favchat.attributes import attribute
 from favchat.data.annotation.companions import are_companions
 from favchat.data.annotation.consistency import ORDER, check, truths
 from favchat.data.annotation.facts import Facts
-from favchat.data.annotation.prompts import ROW_FAMILIES
+from favchat.data.annotation.prompt import ROW_FAMILIES
 from favchat.data.annotation.rows import CHANGE, Annotation, AnswerType, Level, family_of
 from favchat.data.clips import Clip
 

@@ -28,7 +28,7 @@ from upath import UPath
 
 from favchat.config import EndpointConfig
 from favchat.data.annotation.facts import facts_of
-from favchat.data.annotation.prompts import Prompts, spread
+from favchat.data.annotation.prompt import Prompts, spread
 from favchat.data.annotation.replies import Reply, ReplyError, read_reply, reply_format
 from favchat.data.clips import clip_from_row
 from favchat.files import write_text_whole

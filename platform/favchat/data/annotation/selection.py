@@ -17,7 +17,7 @@ class Candidate(NamedTuple):
     row: Annotation
     quality: float
     consistent: bool
-    """Whether it contradicts no label."""
+    """Whether it speaks of an attribute and contradicts no label."""
     group: int
     """Its group of near copies."""
 

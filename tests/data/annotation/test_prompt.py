@@ -6,7 +6,7 @@ import pytest
 
 from favchat.config import ConfigError
 from favchat.data.annotation.facts import facts_of
-from favchat.data.annotation.prompts import read_prompts, spread
+from favchat.data.annotation.prompt import read_prompts, spread
 from tests.data.annotation.conftest import make_clip
 
 
