@@ -28,14 +28,14 @@ class BackboneConfig(Section):
 class AdapterConfig(Section):
     """The mixture-of-experts adapter that fuses the general and the face stream."""
 
-    hidden_size: int = Field(default=384, ge=8)
-    """Width of the tokens inside the adapter."""
+    hidden_size: int = Field(default=384, ge=8, multiple_of=8)
+    """Width of the tokens inside the adapter; a multiple of 8, as grouped matrix products need it."""
     num_experts: int = Field(default=4, ge=1)
     """Experts a layer; 1 is the dense baseline."""
     top_k: int = Field(default=2, ge=1)
     """Experts each visual token is sent to."""
-    expert_size: int = Field(default=512, ge=8)
-    """Width of the hidden layer of one SwiGLU expert."""
+    expert_size: int = Field(default=512, ge=8, multiple_of=8)
+    """Width of the hidden layer of one SwiGLU expert; a multiple of 8."""
     shared_expert_size: int = Field(default=0, ge=0)
     """Width of the hidden layer of an expert that sees every token beside its top-k; 0: none."""
     route_by_question: bool = False
@@ -57,6 +57,9 @@ class AdapterConfig(Section):
     """Whether the shallower face levels are also added to the first decoder layers' hidden states."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the visual tokens."""
+    experts_implementation: Literal["grouped_mm", "batched_mm", "eager"] = "grouped_mm"
+    """How experts are computed: ``grouped_mm``, all in one grouped matrix product; ``batched_mm``, with a copy of the
+    weights for each token, for a handful of tokens; ``eager``, a loop over experts."""
     balance_weight: float = Field(default=0.01, ge=0)
     """Weight of the load-balancing loss."""
     z_weight: float = Field(default=0.001, ge=0)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, initialization
 from transformers.activations import ACT2FN
 from transformers.integrations import use_experts_implementation
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
 from favchat.model.configuration_favchat import FaVChatAdapterConfig
@@ -78,7 +79,7 @@ class FaVChatSharedExpert(nn.Module):
         return self.down_proj(self.act_fn(gate) * up)
 
 
-class FaVChatExpertLayer(nn.Module):
+class FaVChatExpertLayer(GradientCheckpointingLayer):
     """Norm, top-k router, experts, an expert that all tokens share if there is one, residual."""
 
     def __init__(self, config: FaVChatAdapterConfig):
@@ -172,9 +173,12 @@ class FaVChatAdapter(PreTrainedModel):
     base_model_prefix = "adapter"
     main_input_name = "vision"
     input_modalities = ("video",)
+    supports_gradient_checkpointing = True
     _no_split_modules = ["FaVChatExpertLayer"]
 
     def __init__(self, config: FaVChatAdapterConfig):
+        if config._experts_implementation is None:  # an argument of from_pretrained goes before the configuration
+            config._experts_implementation = config.experts_implementation
         super().__init__(config)
         width, window = config.hidden_size, config.pool_window
         *shallow_sizes, deepest_size = config.face_sizes
@@ -198,9 +202,7 @@ class FaVChatAdapter(PreTrainedModel):
         self.out_norm = FaVChatOutputNorm(config.output_size, eps=1e-6)
         # Zero at the start: training begins from the language model as it was.
         self.level_proj = nn.ModuleList(
-            FaVChatTokenProjection(
-                size, config.output_size, grid=config.face_grid, window=window, start_at_zero=True
-            )
+            FaVChatTokenProjection(size, config.output_size, grid=config.face_grid, window=window, start_at_zero=True)
             for size in (shallow_sizes if config.inject_levels else [])
         )
         self.post_init()
@@ -253,7 +255,8 @@ class FaVChatAdapter(PreTrainedModel):
         geometry_VT1D = self.geometry_proj(geometry_features(face_geometry).to(vision.dtype)).unsqueeze(2)
         general_VTGD = self.vision_proj(vision) + _all_rows(self.vision_place)
         face_VTFD = self.face_proj(deepest) + geometry_VT1D
-        face_VTFD = torch.where(face_visible[..., None, None], face_VTFD, _all_rows(self.no_face))
+        hidden_VT11 = ~face_visible[..., None, None]
+        face_VTFD = torch.where(hidden_VT11, _all_rows(self.no_face), face_VTFD)
         face_VTFD = face_VTFD + _all_rows(self.face_place)
         x_VTSD = self.dropout(torch.cat([general_VTGD, face_VTFD], dim=2) + time_VT1D)
 
@@ -263,11 +266,10 @@ class FaVChatAdapter(PreTrainedModel):
             x_VTSD, logits_NE = layer(x_VTSD, source_S, question_VD)
             router_logits += (logits_NE,)
 
-        visible_VT11 = face_visible[..., None, None].to(vision.dtype)
         return AdapterOutput(
             tokens=self.out_norm(self.out_proj(self.norm(x_VTSD))),  # (V, T, S, H)
             levels=tuple(
-                proj(level) * visible_VT11 for proj, level in zip(self.level_proj, shallow, strict=False)
+                proj(level).masked_fill(hidden_VT11, 0.0) for proj, level in zip(self.level_proj, shallow, strict=False)
             ),  # (V, T, F, H) each
             router_logits=router_logits,
             balance_loss=load_balancing_loss_func(

@@ -77,10 +77,11 @@ def build(config: ModelConfig, seed: int = 0) -> tuple[FaVChatForConditionalGene
                 face_grid=adapter.face_grid,
                 inject_levels=adapter.inject_levels,
                 dropout=adapter.dropout,
+                experts_implementation=adapter.experts_implementation,
                 router_aux_loss_coef=adapter.balance_weight,
                 router_z_loss_coef=adapter.z_weight,
                 # Visual tokens start as loud as words, or the language model would not listen, or hear nothing else.
-                output_scale=language.get_input_embeddings().weight.float().square().mean().sqrt().item(),
+                output_scale=_loudness(language.get_input_embeddings()),
             ),
             face_levels=adapter.face_levels,
             video_token_id=tokenizer.convert_tokens_to_ids(FRAME_TOKEN),
@@ -106,8 +107,15 @@ def build(config: ModelConfig, seed: int = 0) -> tuple[FaVChatForConditionalGene
         face_size=face_size,
         face_mean=face_image["image_mean"],
         face_std=face_image["image_std"],
+        route_by_question=adapter.route_by_question,
     )
     return model.eval(), processor
+
+
+def _loudness(embeddings: nn.Module) -> float:
+    """Root mean square of what a word's embedding gives; Gemma's scales its weights."""
+    scale = getattr(embeddings, "embed_scale", 1.0)
+    return float(embeddings.get_parameter("weight").detach().float().square().mean().sqrt() * scale)
 
 
 def load(name: str) -> tuple[FaVChatForConditionalGeneration, FaVChatProcessor]:
@@ -122,10 +130,15 @@ def load(name: str) -> tuple[FaVChatForConditionalGeneration, FaVChatProcessor]:
     """
     name = resolve_model(name)
     try:
-        model = FaVChatForConditionalGeneration.from_pretrained(name)
+        model, report = FaVChatForConditionalGeneration.from_pretrained(name, output_loading_info=True)
         processor = FaVChatProcessor.from_pretrained(name)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         raise ConfigError(f"{name}: cannot be loaded: {error}") from error
+    if report["missing_keys"]:
+        raise ConfigError(
+            f"{name}: its weights are not those of this version's model: {min(report['missing_keys'])} and "
+            f"{len(report['missing_keys']) - 1} more are missing. Train it again."
+        )
     return model.eval(), processor
 
 

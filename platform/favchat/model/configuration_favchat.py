@@ -29,6 +29,7 @@ class FaVChatAdapterConfig(PreTrainedConfig):
         pool_window (`int`): Each token is a learned mean over `pool_window` squared cells of the encoder's features.
         inject_levels (`bool`): Whether shallower face levels are added in the first decoder layers.
         dropout (`float`): Dropout on the projected tokens.
+        experts_implementation (`str`): How experts are computed: `grouped_mm`, `batched_mm` or `eager`, a loop.
         router_aux_loss_coef (`float`): Weight of the load-balancing loss.
         router_z_loss_coef (`float`): Weight of the router z-loss.
         output_scale (`float`): Root mean square that the visual tokens start with: the one of the language model's
@@ -53,6 +54,7 @@ class FaVChatAdapterConfig(PreTrainedConfig):
     pool_window: int = 2
     inject_levels: bool = True
     dropout: float = 0.0
+    experts_implementation: str = "grouped_mm"
     hidden_act: str = "silu"
     router_aux_loss_coef: float = 0.01
     router_z_loss_coef: float = 0.001
