@@ -72,6 +72,21 @@ class AdapterConfig(Section):
         return self
 
 
+class LoraConfig(Section):
+    """Low-rank updates of the language model (LoRA, arXiv 2106.09685), learnt by stages that name ``lora``."""
+
+    targets: list[str] = Field(
+        default=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"], min_length=1
+    )
+    """Names of the language model's linear layers that get one."""
+    rank: int = Field(default=16, ge=1)
+    """Rank of the updates."""
+    alpha: float = Field(default=32.0, gt=0)
+    """The updates are scaled by ``alpha / rank``."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout on what goes into them."""
+
+
 class ModelConfig(Section):
     """The model: two encoders, the adapter, the language model."""
 
@@ -82,6 +97,7 @@ class ModelConfig(Section):
     face: BackboneConfig = BackboneConfig(pretrained="asset:face-trunks")
     """The face encoder, which sees the aligned faces."""
     adapter: AdapterConfig = AdapterConfig()
+    lora: LoraConfig = LoraConfig()
     image_size: int = Field(default=224, ge=32)
     """Side in pixels to which frames are padded and scaled for the general encoder."""
     num_frames: int = Field(default=8, ge=1)
@@ -97,7 +113,7 @@ class StageConfig(Section):
     """Which annotations it trains on."""
     trainable: list[str] = ["adapter"]
     """Modules that learn: ``adapter``, ``vision_model``, ``face_model``, ``language_model``, or a module inside one of
-    them, such as ``language_model.layers.29``."""
+    them, such as ``language_model.layers.29``; ``lora`` for low-rank updates of the language model."""
     steps: int = Field(default=100, ge=1)
     """Optimiser steps."""
     batch_size: int = Field(default=8, ge=1)
@@ -122,7 +138,7 @@ class StageConfig(Section):
         return names
 
 
-MODEL_PARTS = ("adapter", "vision_model", "face_model", "language_model")
+MODEL_PARTS = ("adapter", "vision_model", "face_model", "language_model", "lora")
 
 
 class TrainingConfig(Section):

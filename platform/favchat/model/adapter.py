@@ -175,6 +175,8 @@ class FaVChatAdapter(PreTrainedModel):
     input_modalities = ("video",)
     supports_gradient_checkpointing = True
     _no_split_modules = ["FaVChatExpertLayer"]
+    # It has no attention: whatever is chosen for the whole model suits it.
+    _supports_flash_attn = _supports_sdpa = _supports_flex_attn = True
 
     def __init__(self, config: FaVChatAdapterConfig):
         if config._experts_implementation is None:  # an argument of from_pretrained goes before the configuration

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -25,6 +27,7 @@ from favchat.model import (
     FaVChatProcessor,
 )
 from favchat.model.encoders import face_features, vision_features
+from favchat.model.lora import quantization
 from favchat.model.processing_favchat import FACE_TOKEN, FRAME_TOKEN, VIDEO_TOKEN
 from favchat.model.tokenizer import BYTE_VOCABULARY, byte_tokenizer
 from favchat.model_names import FACE_TRUNKS, resolve_backbone, resolve_model
@@ -118,19 +121,23 @@ def _loudness(embeddings: nn.Module) -> float:
     return float(embeddings.get_parameter("weight").detach().float().square().mean().sqrt() * scale)
 
 
-def load(name: str) -> tuple[FaVChatForConditionalGeneration, FaVChatProcessor]:
+def load(name: str, *, bits: Literal[4, 8] | None = None) -> tuple[FaVChatForConditionalGeneration, FaVChatProcessor]:
     """Load a trained model and its processor, in the precision it was saved in.
 
     Args:
         name: A directory that `save_pretrained` wrote, a hub name, or ``models:/NAME@ALIAS`` or
-            ``models:/NAME/VERSION`` for a registered model.
+            ``models:/NAME/VERSION`` for a registered model. LoRA that lies beside the weights is loaded too.
+        bits: Load the language model in 4 or 8 bits, onto the GPU; see :func:`favchat.model.lora.quantization`.
 
     Raises:
-        ConfigError: There is no FaVChat model.
+        ConfigError: There is no FaVChat model, or one of another version; or what it takes to load it is missing.
     """
     name = resolve_model(name)
+    if (Path(name) / "adapter_config.json").is_file() and find_spec("peft") is None:
+        raise ConfigError(f"{name}: holds LoRA, which needs peft; install favchat[train]")
+    few_bits = {"quantization_config": quantization(bits), "device_map": {"": 0}} if bits else {}
     try:
-        model, report = FaVChatForConditionalGeneration.from_pretrained(name, output_loading_info=True)
+        model, report = FaVChatForConditionalGeneration.from_pretrained(name, output_loading_info=True, **few_bits)
         processor = FaVChatProcessor.from_pretrained(name)
     except (OSError, RuntimeError) as error:
         raise ConfigError(f"{name}: cannot be loaded: {error}") from error

@@ -6,12 +6,13 @@ frame, C channels, G general and F face tokens a frame, S = G + F, H language-mo
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, GenerationMixin, PreTrainedModel
+from transformers import MODEL_MAPPING, AutoModel, GenerationMixin, PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.utils import ModelOutput
 
@@ -19,6 +20,7 @@ from favchat.model.adapter import AdapterOutput, FaVChatAdapter
 from favchat.model.configuration_favchat import FaVChatConfig
 from favchat.model.encoders import face_features, vision_features
 from favchat.model.face_levels import receive_face_levels
+from favchat.model.lora import has_lora, without_lora
 
 
 @dataclass
@@ -80,8 +82,8 @@ class FaVChatModel(FaVChatPreTrainedModel):
 
     def __init__(self, config: FaVChatConfig):
         super().__init__(config)
-        self.vision_model = AutoModel.from_config(config.vision_config)
-        self.face_model = AutoModel.from_config(config.face_config)
+        self.vision_model = _encoder(config.vision_config)
+        self.face_model = _encoder(config.face_config)
         self.adapter = FaVChatAdapter(config.adapter_config)
         self.language_model = AutoModel.from_config(config.text_config)
         receive_face_levels(self.language_model, len(self.adapter.level_proj))
@@ -260,6 +262,15 @@ VIDEO_TENSORS = (
 """Arguments of `forward` whose first dimension counts videos."""
 
 
+def _encoder(config: PreTrainedConfig) -> PreTrainedModel:
+    """Make an encoder; one that lacks the kind of attention chosen for the whole model takes its own default."""
+    kind, attention = MODEL_MAPPING[type(config)], config._attn_implementation or ""
+    kinds = {"flash": "_supports_flash_attn", "flex": "_supports_flex_attn", "sdpa": "_supports_sdpa"}
+    if any(name in attention and not getattr(kind, flag) for name, flag in kinds.items()):
+        config._attn_implementation = None
+    return AutoModel.from_config(config)
+
+
 class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
     """The model with its language-model head: answers questions about face videos."""
 
@@ -370,6 +381,17 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
                     + adapter.router_z_loss_coef * visual.z_loss
                 )
         return result
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
+        """As transformers does it; low-rank updates lie beside the weights, in peft's files, and not in them."""
+        super().save_pretrained(save_directory, **kwargs)  # with updates: the updates alone
+        if has_lora(self):
+            kwargs["state_dict"] = without_lora(kwargs.get("state_dict") or self.state_dict())
+            self._hf_peft_config_loaded = False
+            try:
+                super().save_pretrained(save_directory, **kwargs)
+            finally:
+                self._hf_peft_config_loaded = True
 
     def prepare_inputs_for_generation(
         self, input_ids: Tensor, is_first_iteration: bool | None = False, **kwargs: Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from torch import nn
 from torch.optim import AdamW
@@ -14,7 +15,8 @@ from favchat.config import ConfigError, StageConfig
 def set_trainable(model: nn.Module, prefixes: list[str]) -> list[str]:
     """Freeze the model but for the named modules below `model.model`, such as `adapter` or `language_model.layers.29`.
 
-    What is frozen goes to evaluation mode, so that its batch statistics and dropout rest too.
+    `lora` names the low-rank updates, which the model must have (:func:`favchat.model.lora.add_lora`). What is frozen
+    goes to evaluation mode, so that its batch statistics and dropout rest too.
 
     Returns:
         Names of the parameters that learn.
@@ -27,6 +29,12 @@ def set_trainable(model: nn.Module, prefixes: list[str]) -> list[str]:
     inner = model.get_submodule("model")
     names = []
     for prefix in prefixes:
+        if prefix == "lora":
+            for name, module in model.named_modules():
+                if re.search(r"\.lora_\w+$", name):
+                    module.train().requires_grad_(True)
+            names += [name for name, _ in model.named_parameters() if ".lora_" in name]
+            continue
         try:
             part = inner.get_submodule(prefix)
         except AttributeError as error:

@@ -17,6 +17,7 @@ from transformers import BatchFeature
 
 from favchat.config import StageConfig
 from favchat.model.build import build, load
+from favchat.model.lora import add_lora, has_lora
 from favchat.tracking import Run
 from favchat.training.ingest import collate
 from favchat.training.job import StageJob
@@ -42,6 +43,8 @@ def train_stage(job: StageJob) -> None:
 
     model, processor = load(job.init) if job.init else build(job.config.model, job.config.seed)
     torch.manual_seed(job.config.seed + context.get_world_rank())
+    if "lora" in job.stage.trainable and not has_lora(model):
+        add_lora(model, job.config.model.lora)
     set_trainable(model, job.stage.trainable)
     optimizer = make_optimizer(model, job.stage)
     engine, optimizer, _, schedule = deepspeed.initialize(
