@@ -102,8 +102,8 @@ def face_maps(
 def to_map(hidden_state: Tensor, image: Sequence[int], patch: tuple[int, int] | None) -> Tensor:
     """Bring a hidden state to the layout of an image, `(N, C, h, w)`.
 
-    A convolutional map stays as it is. Of a transformer's `(N, P, C)` the last tokens are the patches, row by row; class
-    and register tokens stand before them. A hierarchical one has a quarter of the patches after each merging.
+    A convolutional map stays as it is. Of a transformer's `(N, P, C)` the last tokens are the patches, row by row;
+    class and register tokens stand before them. A hierarchical one has a quarter of the patches after each merging.
 
     Args:
         hidden_state: `(N, C, h, w)` or `(N, P, C)`.
