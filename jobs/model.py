@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from favchat.config import Config, StageConfig
+from favchat.config import Config, LoraConfig, StageConfig
+from favchat.model import FaVChatForConditionalGeneration
 from favchat.model.build import architecture, on_meta
 from favchat.model.encoders import face_input_size, face_level_sizes, vision_size
+from favchat.model.lora import add_lora, has_lora
 from favchat.training.optimisation import set_trainable
 
 GPUS = (1, 2, 4, 8, 16, 32, 64)
@@ -164,7 +166,7 @@ def describe(config: Config) -> ModelCard:
     return ModelCard(
         parts=parts,
         parameters=count(model),
-        trainable=tuple((stage.name, _learning(model, stage)) for stage in config.training.stages),
+        trainable=tuple((stage.name, _learning(model, stage, settings.lora)) for stage in config.training.stages),
         frames=settings.num_frames,
         general_tokens=settings.adapter.vision_grid**2,
         face_tokens=settings.adapter.face_grid**2,
@@ -195,7 +197,9 @@ def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _learning(model: nn.Module, stage: StageConfig) -> int:
+def _learning(model: FaVChatForConditionalGeneration, stage: StageConfig, lora: LoraConfig) -> int:
+    if "lora" in stage.trainable and not has_lora(model):
+        add_lora(model, lora)
     set_trainable(model, stage.trainable)
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 

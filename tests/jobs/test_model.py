@@ -43,6 +43,13 @@ def test_a_change_of_the_settings_shows(tmp_path):
     assert after.parameters > before.parameters
 
 
+def test_low_rank_updates_are_counted():
+    stages = "training.stages=[{name: a, task: qa, trainable: [lora]}, {name: b, task: qa, trainable: [adapter, lora]}]"
+    card = describe(load(CONFIGS / "tiny.yaml", [stages, "model.lora.rank=2", "model.lora.targets=[q_proj]"]))
+    adapter = next(part.parameters for part in card.parts if part.name == "adapter")
+    assert dict(card.trainable) == {"a": 4 * 2 * (64 + 64), "b": adapter + 4 * 2 * (64 + 64)}  # four layers of 64 by 64
+
+
 def test_the_command_prints_parts_tokens_and_memory(tmp_path):
     command = [sys.executable, "-m", "jobs.cli", "model", "2b", "model.adapter.num_experts=4"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
