@@ -98,16 +98,18 @@ class ModelCard:
         if not self.trainable:
             console.print("No stages of training are set, so there is no memory to tell.")
             return
+        most = max(self.memory(trainable, GPUS[0]).total for _, trainable in self.trainable)
+        unit, size = ("GiB", 2**30) if most >= 2**30 else ("MiB", 2**20)
         memory = Table(
-            "stage", "trainable", "GPUs", "weights", "gradients", "optimiser", "GiB a GPU",
-            title="bf16 and ZeRO-3: GiB on each GPU, activations not counted",
+            "stage", "trainable", "GPUs", "weights", "gradients", "optimiser", f"{unit} a GPU",
+            title=f"bf16 and ZeRO-3: {unit} on each GPU, activations not counted",
         )  # fmt: skip
         for name, trainable in self.trainable:
             for gpus in GPUS:
                 need = self.memory(trainable, gpus)
                 first = (name, f"{trainable:,}") if gpus == GPUS[0] else ("", "")
                 cells = (need.weights, need.gradients, need.optimizer, need.total)
-                memory.add_row(*first, str(gpus), *(f"{value / 2**30:.2f}" for value in cells))
+                memory.add_row(*first, str(gpus), *(f"{value / size:.2f}" for value in cells))
             memory.add_section()
         console.print(memory)
 

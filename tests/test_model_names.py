@@ -32,3 +32,17 @@ def test_directories_become_absolute_and_assets_keep_their_names(tmp_path, monke
     resolved = resolve_backbones(ModelConfig(text=mine, vision=mine, face=trunks))
     assert resolved.text.pretrained == resolved.vision.pretrained == str(tmp_path / "mine")
     assert resolved.face.pretrained == "asset:face-trunks"
+
+
+def test_a_hub_that_is_out_of_reach_is_said_before_any_work(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("transformers.utils.hub.is_offline_mode", lambda: True)
+    trunks = BackboneConfig(pretrained="asset:face-trunks")
+    far = BackboneConfig(pretrained="someone/on-the-hub")
+    with pytest.raises(ConfigError) as error:
+        resolve_backbones(ModelConfig(text=trunks, vision=far, face=trunks))
+    message = str(error.value)
+    assert message.startswith("model.vision.pretrained = someone/on-the-hub: cannot be loaded.")
+    assert "preprocessor_config.json" in message
+    assert "hf download someone/on-the-hub --local-dir DIR" in message

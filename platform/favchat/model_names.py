@@ -84,13 +84,15 @@ def hub_message(slot: BackboneConfig, key: str, error: Exception) -> str:
 
 
 def resolve_backbones(config: ModelConfig) -> ModelConfig:
-    """Resolve the backbones of a model that is to be built, so that no worker waits for a download or fails.
+    """Resolve the backbones of a model that is to be built, so that no worker waits for a package or fails.
+
+    Of a hub name only ``config.json`` is looked for, in the cache and on the hub.
 
     Returns:
         The same section, whose directories do not depend on where a worker runs.
 
     Raises:
-        ConfigError: As :func:`resolve_backbone`.
+        ConfigError: As :func:`resolve_backbone`, or a hub is out of reach.
         AssetError: As :func:`resolve_backbone`.
     """
     slots: dict[str, BackboneConfig] = {}
@@ -98,6 +100,19 @@ def resolve_backbones(config: ModelConfig) -> ModelConfig:
         slot: BackboneConfig = getattr(config, key)
         if slot.pretrained is not None and slot.pretrained != FACE_TRUNKS:
             place = resolve_backbone(slot, f"model.{key}")
+            _check_reach(slot, place, f"model.{key}")
             if not slot.pretrained.startswith("asset:"):
                 slots[key] = slot.model_copy(update={"pretrained": place})
     return config.model_copy(update=slots)
+
+
+def _check_reach(slot: BackboneConfig, place: str, key: str) -> None:
+    if Path(place).is_dir():
+        return
+    # transformers takes seconds to import, and only hub names need it here.
+    from transformers.utils import cached_file
+
+    try:
+        cached_file(place, "config.json")
+    except OSError as error:
+        raise ConfigError(hub_message(slot, key, error)) from error

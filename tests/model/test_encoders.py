@@ -5,6 +5,7 @@ import torch
 from transformers import AutoConfig, AutoModel
 
 from favchat.model.encoders import (
+    CPU_IMAGES,
     FeatureSize,
     face_features,
     face_level_sizes,
@@ -149,6 +150,25 @@ def test_general_features_have_the_size_that_the_config_promises(layout):
     images = pixels(encoder)
     size = vision_size(encoder.config, images.shape[-1])
     assert vision_features(encoder, images, 2).shape == (2, 4, size.channels)
+
+
+@pytest.mark.parametrize("layout", ["siglip", "convnext"])
+def test_a_batch_of_any_size_gives_each_image_its_own_features(layout):
+    encoder = make(layout)
+    images = torch.rand(2 * CPU_IMAGES + 1, 3, *[encoder.config.image_size] * 2)
+    calls = []
+    encoder.register_forward_hook(lambda _module, arguments, _output: calls.append(len(arguments[0])))
+    with torch.no_grad():
+        together = vision_features(encoder, images, 2)
+        assert calls == [CPU_IMAGES, CPU_IMAGES, 1]
+        torch.testing.assert_close(together, encoder_features_one_by_one(encoder, images), rtol=1e-4, atol=1e-5)
+        calls.clear()
+        vision_features(encoder.train(), images, 2)
+    assert calls == [len(images)]  # batch statistics must be those of all
+
+
+def encoder_features_one_by_one(encoder, images):
+    return torch.cat([vision_features(encoder, image[None], 2) for image in images])
 
 
 def test_an_image_that_does_not_fit_is_refused():

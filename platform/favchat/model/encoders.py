@@ -17,6 +17,9 @@ from transformers import AutoModel, PreTrainedConfig, SwinModel
 
 from favchat.model.face_pyramid import FacePyramidConfig, FacePyramidModel
 
+CPU_IMAGES = 4
+"""Images that the general encoder sees at once on a CPU."""
+
 
 @dataclass(frozen=True)
 class FeatureSize:
@@ -59,8 +62,16 @@ def face_features(
 
 
 def vision_map(encoder: nn.Module, pixel_values: Tensor) -> Tensor:
-    """The general encoder's last hidden state as a map, `(N, C, h, w)`."""
-    return to_map(encoder(pixel_values).last_hidden_state, pixel_values.shape[-2:], _patch_size(encoder))
+    """The general encoder's last hidden state as a map, `(N, C, h, w)`.
+
+    On a CPU a few images go in at a time, as the maps of many do not fit its caches; not in training mode, where an
+    encoder may need the statistics of the whole batch. benchmarks/encoders.py measures it.
+    """
+    # Channels last: convolutions take less time, patches the same.
+    images = pixel_values.contiguous(memory_format=torch.channels_last)
+    batches = images.split(CPU_IMAGES) if images.is_cpu and not encoder.training else (images,)
+    states = torch.cat([encoder(batch).last_hidden_state for batch in batches])
+    return to_map(states, pixel_values.shape[-2:], _patch_size(encoder))
 
 
 def face_maps(
