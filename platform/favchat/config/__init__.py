@@ -13,6 +13,7 @@ from favchat.config.data import (
     SourceConfig,
 )
 from favchat.config.loading import apply_override, flatten, known_keys, load, require, validate
+from favchat.config.optimisation import OptimisationConfig
 from favchat.config.section import ConfigError, Section
 from favchat.config.sections import (
     AdapterConfig,
@@ -40,6 +41,7 @@ __all__ = [
     "FilterConfig",
     "FramesConfig",
     "ModelConfig",
+    "OptimisationConfig",
     "QualityWeights",
     "RayConfig",
     "Section",
