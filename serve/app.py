@@ -152,11 +152,16 @@ def settled(config: Config) -> Config:
 
         model = str(resolve_model(model, config.tracking))
     try:
-        kind = type(AutoConfig.from_pretrained(model))
+        found = AutoConfig.from_pretrained(model)
     except (OSError, ValueError) as error:
         raise ConfigError(f"serve.model = {model}: no model directory and no hub name: {error}") from error
-    if not issubclass(kind, FaVChatConfig):
-        raise ConfigError(f"serve.model = {model}: this is a {kind.model_type} model, not one that favchat trained")
+    if not isinstance(found, FaVChatConfig):
+        raise ConfigError(f"serve.model = {model}: this is a {found.model_type} model, not one that favchat trained")
+    if found.adapter_config.route_by_question:
+        raise ConfigError(
+            f"serve.model = {model}: its router reads the question (model.adapter.route_by_question). The server keeps "
+            "a video's tokens for all questions and cannot serve it; `favchat ask` can ask it."
+        )
     model = str(Path(model).resolve()) if Path(model).exists() else model
     store = str(Path(config.serve.store or tempfile.mkdtemp(prefix="favchat-serve-")).resolve())
     return config.model_copy(update={"serve": config.serve.model_copy(update={"model": model, "store": store})})

@@ -2,7 +2,13 @@ import pytest
 import torch
 
 from favchat.model import FaVChatAdapter, FaVChatAdapterConfig
-from favchat.model.adapter import active_parameters, time_features
+from favchat.model.adapter import (
+    GEOMETRY_FEATURES,
+    FaVChatTokenProjection,
+    active_parameters,
+    geometry_features,
+    time_features,
+)
 
 
 def make(**settings):
@@ -17,8 +23,8 @@ def make(**settings):
 def inputs(videos=2, frames=3):
     torch.manual_seed(1)
     return {
-        "vision": torch.randn(videos, frames, 4, 12),
-        "face_levels": [torch.randn(videos, frames, 4, 6), torch.randn(videos, frames, 4, 8)],
+        "vision": torch.randn(videos, frames, 16, 12),
+        "face": torch.randn(videos, frames, 16, 6 + 8),
         "face_visible": torch.ones(videos, frames, dtype=torch.bool),
         "frame_times": torch.rand(videos, frames),
         "face_geometry": torch.rand(videos, frames, 4),
@@ -47,25 +53,32 @@ def test_all_experts_with_equal_logits_are_averaged():
     adapter = make(num_experts_per_tok=4)
     layer = adapter.layers[0]
     torch.nn.init.zeros_(layer.router.weight)
-    x = torch.randn(5, 8)
-    out, _ = layer(x)
+    x = torch.randn(1, 1, 5, 8)
+    out, logits = layer(x, torch.tensor([0, 0, 0, 1, 1]))
+    assert logits.abs().max() == 0
     index = torch.arange(4)
-    each = [layer.experts(layer.norm(x), index[e].expand(5, 1), torch.ones(5, 1)) for e in range(4)]
-    torch.testing.assert_close(out, x + torch.stack(each).mean(dim=0))
+    each = [layer.experts(layer.norm(x[0, 0]), index[e].expand(5, 1), torch.ones(5, 1)) for e in range(4)]
+    torch.testing.assert_close(out[0, 0], x[0, 0] + torch.stack(each).mean(dim=0))
 
 
 @pytest.mark.parametrize("implementation", ["grouped_mm", "batched_mm"])
 def test_fast_experts_equal_the_plain_loop(implementation):
-    outputs = []
+    tokens, gradients = [], []
     for choice in ("eager", implementation):
-        adapter = make()
-        adapter.set_experts_implementation(choice)
-        outputs.append(adapter(**inputs()).tokens)
-    torch.testing.assert_close(*outputs, atol=1e-5, rtol=1e-4)
+        adapter = make(experts_implementation=choice)
+        assert adapter.config._experts_implementation == choice
+        tokens.append(adapter(**inputs()).tokens)
+        tokens[-1].square().mean().backward()
+        gradients.append(adapter.layers[0].experts.gate_up_proj.grad)
+    torch.testing.assert_close(*tokens, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-3)
 
 
-def test_cost_follows_top_k_by_default():
-    assert make().config._experts_implementation == "grouped_mm"
+def test_the_implementation_is_saved_and_may_be_overridden(tmp_path):
+    make(experts_implementation="eager").save_pretrained(tmp_path)
+    assert FaVChatAdapter.from_pretrained(tmp_path).config._experts_implementation == "eager"
+    other = FaVChatAdapter.from_pretrained(tmp_path, experts_implementation="batched_mm")
+    assert other.config._experts_implementation == "batched_mm"
 
 
 def test_one_expert_is_dense():
@@ -92,9 +105,7 @@ def test_an_invisible_face_leaves_no_trace():
     first, second = inputs(), inputs()
     for batch in (first, second):
         batch["face_visible"][:, 1] = False
-    second["face_levels"] = [level.clone() for level in second["face_levels"]]
-    for level in second["face_levels"]:
-        level[:, 1] = 7.0
+    second["face"][:, 1] = torch.inf
     second["face_geometry"][:, 1] = 0.9
     one, two = adapter(**first), adapter(**second)
     torch.testing.assert_close(one.tokens, two.tokens)
@@ -127,6 +138,118 @@ def test_new_adapter_injects_nothing_and_speaks_at_the_given_loudness():
 
 def test_levels_can_be_left_out():
     assert make(inject_levels=False)(**inputs()).levels == ()
+
+
+def test_a_shallow_level_is_projected_from_its_own_channels():
+    adapter = make()
+    first, second = inputs(), inputs()
+    second["face"][..., 6:] = 0.0  # the deepest level
+    torch.testing.assert_close(adapter(**first).levels[0], adapter(**second).levels[0])
+    assert (adapter(**first).tokens[:, :, 4:] - adapter(**second).tokens[:, :, 4:]).abs().max() > 1e-3
+    second = inputs()
+    second["face"][..., :6] = 0.0  # the shallow one
+    torch.testing.assert_close(adapter(**first).tokens, adapter(**second).tokens)
+    assert (adapter(**first).levels[0] - adapter(**second).levels[0]).abs().max() > 1e-3
+
+
+def test_a_new_projection_takes_the_mean_of_each_window():
+    projection = FaVChatTokenProjection(1, 4, grid=2, window=2)
+    torch.nn.init.zeros_(projection.score.weight)
+    projection.norm = torch.nn.Identity()
+    cells = torch.tensor([[0.0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13, 14, 15]]).reshape(1, 1, 16, 1)
+    means = torch.tensor([2.5, 4.5, 10.5, 12.5]).reshape(1, 1, 4, 1)  # of the windows, row by row
+    torch.testing.assert_close(projection(cells), projection.linear(means))
+
+
+def test_a_learned_score_picks_a_cell():
+    projection = FaVChatTokenProjection(2, 3, grid=1, window=2)
+    projection.norm = torch.nn.Identity()
+    projection.score.weight.data = torch.tensor([[100.0, 0.0]])
+    cells = torch.tensor([[0.0, 5.0], [0.0, 6.0], [1.0, 7.0], [0.0, 8.0]]).reshape(1, 1, 4, 2)
+    torch.testing.assert_close(projection(cells)[0, 0, 0], projection.linear(torch.tensor([1.0, 7.0])))
+
+
+def test_another_number_of_cells_is_refused():
+    batch = inputs()
+    batch["vision"] = batch["vision"][:, :, :9]
+    with pytest.raises(ValueError, match="9 cells of features where the adapter reads 4 x 4"):
+        make()(**batch)
+
+
+def test_one_cell_a_token_needs_no_scores():
+    adapter = make(pool_window=1)
+    batch = inputs() | {"vision": torch.randn(2, 3, 4, 12), "face": torch.randn(2, 3, 4, 14)}
+    assert adapter.vision_proj.score is None
+    assert adapter(**batch).tokens.shape == (2, 3, 8, 16)
+
+
+def test_the_router_knows_the_source():
+    adapter = make()
+    layer = adapter.layers[0]
+    x = torch.randn(1, 1, 1, 8).expand(1, 1, 2, 8)
+    _, logits = layer(x, torch.tensor([0, 1]))
+    assert (logits[0] - logits[1]).abs().max() > 1e-3
+
+
+def test_the_router_reads_the_question_and_the_experts_do_not():
+    adapter = make(route_by_question=True, num_experts_per_tok=4)
+    question = torch.randn(2, 16)
+    with pytest.raises(ValueError, match="routes by the question"):
+        adapter(**inputs())
+    first, second = adapter(**inputs(), question=question), adapter(**inputs(), question=question.flip(0))
+    assert (first.router_logits[0] - second.router_logits[0]).abs().max() > 1e-3
+    torch.nn.init.zeros_(adapter.layers[0].router.weight)  # every expert alike, whatever is asked
+    first, second = adapter(**inputs(), question=question), adapter(**inputs(), question=question.flip(0))
+    torch.testing.assert_close(first.tokens, second.tokens)
+
+
+def test_a_question_reaches_its_own_video_alone():
+    adapter = make(route_by_question=True)
+    question = torch.randn(2, 16)
+    changed = question.clone()
+    changed[1] += 1.0
+    first, second = adapter(**inputs(), question=question), adapter(**inputs(), question=changed)
+    assert torch.equal(first.tokens[0], second.tokens[0])
+    assert (first.tokens[1] - second.tokens[1]).abs().max() > 1e-4
+
+
+def test_a_shared_expert_sees_every_token():
+    adapter = make(shared_expert_size=12)
+    layer = adapter.layers[0]
+    x, source = torch.randn(1, 1, 5, 8), torch.zeros(5, dtype=torch.long)
+    before, _ = layer(x, source)
+    torch.nn.init.zeros_(layer.shared_expert.down_proj.weight)
+    after, _ = layer(x, source)
+    assert ((before - after).abs().amax(dim=-1) > 1e-5).all()
+
+
+def test_videos_do_not_mix():
+    adapter, batch = make(), inputs()
+    alone = adapter(**{name: tensor[:1] for name, tensor in batch.items()})
+    torch.testing.assert_close(adapter(**batch).tokens[:1], alone.tokens)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("implementation", ["grouped_mm", "batched_mm", "eager"])
+def test_precisions(dtype, implementation):
+    adapter = make(experts_implementation=implementation, shared_expert_size=4, intermediate_size=16).to(dtype)
+    batch = inputs()
+    batch |= {name: batch[name].to(dtype) for name in ("vision", "face")}
+    output = adapter(**batch)
+    (output.tokens.square().mean() + output.balance_loss + output.z_loss).backward()
+    assert output.tokens.dtype == dtype
+    assert output.router_logits[0].dtype == output.z_loss.dtype == torch.float32
+    assert all(p.grad.isfinite().all() for p in adapter.parameters() if p.grad is not None)
+    reference = make(experts_implementation=implementation, shared_expert_size=4, intermediate_size=16)(**inputs())
+    torch.testing.assert_close(output.router_logits[0], reference.router_logits[0], atol=0.2, rtol=0.1)
+
+
+def test_the_roll_of_an_upside_down_face_has_no_seam():
+    geometry = torch.tensor([[0.5, 0.5, 0.3, -1.0], [0.5, 0.5, 0.3, 1.0], [0.5, 0.5, 0.3, 0.9]])
+    features = geometry_features(geometry)
+    torch.testing.assert_close(features[0], features[1], atol=1e-5, rtol=0)
+    assert (features[1] - features[2]).abs().max() > 0.1
+    assert features.shape == (3, GEOMETRY_FEATURES)
 
 
 def test_active_parameters_are_those_of_top_k_experts():

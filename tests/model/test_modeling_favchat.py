@@ -4,9 +4,11 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from favchat.model.build import build
+from favchat.config import ConfigError
+from favchat.model.build import build, load
 from favchat.training.optimisation import set_trainable
 
 
@@ -31,7 +33,13 @@ def test_gradients_reach_what_is_trainable_and_nothing_else(tiny, make_clip):
     model(**batch_of(tiny, [make_clip(0)], ["Is she happy?"], ["Yes."])).loss.backward()
     reached = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
     assert reached == set(names)
-    for part in ("router.weight", "level_proj.0.linear.weight", "experts.down_proj", "vision_proj.1.weight"):
+    for part in (
+        "router.weight",
+        "level_proj.0.linear.weight",
+        "experts.down_proj",
+        "vision_proj.linear.weight",
+        "source.weight",
+    ):
         gradient = model.get_parameter(next(name for name in names if name.endswith(part))).grad
         assert gradient.abs().sum() > 0, part
 
@@ -138,6 +146,115 @@ def test_save_and_load_round_trip_in_a_fresh_process(tiny, make_clip, tmp_path):
     again = AutoProcessor.from_pretrained(tmp_path)
     assert again.prompt("Who is it?") == processor.prompt("Who is it?")
     assert AutoModelForImageTextToText.from_pretrained(tmp_path).config.face_token_id == model.config.face_token_id
+
+
+def test_encoder_features_stand_for_pixels(tiny, make_clip):
+    model, processor = tiny
+    prompts = [processor.prompt("Who?"), processor.prompt("Is she happy?")]
+    clips, answers = [make_clip(0), make_clip(1)], ["A man.", "Yes."]
+    batch = processor(prompts, clips, answers=answers)
+    with torch.no_grad():
+        online = model(**batch, output_router_logits=True)
+        encoded = model.model.encode_frames(batch["pixel_values_videos"], batch["pixel_values_faces"])
+        assert {name: tuple(tensor.shape) for name, tensor in encoded.items()} == {
+            "vision_features": (2, 4, 16, 32),
+            "face_features": (2, 4, 16, 2 * (4 + 8 + 16)),
+        }
+        # As a cache gives them: each clip's by itself.
+        kept = [
+            {name: tensor[row] for name, tensor in {**encoded, **processor.video_inputs(clips)}.items()}
+            for row in range(2)
+        ]
+        cached = model(**processor(prompts, kept, answers=answers), output_router_logits=True)
+    for name in ("loss", "logits", "balance_loss", "z_loss"):
+        torch.testing.assert_close(cached[name], online[name], msg=name)
+    torch.testing.assert_close(cached.router_logits, online.router_logits)
+
+
+def test_what_a_video_lacks_is_named(tiny, make_clip):
+    model, _ = tiny
+    batch = batch_of(tiny, [make_clip(0)], ["Who?"])
+    with pytest.raises(ValueError, match="need face_visible, frame_times and face_geometry"):
+        model(**{name: tensor for name, tensor in batch.items() if name != "frame_times"})
+    with pytest.raises(ValueError, match="pixel_values_faces, or vision_features and face_features"):
+        model(**{name: tensor for name, tensor in batch.items() if name != "pixel_values_faces"})
+
+
+@pytest.fixture(scope="module")
+def curious(tiny_preset):
+    """A tiny model whose router reads the question."""
+    adapter = tiny_preset.model.adapter.model_copy(update={"route_by_question": True})
+    return build(tiny_preset.model.model_copy(update={"adapter": adapter}))
+
+
+def test_a_router_that_reads_the_question_learns_and_answers(curious, make_clip):
+    model, processor = copy.deepcopy(curious[0]), curious[1]
+    questions, answers = ["Who?", "Is she happy?"], ["A man.", "Yes."]
+    prompts, clips = [processor.prompt(question) for question in questions], [make_clip(0), make_clip(0)]
+    set_trainable(model, ["adapter"])
+    model.model.adapter.question_proj[1].weight.data.normal_()
+    output = model(**processor(prompts, clips, questions=questions, answers=answers), output_router_logits=True)
+    of_one, of_other = output.router_logits[0].unflatten(0, (2, -1))
+    assert (of_one - of_other).abs().max() > 1e-3
+    output.loss.backward()
+    assert model.model.adapter.question_proj[1].weight.grad.abs().sum() > 0
+    ids = model.generate(**processor(prompts, clips, questions=questions), max_new_tokens=2, do_sample=False)
+    assert ids.shape[0] == 2
+    asked = processor(prompts, clips, questions=questions)
+    del asked["question_ids"]
+    with pytest.raises(ValueError, match="routes by the question"):
+        model(**asked)
+
+
+def test_padding_of_a_question_is_not_read(curious, make_clip):
+    model, processor = curious
+    clips, questions = [make_clip(0), make_clip(1)], ["Who?", "What is the person in this video doing?"]
+    batch = processor([processor.prompt(question) for question in questions], clips, questions=questions)
+    alone = processor(processor.prompt(questions[0]), clips[:1], questions=questions[:1])
+    with torch.no_grad():
+        pair, single = (model(**inputs, output_router_logits=True).router_logits[0] for inputs in (batch, alone))
+    torch.testing.assert_close(pair[: len(single)], single)
+
+
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_the_choice_of_attention_is_passed_down(tiny, make_clip, tmp_path, implementation):
+    model, _ = tiny
+    model.save_pretrained(tmp_path)
+    loaded = type(model).from_pretrained(tmp_path, attn_implementation=implementation)
+    for part in (loaded, loaded.model.language_model, loaded.model.vision_model):
+        assert part.config._attn_implementation == implementation
+    assert loaded.model.face_model.config._attn_implementation == "eager"  # a convolutional network
+    batch = batch_of(tiny, [make_clip(0)], ["Who?"])
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(**batch).logits, model(**batch).logits, atol=1e-4, rtol=1e-3)
+
+
+def test_bfloat16_is_near_float32(tiny, make_clip, tmp_path):
+    model, _ = tiny
+    model.save_pretrained(tmp_path)
+    half = type(model).from_pretrained(tmp_path, dtype=torch.bfloat16)
+    assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
+    batch = batch_of(tiny, [make_clip(0)], ["Who?"], ["A man."])
+    half.train()
+    output = half(**batch)
+    output.loss.backward()
+    with torch.no_grad():
+        assert output.language_loss.item() == pytest.approx(model(**batch).language_loss.item(), rel=0.02)
+    assert half.generate(**batch_of(tiny, [make_clip(0)], ["Who?"]), max_new_tokens=2).shape[0] == 1
+
+
+def test_layers_that_one_device_must_hold_are_known(tiny):
+    assert {"FaVChatExpertLayer", "LlamaDecoderLayer"} <= set(tiny[0]._no_split_modules)
+
+
+def test_weights_of_another_version_are_refused(tiny, tmp_path):
+    for part in tiny:
+        part.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["model.adapter.vision_proj.1.weight"] = weights.pop("model.adapter.vision_proj.linear.weight")
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ConfigError, match="vision_proj.linear.weight and 0 more are missing. Train it again"):
+        load(str(tmp_path))
 
 
 def test_the_same_seed_gives_the_same_weights(tiny, tiny_preset):

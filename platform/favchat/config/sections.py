@@ -29,20 +29,28 @@ class BackboneConfig(Section):
 class AdapterConfig(Section):
     """The mixture-of-experts adapter that fuses the general and the face stream."""
 
-    hidden_size: int = Field(default=384, ge=8)
-    """Width of the tokens inside the adapter."""
+    hidden_size: int = Field(default=384, ge=8, multiple_of=8)
+    """Width of the tokens inside the adapter; a multiple of 8, as grouped matrix products need it."""
     num_experts: int = Field(default=4, ge=1)
     """Experts a layer; 1 is the dense baseline."""
     top_k: int = Field(default=2, ge=1)
     """Experts each visual token is sent to."""
-    expert_size: int = Field(default=512, ge=8)
-    """Width of the hidden layer of one SwiGLU expert."""
+    expert_size: int = Field(default=512, ge=8, multiple_of=8)
+    """Width of the hidden layer of one SwiGLU expert; a multiple of 8."""
+    shared_expert_size: int = Field(default=0, ge=0)
+    """Width of the hidden layer of an expert that sees every token beside its top-k; 0: none."""
+    route_by_question: bool = False
+    """Whether the router also sees the question. The visual tokens then depend on it, so that ``favchat serve``, which
+    keeps a video's tokens for all questions, refuses the model."""
     num_layers: int = Field(default=1, ge=1)
     """Expert layers, one after the other."""
     vision_grid: int = Field(default=2, ge=1)
     """The general stream gives ``vision_grid`` x ``vision_grid`` tokens a frame."""
     face_grid: int = Field(default=2, ge=1)
     """The face stream gives ``face_grid`` x ``face_grid`` tokens a frame."""
+    pool_window: int = Field(default=2, ge=1)
+    """Each token is a learned mean over ``pool_window`` x ``pool_window`` cells of the encoder's features; 1: the
+    encoder's features are averaged to the tokens themselves."""
     face_levels: list[int] | None = None
     """Which hidden states of the face encoder are used, shallow to deep, by index (negative from the end); null: all
     that it has."""
@@ -50,6 +58,9 @@ class AdapterConfig(Section):
     """Whether the shallower face levels are also added to the first decoder layers' hidden states."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the visual tokens."""
+    experts_implementation: Literal["grouped_mm", "batched_mm", "eager"] = "grouped_mm"
+    """How experts are computed: ``grouped_mm``, all in one grouped matrix product; ``batched_mm``, with a copy of the
+    weights for each token, for a handful of tokens; ``eager``, a loop over experts."""
     balance_weight: float = Field(default=0.01, ge=0)
     """Weight of the load-balancing loss."""
     z_weight: float = Field(default=0.001, ge=0)
@@ -62,6 +73,21 @@ class AdapterConfig(Section):
         return self
 
 
+class LoraConfig(Section):
+    """Low-rank updates of the language model (LoRA, arXiv 2106.09685), learnt by stages that name ``lora``."""
+
+    targets: list[str] = Field(
+        default=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"], min_length=1
+    )
+    """Names of the language model's linear layers that get one."""
+    rank: int = Field(default=16, ge=1)
+    """Rank of the updates."""
+    alpha: float = Field(default=32.0, gt=0)
+    """The updates are scaled by ``alpha / rank``."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout on what goes into them."""
+
+
 class ModelConfig(Section):
     """The model: two encoders, the adapter, the language model."""
 
@@ -72,6 +98,7 @@ class ModelConfig(Section):
     face: BackboneConfig = BackboneConfig(pretrained="asset:face-trunks")
     """The face encoder, which sees the aligned faces."""
     adapter: AdapterConfig = AdapterConfig()
+    lora: LoraConfig = LoraConfig()
     image_size: int = Field(default=224, ge=32)
     """Side in pixels to which frames are padded and scaled for the general encoder."""
     num_frames: int = Field(default=8, ge=1)

@@ -1,7 +1,7 @@
 """The adapter: both visual streams become language-model tokens through a mixture of experts.
 
-Shapes: V videos, T frames, G general tokens a frame, F face tokens a frame, C channels of an encoder, D adapter width,
-I expert width, H language-model width, E experts, K experts a token, N = V T (G + F) tokens.
+Shapes: V videos, T frames, G general tokens a frame, F face tokens a frame, S = G + F, C channels of an encoder, D
+adapter width, H language-model width, E experts, K experts a token, N = V T S tokens.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, initialization
 from transformers.activations import ACT2FN
 from transformers.integrations import use_experts_implementation
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
 from favchat.model.configuration_favchat import FaVChatAdapterConfig
@@ -26,7 +27,7 @@ class AdapterOutput:
     Attributes:
         tokens: `(V, T, G + F, H)`, of each frame the general tokens first, then the face tokens.
         levels: For each shallower face level `(V, T, F, H)`, to be added after the first decoder layers.
-        router_logits: For each expert layer `(N, E)`.
+        router_logits: For each expert layer `(N, E)` float32.
         balance_loss: Load-balancing loss, 1 when all experts are used alike times K; equations 4 to 6 of the Switch
             Transformer, arXiv 2101.03961.
         z_loss: Router z-loss, mean of the squared log-sum-exp of the logits; equation 5 of ST-MoE, arXiv 2202.08906.
@@ -63,23 +64,55 @@ class FaVChatExperts(nn.Module):
         return out_ND
 
 
-class FaVChatExpertLayer(nn.Module):
-    """Norm, top-k router, experts, residual."""
+class FaVChatSharedExpert(nn.Module):
+    """A SwiGLU network that sees every token."""
+
+    def __init__(self, config: FaVChatAdapterConfig):
+        super().__init__()
+        self.gate_up_proj = nn.Linear(config.hidden_size, 2 * config.shared_expert_size, bias=False)
+        self.down_proj = nn.Linear(config.shared_expert_size, config.hidden_size, bias=False)
+        self.act_fn = ACT2FN[config.hidden_act]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(..., D)` to `(..., D)`."""
+        gate, up = self.gate_up_proj(x).chunk(2, dim=-1)
+        return self.down_proj(self.act_fn(gate) * up)
+
+
+class FaVChatExpertLayer(GradientCheckpointingLayer):
+    """Norm, top-k router, experts, an expert that all tokens share if there is one, residual."""
 
     def __init__(self, config: FaVChatAdapterConfig):
         super().__init__()
         self.top_k = config.num_experts_per_tok
         self.norm = nn.RMSNorm(config.hidden_size, eps=1e-6)
+        self.source = nn.Embedding(2, config.hidden_size)
         self.router = nn.Linear(config.hidden_size, config.num_experts, bias=False)
         self.experts = FaVChatExperts(config)
+        self.shared_expert = FaVChatSharedExpert(config) if config.shared_expert_size else None
 
-    def forward(self, x_ND: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the new tokens `(N, D)` and the router's logits `(N, E)`."""
-        normed_ND = self.norm(x_ND)
-        logits_NE = self.router(normed_ND)
-        weight_NK, index_NK = logits_NE.softmax(dim=-1, dtype=torch.float32).topk(self.top_k, dim=-1)
-        weight_NK = (weight_NK / weight_NK.sum(dim=-1, keepdim=True)).to(x_ND.dtype)
-        return x_ND + self.experts(normed_ND, index_NK, weight_NK), logits_NE
+    def forward(self, x_VTSD: Tensor, source_S: Tensor, question_VD: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Send tokens through experts.
+
+        Args:
+            x_VTSD: Tokens.
+            source_S: Of each token of a frame 0 for the general, 1 for the face stream.
+            question_VD: What was asked about each video; the router sees it, the experts do not.
+
+        Returns:
+            The new tokens `(V, T, S, D)` and the router's logits `(N, E)`, float32.
+        """
+        normed_VTSD = self.norm(x_VTSD)
+        hint = self.source(source_S)  # (S, D)
+        if question_VD is not None:
+            hint = hint + question_VD[:, None, None]  # (V, 1, S, D)
+        logits_NE = self.router(normed_VTSD + hint).flatten(0, 2).float()
+        weight_NK, index_NK = logits_NE.softmax(dim=-1).topk(self.top_k, dim=-1)
+        weight_NK = (weight_NK / weight_NK.sum(dim=-1, keepdim=True)).to(x_VTSD.dtype)
+        out_VTSD = self.experts(normed_VTSD.flatten(0, 2), index_NK, weight_NK).view_as(x_VTSD)
+        if self.shared_expert is not None:
+            out_VTSD = out_VTSD + self.shared_expert(normed_VTSD)
+        return x_VTSD + out_VTSD, logits_NE
 
 
 class FaVChatOutputNorm(nn.RMSNorm):
@@ -90,17 +123,46 @@ class FaVChatZeroLinear(nn.Linear):
     """A projection that starts at zero; a class of its own so that initialisation finds it."""
 
 
-class FaVChatLevelProjection(nn.Module):
-    """Brings a shallower face level to the language model's width."""
+class FaVChatTokenProjection(nn.Module):
+    """Reduces a stream's or a level's cells to its budget of tokens, and brings them to another width.
 
-    def __init__(self, size: int, output_size: int):
+    Each token is a weighted mean over its own window of cells; the weights are a softmax of learned scores, which start
+    at zero: training begins from the plain mean.
+
+    Args:
+        size: Channels C of the cells.
+        output_size: Channels of the tokens.
+        grid: The budget: `grid` squared tokens a frame.
+        window: Each token is made of `window` squared cells.
+        start_at_zero: Whether the projection starts at zero.
+    """
+
+    def __init__(self, size: int, output_size: int, *, grid: int, window: int, start_at_zero: bool = False):
         super().__init__()
+        self.grid, self.window = grid, window
         self.norm = nn.LayerNorm(size)
-        self.linear = FaVChatZeroLinear(size, output_size)
+        self.score = FaVChatZeroLinear(size, 1, bias=False) if window > 1 else None
+        self.linear = (FaVChatZeroLinear if start_at_zero else nn.Linear)(size, output_size)
 
-    def forward(self, level: Tensor) -> Tensor:
-        """Map `(..., C)` to `(..., H)`."""
-        return self.linear(self.norm(level))
+    def forward(self, cells: Tensor) -> Tensor:
+        """Map `(V, T, P, C)`, P = (grid window)^2 cells row by row, to `(V, T, grid^2, output_size)`.
+
+        Raises:
+            ValueError: There is another number of cells.
+        """
+        side = self.grid * self.window
+        if cells.shape[2] != side**2:
+            raise ValueError(f"a frame has {cells.shape[2]} cells of features where the adapter reads {side} x {side}")
+        tokens = self.norm(cells)
+        if self.score is not None:
+            tokens = (
+                tokens.unflatten(2, (self.grid, self.window, self.grid, self.window))
+                .transpose(3, 4)  # (V, T, grid, grid, window, window, C)
+                .flatten(4, 5)
+                .flatten(2, 3)  # (V, T, grid^2, window^2, C)
+            )
+            tokens = (self.score(tokens).softmax(dim=-2) * tokens).sum(dim=-2)
+        return self.linear(tokens)
 
 
 class FaVChatAdapter(PreTrainedModel):
@@ -111,28 +173,39 @@ class FaVChatAdapter(PreTrainedModel):
     base_model_prefix = "adapter"
     main_input_name = "vision"
     input_modalities = ("video",)
+    supports_gradient_checkpointing = True
     _no_split_modules = ["FaVChatExpertLayer"]
+    # It has no attention: whatever is chosen for the whole model suits it.
+    _supports_flash_attn = _supports_sdpa = _supports_flex_attn = True
 
     def __init__(self, config: FaVChatAdapterConfig):
+        if config._experts_implementation is None:  # an argument of from_pretrained goes before the configuration
+            config._experts_implementation = config.experts_implementation
         super().__init__(config)
-        width = config.hidden_size
+        width, window = config.hidden_size, config.pool_window
         *shallow_sizes, deepest_size = config.face_sizes
-        self.vision_proj = nn.Sequential(nn.LayerNorm(config.vision_size), nn.Linear(config.vision_size, width))
-        self.face_proj = nn.Sequential(nn.LayerNorm(deepest_size), nn.Linear(deepest_size, width))
-        # A place of its own for every cell of either grid tells the router the source too.
+        self.vision_proj = FaVChatTokenProjection(config.vision_size, width, grid=config.vision_grid, window=window)
+        self.face_proj = FaVChatTokenProjection(deepest_size, width, grid=config.face_grid, window=window)
         # Embeddings, not bare parameters: ZeRO-3 gathers a weight when the module that owns it is called.
         self.vision_place = nn.Embedding(config.vision_grid**2, width)
         self.face_place = nn.Embedding(config.face_grid**2, width)
         self.no_face = nn.Embedding(1, width)
         self.time_proj = nn.Linear(TIME_FEATURES, width)
-        self.geometry_proj = nn.Linear(4, width)
+        self.geometry_proj = nn.Linear(GEOMETRY_FEATURES, width)
+        self.question_proj = (
+            nn.Sequential(nn.RMSNorm(config.output_size, eps=1e-6), nn.Linear(config.output_size, width, bias=False))
+            if config.route_by_question
+            else None
+        )
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(FaVChatExpertLayer(config) for _ in range(config.num_hidden_layers))
         self.norm = nn.RMSNorm(width, eps=1e-6)
         self.out_proj = nn.Linear(width, config.output_size)
         self.out_norm = FaVChatOutputNorm(config.output_size, eps=1e-6)
+        # Zero at the start: training begins from the language model as it was.
         self.level_proj = nn.ModuleList(
-            FaVChatLevelProjection(size, config.output_size) for size in (shallow_sizes if config.inject_levels else [])
+            FaVChatTokenProjection(size, config.output_size, grid=config.face_grid, window=window, start_at_zero=True)
+            for size in (shallow_sizes if config.inject_levels else [])
         )
         self.post_init()
 
@@ -146,53 +219,65 @@ class FaVChatAdapter(PreTrainedModel):
         elif isinstance(module, FaVChatOutputNorm):
             initialization.constant_(module.weight, self.config.output_scale)
         elif isinstance(module, FaVChatZeroLinear):
-            # Zero at the start: training begins from the language model as it was.
             initialization.zeros_(module.weight)
-            initialization.zeros_(module.bias)
+            if module.bias is not None:
+                initialization.zeros_(module.bias)
 
     def forward(
         self,
         vision: Tensor,
-        face_levels: tuple[Tensor, ...] | list[Tensor],
+        face: Tensor,
         *,
         face_visible: Tensor,
         frame_times: Tensor,
         face_geometry: Tensor,
+        question: Tensor | None = None,
     ) -> AdapterOutput:
         """Turn the encoders' features into language-model tokens.
 
         Args:
-            vision: `(V, T, G, C)` features of the general encoder.
-            face_levels: For each level, shallow to deep, `(V, T, F, C)` features of the face encoder.
+            vision: `(V, T, P, C)` features of the general encoder, P = `(vision_grid * pool_window) ** 2` cells.
+            face: `(V, T, Q, sum(face_sizes))` features of the face encoder, Q = `(face_grid * pool_window) ** 2` cells,
+                the channels of its levels side by side, shallow to deep.
             face_visible: `(V, T)` bool; where False the face tokens are replaced by a learned "no face".
             frame_times: `(V, T)` seconds since the clip's start.
-            face_geometry: `(V, T, 4)` centre x, centre y and size of the face as shares of the frame, and its roll
-                in radians.
+            face_geometry: `(V, T, 4)`, see :func:`favchat.video.align.face_geometry`.
+            question: `(V, H)` pooled embeddings of what was asked about each video; needed if and only if
+                `route_by_question`.
+
+        Raises:
+            ValueError: The features have another number of cells, or the question is missing.
         """
+        if self.question_proj is not None and question is None:
+            raise ValueError("this adapter routes by the question: give question_ids and question_mask with the videos")
+        question_VD = self.question_proj(question) if self.question_proj is not None else None
+        *shallow, deepest = face.split(list(self.config.face_sizes), dim=-1)
+
         time_VT1D = self.time_proj(time_features(frame_times).to(vision.dtype)).unsqueeze(2)
+        geometry_VT1D = self.geometry_proj(geometry_features(face_geometry).to(vision.dtype)).unsqueeze(2)
         general_VTGD = self.vision_proj(vision) + _all_rows(self.vision_place)
-        face_VTFD = self.face_proj(face_levels[-1]) + self.geometry_proj(face_geometry.to(vision.dtype)).unsqueeze(2)
-        face_VTFD = torch.where(face_visible[..., None, None], face_VTFD, _all_rows(self.no_face))
+        face_VTFD = self.face_proj(deepest) + geometry_VT1D
+        hidden_VT11 = ~face_visible[..., None, None]
+        face_VTFD = torch.where(hidden_VT11, _all_rows(self.no_face), face_VTFD)
         face_VTFD = face_VTFD + _all_rows(self.face_place)
         x_VTSD = self.dropout(torch.cat([general_VTGD, face_VTFD], dim=2) + time_VT1D)
 
-        x_ND = x_VTSD.flatten(0, 2)
+        source_S = torch.arange(x_VTSD.shape[2], device=x_VTSD.device).ge(general_VTGD.shape[2]).long()
         router_logits: tuple[Tensor, ...] = ()
         for layer in self.layers:
-            x_ND, logits_NE = layer(x_ND)
+            x_VTSD, logits_NE = layer(x_VTSD, source_S, question_VD)
             router_logits += (logits_NE,)
-        tokens_VTSH = self.out_norm(self.out_proj(self.norm(x_ND))).view(*x_VTSD.shape[:3], -1)
 
-        visible_VT11 = face_visible[..., None, None].to(vision.dtype)
-        levels = tuple(proj(level) * visible_VT11 for proj, level in zip(self.level_proj, face_levels, strict=False))
         return AdapterOutput(
-            tokens=tokens_VTSH,
-            levels=levels,
+            tokens=self.out_norm(self.out_proj(self.norm(x_VTSD))),  # (V, T, S, H)
+            levels=tuple(
+                proj(level).masked_fill(hidden_VT11, 0.0) for proj, level in zip(self.level_proj, shallow, strict=False)
+            ),  # (V, T, F, H) each
             router_logits=router_logits,
             balance_loss=load_balancing_loss_func(
                 router_logits, self.config.num_experts, self.config.num_experts_per_tok
             ),
-            z_loss=torch.stack([logits.float().logsumexp(dim=-1).square().mean() for logits in router_logits]).mean(),
+            z_loss=torch.stack([logits.logsumexp(dim=-1).square().mean() for logits in router_logits]).mean(),
         )
 
 
@@ -217,3 +302,16 @@ def time_features(seconds: Tensor) -> Tensor:
     periods = 0.25 * 2.0 ** torch.arange(TIME_FEATURES // 2, device=seconds.device, dtype=torch.float32)
     angles = 2 * math.pi * seconds.float().unsqueeze(-1) / periods
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+GEOMETRY_FEATURES = 24
+
+
+def geometry_features(geometry: Tensor) -> Tensor:
+    """Sines and cosines of a face's geometry at three octaves: `(..., 4)` to `(..., 24)`.
+
+    Position, size and roll are at most a unit long (see :func:`favchat.video.align.face_geometry`); half a period of
+    the lowest octave covers that. A roll of -1 and one of 1, both upside down, give the same.
+    """
+    angles = math.pi * geometry.float().unsqueeze(-1) * torch.tensor([1.0, 2.0, 4.0], device=geometry.device)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(-2)

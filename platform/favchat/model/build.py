@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -25,6 +27,7 @@ from favchat.model import (
     FaVChatProcessor,
 )
 from favchat.model.encoders import face_features, vision_features
+from favchat.model.lora import quantization
 from favchat.model.processing_favchat import FACE_TOKEN, FRAME_TOKEN, VIDEO_TOKEN
 from favchat.model.tokenizer import BYTE_VOCABULARY, byte_tokenizer
 from favchat.model_names import FACE_TRUNKS, resolve_backbone, resolve_model
@@ -70,14 +73,18 @@ def build(config: ModelConfig, seed: int = 0) -> tuple[FaVChatForConditionalGene
                 num_hidden_layers=adapter.num_layers,
                 num_experts=adapter.num_experts,
                 num_experts_per_tok=adapter.top_k,
+                shared_expert_size=adapter.shared_expert_size,
+                route_by_question=adapter.route_by_question,
+                pool_window=adapter.pool_window,
                 vision_grid=adapter.vision_grid,
                 face_grid=adapter.face_grid,
                 inject_levels=adapter.inject_levels,
                 dropout=adapter.dropout,
+                experts_implementation=adapter.experts_implementation,
                 router_aux_loss_coef=adapter.balance_weight,
                 router_z_loss_coef=adapter.z_weight,
                 # Visual tokens start as loud as words, or the language model would not listen, or hear nothing else.
-                output_scale=language.get_input_embeddings().weight.float().square().mean().sqrt().item(),
+                output_scale=_loudness(language.get_input_embeddings()),
             ),
             face_levels=adapter.face_levels,
             video_token_id=tokenizer.convert_tokens_to_ids(FRAME_TOKEN),
@@ -103,26 +110,42 @@ def build(config: ModelConfig, seed: int = 0) -> tuple[FaVChatForConditionalGene
         face_size=face_size,
         face_mean=face_image["image_mean"],
         face_std=face_image["image_std"],
+        route_by_question=adapter.route_by_question,
     )
     return model.eval(), processor
 
 
-def load(name: str) -> tuple[FaVChatForConditionalGeneration, FaVChatProcessor]:
+def _loudness(embeddings: nn.Module) -> float:
+    """Root mean square of what a word's embedding gives; Gemma's scales its weights."""
+    scale = getattr(embeddings, "embed_scale", 1.0)
+    return float(embeddings.get_parameter("weight").detach().float().square().mean().sqrt() * scale)
+
+
+def load(name: str, *, bits: Literal[4, 8] | None = None) -> tuple[FaVChatForConditionalGeneration, FaVChatProcessor]:
     """Load a trained model and its processor, in the precision it was saved in.
 
     Args:
         name: A directory that `save_pretrained` wrote, a hub name, or ``models:/NAME@ALIAS`` or
-            ``models:/NAME/VERSION`` for a registered model.
+            ``models:/NAME/VERSION`` for a registered model. LoRA that lies beside the weights is loaded too.
+        bits: Load the language model in 4 or 8 bits, onto the GPU; see :func:`favchat.model.lora.quantization`.
 
     Raises:
-        ConfigError: There is no FaVChat model.
+        ConfigError: There is no FaVChat model, or one of another version; or what it takes to load it is missing.
     """
     name = resolve_model(name)
+    if (Path(name) / "adapter_config.json").is_file() and find_spec("peft") is None:
+        raise ConfigError(f"{name}: holds LoRA, which needs peft; install favchat[train]")
+    few_bits = {"quantization_config": quantization(bits), "device_map": {"": 0}} if bits else {}
     try:
-        model = FaVChatForConditionalGeneration.from_pretrained(name)
+        model, report = FaVChatForConditionalGeneration.from_pretrained(name, output_loading_info=True, **few_bits)
         processor = FaVChatProcessor.from_pretrained(name)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         raise ConfigError(f"{name}: cannot be loaded: {error}") from error
+    if report["missing_keys"]:
+        raise ConfigError(
+            f"{name}: its weights are not those of this version's model: {min(report['missing_keys'])} and "
+            f"{len(report['missing_keys']) - 1} more are missing. Train it again."
+        )
     return model.eval(), processor
 
 

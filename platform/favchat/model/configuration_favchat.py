@@ -22,10 +22,14 @@ class FaVChatAdapterConfig(PreTrainedConfig):
         num_hidden_layers (`int`): Expert layers.
         num_experts (`int`): Experts a layer; 1 is the dense baseline.
         num_experts_per_tok (`int`): Experts that each token is sent to.
+        shared_expert_size (`int`): Width of the hidden layer of an expert that sees every token; 0 for none.
+        route_by_question (`bool`): Whether the router also sees what is asked about the video.
         vision_grid (`int`): Tokens a frame of the general stream: `vision_grid` squared.
         face_grid (`int`): Tokens a frame of the face stream: `face_grid` squared.
+        pool_window (`int`): Each token is a learned mean over `pool_window` squared cells of the encoder's features.
         inject_levels (`bool`): Whether shallower face levels are added in the first decoder layers.
         dropout (`float`): Dropout on the projected tokens.
+        experts_implementation (`str`): How experts are computed: `grouped_mm`, `batched_mm` or `eager`, a loop.
         router_aux_loss_coef (`float`): Weight of the load-balancing loss.
         router_z_loss_coef (`float`): Weight of the router z-loss.
         output_scale (`float`): Root mean square that the visual tokens start with: the one of the language model's
@@ -43,10 +47,14 @@ class FaVChatAdapterConfig(PreTrainedConfig):
     num_hidden_layers: int = 1
     num_experts: int = 4
     num_experts_per_tok: int = 2
+    shared_expert_size: int = 0
+    route_by_question: bool = False
     vision_grid: int = 2
     face_grid: int = 2
+    pool_window: int = 2
     inject_levels: bool = True
     dropout: float = 0.0
+    experts_implementation: str = "grouped_mm"
     hidden_act: str = "silu"
     router_aux_loss_coef: float = 0.01
     router_z_loss_coef: float = 0.001

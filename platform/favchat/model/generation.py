@@ -31,7 +31,8 @@ def answer(
     Returns:
         B answers without special tokens.
     """
-    inputs = processor([processor.prompt(question) for question in questions], clips).to(model.device)
+    prompts = [processor.prompt(question) for question in questions]
+    inputs = processor(prompts, clips, questions=questions).to(model.device)
     ids = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
     new = ids[:, inputs["input_ids"].shape[1] :]
     return [text.strip() for text in processor.tokenizer.batch_decode(new, skip_special_tokens=True)]

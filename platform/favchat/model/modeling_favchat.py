@@ -1,24 +1,26 @@
 """The model: a general encoder and a face encoder watch a clip, the adapter fuses them, a language model answers.
 
-Shapes: B sequences, L tokens of a sequence, V videos, T frames a video, G general and F face tokens a frame, S = G + F,
-H language-model width.
+Shapes: B sequences, L tokens of a sequence, V videos, T frames a video, P and Q cells of general and face features a
+frame, C channels, G general and F face tokens a frame, S = G + F, H language-model width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, GenerationMixin, PreTrainedModel
+from transformers import MODEL_MAPPING, AutoModel, GenerationMixin, PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.utils import ModelOutput
 
 from favchat.model.adapter import AdapterOutput, FaVChatAdapter
 from favchat.model.configuration_favchat import FaVChatConfig
 from favchat.model.encoders import face_features, vision_features
+from favchat.model.face_levels import receive_face_levels
+from favchat.model.lora import has_lora, without_lora
 
 
 @dataclass
@@ -32,7 +34,8 @@ class FaVChatOutput(ModelOutput):
         z_loss: Router z-loss, unweighted.
         logits: `(B, L, vocabulary)`.
         past_key_values: The language model's cache.
-        router_logits: For each expert layer `(V T S, E)`, with `output_router_logits=True`.
+        router_logits: For each expert layer `(V T S, E)` float32, with `output_router_logits=True`: of each video and
+            frame the general tokens first, then the face tokens.
     """
 
     loss: Tensor | None = None
@@ -70,6 +73,8 @@ class FaVChatPreTrainedModel(PreTrainedModel):
     _skip_keys_device_placement = ["past_key_values"]
     _supports_flash_attn = True
     _supports_sdpa = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
 
 
 class FaVChatModel(FaVChatPreTrainedModel):
@@ -77,18 +82,11 @@ class FaVChatModel(FaVChatPreTrainedModel):
 
     def __init__(self, config: FaVChatConfig):
         super().__init__(config)
-        self.vision_model = AutoModel.from_config(config.vision_config)
-        self.face_model = AutoModel.from_config(config.face_config)
+        self.vision_model = _encoder(config.vision_config)
+        self.face_model = _encoder(config.face_config)
         self.adapter = FaVChatAdapter(config.adapter_config)
         self.language_model = AutoModel.from_config(config.text_config)
-        decoder_layers = self.language_model.layers
-        injected = len(self.adapter.level_proj)
-        if injected > len(decoder_layers):
-            raise ValueError(
-                f"{injected} face levels to inject, but the language model has {len(decoder_layers)} layers"
-            )
-        for index in range(injected):
-            decoder_layers[index].register_forward_hook(_add_level(index), with_kwargs=True)
+        receive_face_levels(self.language_model, len(self.adapter.level_proj))
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -99,34 +97,68 @@ class FaVChatModel(FaVChatPreTrainedModel):
         """Replace the language model's token embeddings."""
         self.language_model.set_input_embeddings(value)
 
-    def get_video_features(
-        self,
-        pixel_values_videos: Tensor,
-        pixel_values_faces: Tensor,
-        face_visible: Tensor,
-        frame_times: Tensor,
-        face_geometry: Tensor,
-    ) -> AdapterOutput:
-        """Encode videos into language-model tokens and face levels.
+    def encode_frames(self, pixel_values_videos: Tensor, pixel_values_faces: Tensor) -> dict[str, Tensor]:
+        """Run both encoders: all of the model that depends on neither the adapter nor the text.
+
+        While the encoders are frozen this is worth computing once; `forward` takes the result in place of pixels.
 
         Args:
             pixel_values_videos: `(V, T, 3, h, w)` normalised frames.
             pixel_values_faces: `(V, T, 3, s, s)` normalised aligned faces.
-            face_visible: `(V, T)` bool.
-            frame_times: `(V, T)` seconds since the clip's start.
-            face_geometry: `(V, T, 4)`, see :func:`favchat.video.align.face_geometry`.
+
+        Returns:
+            `vision_features` `(V, T, P, C)`, the general encoder's last hidden state averaged into
+            P = `(vision_grid * pool_window) ** 2` cells row by row, and `face_features` `(V, T, Q, sum(face_sizes))`,
+            the channels of the face levels side by side, shallow to deep; both in their encoder's precision.
         """
         adapter, videos = self.config.adapter_config, pixel_values_videos.shape[:2]
         frames = pixel_values_videos.flatten(0, 1).to(self.vision_model.dtype)  # (V T, 3, h, w)
         faces = pixel_values_faces.flatten(0, 1).to(self.face_model.dtype)  # (V T, 3, s, s)
-        vision = vision_features(self.vision_model, frames, adapter.vision_grid)
-        levels = face_features(self.face_model, faces, adapter.face_grid, self.config.face_levels)
+        vision = vision_features(self.vision_model, frames, adapter.vision_grid * adapter.pool_window)  # (V T, P, C)
+        levels = face_features(
+            self.face_model, faces, adapter.face_grid * adapter.pool_window, self.config.face_levels
+        )  # (V T, Q, C) each
+        return {
+            "vision_features": vision.unflatten(0, videos),
+            "face_features": torch.cat(levels, dim=-1).unflatten(0, videos),
+        }
+
+    def get_video_features(
+        self,
+        pixel_values_videos: Tensor | None = None,
+        pixel_values_faces: Tensor | None = None,
+        *,
+        vision_features: Tensor | None = None,
+        face_features: Tensor | None = None,
+        face_visible: Tensor | None = None,
+        frame_times: Tensor | None = None,
+        face_geometry: Tensor | None = None,
+        question_ids: Tensor | None = None,
+        question_mask: Tensor | None = None,
+    ) -> AdapterOutput:
+        """Turn videos into language-model tokens and face levels.
+
+        Arguments as in :meth:`FaVChatForConditionalGeneration.forward`.
+
+        Raises:
+            ValueError: A tensor is missing, or does not fit the adapter.
+        """
+        if vision_features is None or face_features is None:
+            if pixel_values_videos is None or pixel_values_faces is None:
+                raise ValueError(
+                    "videos need pixel_values_videos and pixel_values_faces, or vision_features and face_features"
+                )
+            encoded = self.encode_frames(pixel_values_videos, pixel_values_faces)
+            vision_features, face_features = encoded["vision_features"], encoded["face_features"]
+        if face_visible is None or frame_times is None or face_geometry is None:
+            raise ValueError("videos need face_visible, frame_times and face_geometry")
         return self.adapter(
-            vision.unflatten(0, videos).to(self.adapter.dtype),  # (V, T, G, C)
-            [level.unflatten(0, videos).to(self.adapter.dtype) for level in levels],  # (V, T, F, C) each
+            vision_features.to(self.adapter.dtype),
+            face_features.to(self.adapter.dtype),
             face_visible=face_visible,
             frame_times=frame_times,
             face_geometry=face_geometry,
+            question=self._pooled(question_ids, question_mask),
         )
 
     def forward(
@@ -138,9 +170,13 @@ class FaVChatModel(FaVChatPreTrainedModel):
         inputs_embeds: Tensor | None = None,
         pixel_values_videos: Tensor | None = None,
         pixel_values_faces: Tensor | None = None,
+        vision_features: Tensor | None = None,
+        face_features: Tensor | None = None,
         face_visible: Tensor | None = None,
         frame_times: Tensor | None = None,
         face_geometry: Tensor | None = None,
+        question_ids: Tensor | None = None,
+        question_mask: Tensor | None = None,
         use_cache: bool | None = None,
         **kwargs: Any,
     ) -> FaVChatModelOutput:
@@ -151,22 +187,22 @@ class FaVChatModel(FaVChatPreTrainedModel):
             if input_ids is None:
                 raise ValueError("give input_ids or inputs_embeds")
             inputs_embeds = self.embed_text(input_ids)  # (B, L, H)
-        if pixel_values_videos is not None:
-            if (
-                input_ids is None
-                or pixel_values_faces is None
-                or face_visible is None
-                or frame_times is None
-                or face_geometry is None
-            ):
-                raise ValueError(f"videos need {', '.join(VIDEO_COMPANIONS)} beside pixel_values_videos")
+        if pixel_values_videos is not None or vision_features is not None:
+            if input_ids is None:
+                raise ValueError("videos need input_ids: their placeholders say where the visual tokens go")
             visual = self.get_video_features(
-                pixel_values_videos, pixel_values_faces, face_visible, frame_times, face_geometry
+                pixel_values_videos,
+                pixel_values_faces,
+                vision_features=vision_features,
+                face_features=face_features,
+                face_visible=face_visible,
+                frame_times=frame_times,
+                face_geometry=face_geometry,
+                question_ids=question_ids,
+                question_mask=question_mask,
             )
             visual_mask, face_mask = self.placeholder_masks(input_ids, visual)  # (B, L) each
-            inputs_embeds = inputs_embeds.masked_scatter(
-                visual_mask.unsqueeze(-1), visual.tokens.to(inputs_embeds.dtype)
-            )
+            inputs_embeds = inputs_embeds.masked_scatter(visual_mask.unsqueeze(-1), visual.tokens.to(inputs_embeds))
             if visual.levels:
                 injected = {"face_mask": face_mask, "face_level_embeds": visual.levels}
 
@@ -203,28 +239,36 @@ class FaVChatModel(FaVChatPreTrainedModel):
             )
         return visual_mask, face_mask
 
-
-VIDEO_COMPANIONS = ("input_ids", "pixel_values_faces", "face_visible", "frame_times", "face_geometry")
-
-
-def _add_level(index: int) -> Callable[..., Any]:
-    """A hook that adds face level `index` to a decoder layer's output at the face tokens (DeepStack, arXiv 2406.04334).
-
-    The level travels with the layer's keyword arguments and not in the module, so that gradient checkpointing, which
-    runs a
-    layer a second time, and several forwards at once see the right one.
-    """
-
-    def hook(_layer: nn.Module, _args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
-        levels = kwargs.get("face_level_embeds")
-        if levels is None:
+    def _pooled(self, question_ids: Tensor | None, question_mask: Tensor | None) -> Tensor | None:
+        """The mean embedding of each question's tokens, `(V, H)`, for a router that reads it."""
+        if not self.config.adapter_config.route_by_question or question_ids is None or question_mask is None:
             return None
-        hidden = output[0] if isinstance(output, tuple) else output  # (B, L, H)
-        level = levels[index].flatten(0, -2).to(hidden.dtype)  # (all face tokens, H)
-        added = hidden + torch.zeros_like(hidden).masked_scatter(kwargs["face_mask"].unsqueeze(-1), level)
-        return (added, *output[1:]) if isinstance(output, tuple) else added
+        weight = question_mask.unsqueeze(-1).to(self.adapter.dtype)  # (V, L, 1)
+        embeds = self.embed_text(question_ids).to(self.adapter.dtype)  # (V, L, H)
+        return (embeds * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
 
-    return hook
+
+VIDEO_TENSORS = (
+    "pixel_values_videos",
+    "pixel_values_faces",
+    "vision_features",
+    "face_features",
+    "face_visible",
+    "frame_times",
+    "face_geometry",
+    "question_ids",
+    "question_mask",
+)
+"""Arguments of `forward` whose first dimension counts videos."""
+
+
+def _encoder(config: PreTrainedConfig) -> PreTrainedModel:
+    """Make an encoder; one that lacks the kind of attention chosen for the whole model takes its own default."""
+    kind, attention = MODEL_MAPPING[type(config)], config._attn_implementation or ""
+    kinds = {"flash": "_supports_flash_attn", "flex": "_supports_flex_attn", "sdpa": "_supports_sdpa"}
+    if any(name in attention and not getattr(kind, flag) for name, flag in kinds.items()):
+        config._attn_implementation = None
+    return AutoModel.from_config(config)
 
 
 class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
@@ -234,8 +278,12 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
 
     def __init__(self, config: FaVChatConfig):
         super().__init__(config)
+        text = config.text_config
+        for name in ("logit_scale", "logits_scaling"):
+            if getattr(text, name, None) not in (None, 1, 1.0):
+                raise ValueError(f"a {text.model_type} model scales its logits ({name}), which FaVChat does not do")
         self.model = FaVChatModel(config)
-        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
+        self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
         self.post_init()
 
     def get_output_embeddings(self) -> nn.Module:
@@ -251,9 +299,13 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
         inputs_embeds: Tensor | None = None,
         pixel_values_videos: Tensor | None = None,
         pixel_values_faces: Tensor | None = None,
+        vision_features: Tensor | None = None,
+        face_features: Tensor | None = None,
         face_visible: Tensor | None = None,
         frame_times: Tensor | None = None,
         face_geometry: Tensor | None = None,
+        question_ids: Tensor | None = None,
+        question_mask: Tensor | None = None,
         labels: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
@@ -270,9 +322,15 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
             inputs_embeds: `(B, L, H)` in place of `input_ids`, for text alone.
             pixel_values_videos: `(V, T, 3, h, w)` normalised frames of all videos in the batch.
             pixel_values_faces: `(V, T, 3, s, s)` normalised aligned faces.
+            vision_features: `(V, T, P, C)` and
+            face_features: `(V, T, Q, C)` in place of both kinds of pixels: what :meth:`FaVChatModel.encode_frames`
+                made of them, in any precision.
             face_visible: `(V, T)` bool.
             frame_times: `(V, T)` seconds since each clip's start.
-            face_geometry: `(V, T, 4)`.
+            face_geometry: `(V, T, 4)`, see :func:`favchat.video.align.face_geometry`.
+            question_ids: `(V, Lq)` tokens of what is asked about each video; read by a model with
+                `route_by_question` alone, which needs them.
+            question_mask: `(V, Lq)`, 0 on padding.
             labels: `(B, L)` token ids, -100 where nothing is to be learnt.
             use_cache: Whether to return the cache.
             logits_to_keep: Compute logits for the last so many positions only; 0 means all.
@@ -280,7 +338,7 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
             **kwargs: Handed to the language model.
 
         Raises:
-            ValueError: The placeholders do not fit the videos in number.
+            ValueError: The placeholders do not fit the videos in number, or a tensor of theirs is missing.
         """
         outputs = self.model(
             input_ids=input_ids,
@@ -290,14 +348,21 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
             inputs_embeds=inputs_embeds,
             pixel_values_videos=pixel_values_videos,
             pixel_values_faces=pixel_values_faces,
+            vision_features=vision_features,
+            face_features=face_features,
             face_visible=face_visible,
             frame_times=frame_times,
             face_geometry=face_geometry,
+            question_ids=question_ids,
+            question_mask=question_mask,
             use_cache=use_cache,
             **kwargs,
         )
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(outputs.last_hidden_state[:, kept])  # (B, L, vocabulary)
+        softcap = getattr(self.config.text_config, "final_logit_softcapping", None)  # Gemma's
+        if softcap is not None:
+            logits = softcap * torch.tanh(logits / softcap)
         result = FaVChatOutput(logits=logits, past_key_values=outputs.past_key_values)
         visual = outputs.visual
         if visual is not None:
@@ -316,3 +381,46 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
                     + adapter.router_z_loss_coef * visual.z_loss
                 )
         return result
+
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
+        """As transformers does it; low-rank updates lie beside the weights, in peft's files, and not in them."""
+        super().save_pretrained(save_directory, **kwargs)  # with updates: the updates alone
+        if has_lora(self):
+            kwargs["state_dict"] = without_lora(kwargs.get("state_dict") or self.state_dict())
+            self._hf_peft_config_loaded = False
+            try:
+                super().save_pretrained(save_directory, **kwargs)
+            finally:
+                self._hf_peft_config_loaded = True
+
+    def prepare_inputs_for_generation(
+        self, input_ids: Tensor, is_first_iteration: bool | None = False, **kwargs: Any
+    ) -> dict[str, Any]:
+        """As transformers does it; once a cache holds the visual tokens, the videos are left out."""
+        inputs = super().prepare_inputs_for_generation(input_ids, is_first_iteration=is_first_iteration, **kwargs)
+        if not is_first_iteration and kwargs.get("use_cache", True):
+            for name in VIDEO_TENSORS:
+                inputs.pop(name, None)
+        return inputs
+
+    def _expand_inputs_for_generation(
+        self,
+        expand_size: int = 1,
+        is_encoder_decoder: bool = False,
+        input_ids: Tensor | None = None,
+        **model_kwargs: Any,
+    ) -> tuple[Tensor | None, dict[str, Any]]:
+        """Repeat each prompt for beams or several answers, and all its videos with it."""
+        names = [name for name in VIDEO_TENSORS if model_kwargs.get(name) is not None]
+        videos = {name: model_kwargs.pop(name) for name in names}
+        if expand_size > 1 and videos and input_ids is not None:
+            visual = (input_ids == self.config.video_token_id) | (input_ids == self.config.face_token_id)
+            count = len(videos["frame_times"])
+            each = (visual.sum(dim=1) * count // visual.sum().clamp(min=1)).tolist()  # videos of each prompt
+            if sum(each) == count:  # else forward says what is wrong
+                order = torch.cat([part.repeat(expand_size) for part in torch.arange(count).split(each)])
+                videos = {name: tensor[order.to(tensor.device)] for name, tensor in videos.items()}
+        input_ids, model_kwargs = super()._expand_inputs_for_generation(
+            expand_size=expand_size, is_encoder_decoder=is_encoder_decoder, input_ids=input_ids, **model_kwargs
+        )
+        return input_ids, {**model_kwargs, **videos}

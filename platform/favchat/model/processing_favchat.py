@@ -5,7 +5,7 @@ Shapes: B prompts, L tokens, V videos, T frames that the model sees of each.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import cv2
@@ -59,6 +59,7 @@ class FaVChatProcessor(ProcessorMixin):
         face_size: Side in pixels of the face encoder's input.
         face_mean: Channel means of the face encoder.
         face_std: Channel deviations of the face encoder.
+        route_by_question: Whether the model's router reads what is asked about each video.
     """
 
     def __init__(
@@ -74,36 +75,46 @@ class FaVChatProcessor(ProcessorMixin):
         face_size: int = 160,
         face_mean: Sequence[float] = (0.0, 0.0, 0.0),
         face_std: Sequence[float] = (1.0, 1.0, 1.0),
+        route_by_question: bool = False,
         **kwargs: Any,
     ):
         self.num_frames = num_frames
         self.vision_grid, self.face_grid = vision_grid, face_grid
         self.image_size, self.image_mean, self.image_std = image_size, list(image_mean), list(image_std)
         self.face_size, self.face_mean, self.face_std = face_size, list(face_mean), list(face_std)
+        self.route_by_question = route_by_question
         super().__init__(tokenizer, chat_template=chat_template, **kwargs)
 
     @property
     def model_input_names(self) -> list[str]:
         """Names of the tensors that :meth:`__call__` may return."""
-        return ["input_ids", "attention_mask", "labels", *VIDEO_INPUTS]
+        return ["input_ids", "attention_mask", "labels", *PIXELS, *FEATURES, *PLACE_IN_TIME, *QUESTION]
 
     def __call__(
-        self, text: str | Sequence[str], clips: Sequence[FaceClip] = (), *, answers: Sequence[str] | None = None
+        self,
+        text: str | Sequence[str],
+        clips: Sequence[FaceClip | Mapping[str, torch.Tensor]] = (),
+        *,
+        questions: Sequence[str] | None = None,
+        answers: Sequence[str] | None = None,
     ) -> BatchFeature:
         """Make a batch.
 
         Args:
             text: B prompts, as :meth:`prompt` or `apply_chat_template` give them; each `<|video|>` takes the next clip.
-            clips: V clips in reading order.
+            clips: V clips in reading order, or what :meth:`video_inputs` takes in their place.
+            questions: What is asked about each clip, V strings, as :meth:`questions` gives them; only a model with
+                `route_by_question` reads them, for others they are left out.
             answers: B answers to learn; they are appended with the end-of-turn token, and only they carry labels.
 
         Returns:
             `input_ids`, `attention_mask` `(B, L)`, padded on the left for generation and on the right for training,
-            and with
-            clips the tensors of :meth:`video_inputs`; with answers also `labels` `(B, L)`.
+            and with clips the tensors of :meth:`video_inputs`; with answers also `labels` `(B, L)`; for a router that
+            reads them `question_ids`, `question_mask` `(V, Lq)`.
 
         Raises:
-            ValueError: The prompts hold another number of videos than there are clips.
+            ValueError: The prompts hold another number of videos than there are clips or questions, or a router that
+                reads the questions gets none.
         """
         prompts = [text] if isinstance(text, str) else list(text)
         videos = sum(prompt.count(VIDEO_TOKEN) for prompt in prompts)
@@ -122,6 +133,8 @@ class FaVChatProcessor(ProcessorMixin):
             batch["labels"] = self._pad(labels, left=False, value=IGNORED)["input_ids"]
         if clips:
             batch.update(self.video_inputs(clips))
+            if self.route_by_question:
+                batch.update(self._question_inputs(questions, len(clips)))
         return BatchFeature(batch)
 
     def apply_chat_template(self, conversation: Sequence[dict[str, Any]], **kwargs: Any) -> str:
@@ -148,17 +161,49 @@ class FaVChatProcessor(ProcessorMixin):
         ]
         return self.apply_chat_template(conversation, add_generation_prompt=True)
 
-    def video_inputs(self, clips: Sequence[FaceClip]) -> dict[str, torch.Tensor]:
-        """The tensors of V clips.
+    @staticmethod
+    def questions(conversation: Sequence[dict[str, Any]]) -> list[str]:
+        """What is asked about each video of a chat: the text of the message that holds it.
+
+        Args:
+            conversation: As for :meth:`apply_chat_template`.
 
         Returns:
-            `pixel_values_videos` `(V, T, 3, image_size, image_size)` float32, `pixel_values_faces`
-            `(V, T, 3, face_size, face_size)` float32, `face_visible` `(V, T)` bool, `frame_times` `(V, T)` float32
-            seconds,
-            `face_geometry` `(V, T, 4)` float32.
+            V strings, in reading order.
         """
-        items = [self._video(clip) for clip in clips]
-        return {name: torch.from_numpy(np.stack([item[name] for item in items])) for name in VIDEO_INPUTS}
+        found = []
+        for message in conversation:
+            text = _flatten(message["content"])
+            found += [text.replace(VIDEO_TOKEN, "").strip()] * text.count(VIDEO_TOKEN)
+        return found
+
+    def video_inputs(self, clips: Sequence[FaceClip | Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """The tensors of V clips.
+
+        Args:
+            clips: Clips; or, of each, tensors that were made before: `vision_features` `(T, P, C)` and `face_features`
+                `(T, Q, C)`, of which :meth:`FaVChatModel.encode_frames` gives one row a video, and `face_visible`,
+                `frame_times` and `face_geometry` as this method gives them. Not both kinds at once.
+
+        Returns:
+            `face_visible` `(V, T)` bool, `frame_times` `(V, T)` float32 seconds, `face_geometry` `(V, T, 4)` float32,
+            and of clips `pixel_values_videos` `(V, T, 3, image_size, image_size)` and `pixel_values_faces`
+            `(V, T, 3, face_size, face_size)`, float32, of tensors their features.
+
+        Raises:
+            ValueError: Clips and features are mixed, or a tensor is missing.
+        """
+        encoded = [clip for clip in clips if isinstance(clip, Mapping)]
+        if not encoded:
+            items = [self._video(clip) for clip in clips if not isinstance(clip, Mapping)]
+            return {name: torch.from_numpy(np.stack([item[name] for item in items])) for name in items[0]}
+        if len(encoded) < len(clips):
+            raise ValueError(f"{len(encoded)} of {len(clips)} clips come as features; give all or none as features")
+        names = [*FEATURES, *PLACE_IN_TIME]
+        missing = [name for name in names for item in encoded if name not in item]
+        if missing:
+            raise ValueError(f"a clip given as features has no {missing[0]}; it needs {', '.join(names)}")
+        return {name: torch.stack([item[name] for item in encoded]) for name in names}
 
     def _video(self, clip: FaceClip) -> dict[str, np.ndarray]:
         count = len(clip.frames)
@@ -182,6 +227,14 @@ class FaVChatProcessor(ProcessorMixin):
             "face_geometry": np.where(visible[:, None], geometry, 0.0).astype(np.float32),
         }
 
+    def _question_inputs(self, questions: Sequence[str] | None, videos: int) -> dict[str, torch.Tensor]:
+        if questions is None:
+            raise ValueError("this model routes by the question: give `questions`, one for each clip")
+        if len(questions) != videos:
+            raise ValueError(f"there are {videos} clip(s) but {len(questions)} question(s)")
+        padded = self._pad([self._ids(question) for question in questions], left=False)
+        return {"question_ids": padded["input_ids"], "question_mask": padded["attention_mask"]}
+
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
@@ -199,7 +252,10 @@ class FaVChatProcessor(ProcessorMixin):
 
 IGNORED = -100
 SYSTEM = "You describe faces in videos."
-VIDEO_INPUTS = ["pixel_values_videos", "pixel_values_faces", "face_visible", "frame_times", "face_geometry"]
+PIXELS = ("pixel_values_videos", "pixel_values_faces")
+FEATURES = ("vision_features", "face_features")
+PLACE_IN_TIME = ("face_visible", "frame_times", "face_geometry")
+QUESTION = ("question_ids", "question_mask")
 
 
 def _flatten(content: str | Sequence[dict[str, Any]]) -> str:

@@ -22,7 +22,9 @@ class Batch:
 class BatchSource(Protocol):
     """Gives the batches of a stage, in an order that seed and epoch alone decide."""
 
-    steps_per_epoch: int
+    @property
+    def steps_per_epoch(self) -> int:
+        """Global batches of an epoch."""
 
     def batches(self, rank: int, workers: int, start_step: int) -> Iterator[Batch]:
         """The shares `rank` of `workers` of the global batches, for ever, from the one of step `start_step`, from 0."""

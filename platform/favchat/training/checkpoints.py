@@ -1,8 +1,9 @@
 """Checkpoints of a stage: whole or absent, readable by any number of workers, without pickles.
 
-A checkpoint is a folder ``step-000100``. Each worker writes a share of the parameters to ``part-R-of-W.safetensors``: for
-each ``NAME:weight``, ``NAME:exp_avg``, ``NAME:exp_avg_sq`` and ``NAME:step``, whole tensors, however ZeRO had spread them.
-Rank 0 adds ``buffers.safetensors``, what modules that learn count along (batch statistics), and ``checkpoint.json``.
+A checkpoint is a folder ``step-000100``. Each worker writes a share of the parameters to ``part-R-of-W.safetensors``:
+for each ``NAME:weight``, ``NAME:exp_avg``, ``NAME:exp_avg_sq`` and ``NAME:step``, whole tensors, however ZeRO had
+spread them. Rank 0 adds ``buffers.safetensors``, what modules that learn count along (batch statistics), and
+``checkpoint.json``.
 """
 
 from __future__ import annotations
@@ -155,9 +156,7 @@ def read_states(checkpoint: Path) -> dict[str, State]:
     parts = sorted(checkpoint.glob("part-*-of-*.safetensors"))
     counts = {int(found[1]) for part in parts if (found := re.search(r"-of-(\d+)\.", part.name))}
     if counts != {len(parts)}:
-        raise CheckpointFault(
-            f"{checkpoint}: parts are missing; delete that folder, and the checkpoint before is taken"
-        )
+        raise CheckpointFault(f"{checkpoint}: parts are missing; delete it, and the one before is taken")
     for part in parts:
         for key, value in _read_file(part).items():
             name, _, kind = key.rpartition(":")

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
@@ -212,7 +212,7 @@ def _fit(job: StageJob, callbacks: Sequence[UserCallback], scaling: ScalingConfi
     own = job.folder / "ray"
     shutil.rmtree(own, ignore_errors=True)
     trainer = TorchTrainer(
-        train_stage,
+        cast(Any, train_stage),  # annotated as if what it returns were lost
         train_loop_config={"job": job},
         scaling_config=scaling,
         run_config=RunConfig(
@@ -223,7 +223,7 @@ def _fit(job: StageJob, callbacks: Sequence[UserCallback], scaling: ScalingConfi
         ),
     )
     try:
-        result = trainer.fit()
+        result: Any = trainer.fit()
     except TrainingFailedError as error:
         last = newest(job.checkpoints)
         kept = f"from {last.name}" if last else "from the stage's beginning, since it has no checkpoint yet"

@@ -134,5 +134,10 @@ def _annotations(out: str, task: str, split: str) -> pa.Table:
 def collate(processor: FaVChatProcessor, batch: pa.Table) -> BatchFeature:
     """Decode and tokenise a batch of :func:`samples`; labels lie on the answers only."""
     rows = batch.to_pylist()
-    prompts = [processor.prompt(row["question"]) for row in rows]
-    return processor(prompts, [read_clip(row) for row in rows], answers=[row["answer"] for row in rows])
+    questions = [row["question"] for row in rows]
+    return processor(
+        [processor.prompt(question) for question in questions],
+        [read_clip(row) for row in rows],
+        questions=questions,
+        answers=[row["answer"] for row in rows],
+    )

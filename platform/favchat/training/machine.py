@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import is_flash_attn_2_available
 
@@ -25,7 +25,7 @@ def stage_precision(stage: OptimisationConfig, on_gpu: bool) -> torch.dtype:
 
 
 def prepare_model(
-    model: nn.Module, training: TrainingConfig, stage: OptimisationConfig, precision: torch.dtype
+    model: PreTrainedModel, training: TrainingConfig, stage: OptimisationConfig, precision: torch.dtype
 ) -> None:
     """Bring a model whose learning parts are known into the shape it trains in, on its device.
 

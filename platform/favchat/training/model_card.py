@@ -117,8 +117,8 @@ or `favchat ask DIRECTORY VIDEO "What is the person's expression?"`.
 
 ## Limits
 
-It describes what can be seen, as its training texts did, and can be wrong about every attribute, more often for faces unlike
-those it was trained on. Do not identify people with it, and do not decide about people by it.
+It describes what can be seen, as its training texts did, and can be wrong about every attribute, more often for faces
+unlike those it was trained on. Do not identify people with it, and do not decide about people by it.
 """
 
 

@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from favchat.config import OptimisationConfig
+from favchat.model import FaVChatForConditionalGeneration
 from favchat.training.batches import Batch
 from favchat.training.expert_usage import count_choices
 from favchat.training.faults import NonFiniteLoss
@@ -24,7 +25,7 @@ State = dict[str, Tensor]
 class Engine(Protocol):
     """Runs a model forward and backward and updates it: PyTorch itself, or DeepSpeed."""
 
-    module: nn.Module
+    module: FaVChatForConditionalGeneration
     optimizer: torch.optim.Optimizer
     device: torch.device
 
@@ -49,7 +50,7 @@ class TorchEngine:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: FaVChatForConditionalGeneration,
         optimizer: torch.optim.Optimizer,
         stage: OptimisationConfig,
         *,

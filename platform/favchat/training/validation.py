@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import nn
 
 from favchat.config import Config, StageConfig
-from favchat.model import FaVChatProcessor
+from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
 from favchat.model.generation import answer
 from favchat.training.ingest import collate, read_clip, some_samples
 
@@ -54,7 +54,7 @@ class Validation:
             dist.all_reduce(loss_and_tokens)
         return (loss_and_tokens[0] / loss_and_tokens[1]).item()
 
-    def answers(self, model: nn.Module) -> dict[str, list[str]]:
+    def answers(self, model: FaVChatForConditionalGeneration) -> dict[str, list[str]]:
         """The columns of a table: clips, questions, the corpus's answers and the model's, always to the same questions.
 
         A model that ZeRO-3 has spread over the workers needs all of them to ask.

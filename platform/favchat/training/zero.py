@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from favchat.config import OptimisationConfig
+from favchat.model import FaVChatForConditionalGeneration
 from favchat.training.step import State, optimizer_states, restore_optimizer
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -32,7 +33,7 @@ class DeepSpeedEngine:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: FaVChatForConditionalGeneration,
         optimizer: torch.optim.Optimizer,
         stage: OptimisationConfig,
         *,
@@ -47,7 +48,7 @@ class DeepSpeedEngine:
         deepspeed.init_distributed(dist_backend="nccl" if on_gpu else "gloo", verbose=False)
         config = deepspeed_config(stage, dist.get_world_size(), precision)
         self.engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
-        self.module: nn.Module = self.engine.module
+        self.module: FaVChatForConditionalGeneration = self.engine.module
         self.optimizer = optimizer
         self.device = torch.device(self.engine.device)
         self.zero_stage: int = self.engine.zero_optimization_stage()
@@ -127,7 +128,7 @@ class DeepSpeedEngine:
                         weights[name] = parameter.detach().cpu().clone()
         return weights
 
-    def _learning(self) -> dict[str, nn.Parameter]:
+    def _learning(self) -> dict[str, Any]:
         return {name: p for name, p in self.module.named_parameters() if p.requires_grad}
 
     def _partitions(self) -> list[Tensor]:
