@@ -143,6 +143,7 @@ class BackgroundLog:
         self._run = run
         self._todo: queue.Queue[Callable[[], None] | None] = queue.Queue(maxsize=limit)
         self._closing = threading.Event()
+        self._failing = False
         self._lost = 0
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
@@ -161,8 +162,9 @@ class BackgroundLog:
         rows = {key: list(values) for key, values in columns.items()}
         self._add(lambda: self._run.client.log_table(self._run.run_id, rows, name))
 
-    def close(self, patience: float = 30.0) -> None:
-        """Write what is left, for at most `patience` seconds after which the rest is given up."""
+    def close(self) -> None:
+        """Write what is left, for half a minute at most, or a few seconds where the store already fails."""
+        patience = 5.0 if self._failing else 30.0
         self._closing.set()
         deadline = time.monotonic() + patience
         try:
@@ -186,11 +188,12 @@ class BackgroundLog:
             while True:
                 try:
                     work()
-                    wait = 1.0
+                    self._failing, wait = False, 1.0
                     break
                 except Exception as error:  # whatever the store's client raises must not end the training
-                    if wait == 1.0:
+                    if not self._failing:
                         logger.warning("%s does not take what is logged, training goes on: %s", self._run.uri, error)
+                    self._failing = True
                     if self._closing.is_set():
                         self._lost += 1
                         break

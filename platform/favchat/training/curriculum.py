@@ -22,6 +22,7 @@ from favchat.config import Config, ConfigError, StageConfig, require
 from favchat.data.addresses import absolute
 from favchat.files import write_text_whole
 from favchat.model_names import resolve_backbones, resolve_model
+from favchat.training.batches import BatchSource
 from favchat.training.checkpoints import RECORD, newest
 from favchat.training.faults import TrainingFault
 from favchat.training.ingest import count_samples
@@ -162,7 +163,7 @@ def _run_stage(
     write_text_whole(settings, json.dumps({"key": key}))
 
     count = count_samples(config.data.out or "", stage.task, config.training.split)
-    source = PlainSource(config, stage, init, count)
+    source = batch_source(config, stage, init)
     steps = stage.steps or math.ceil(stage.epochs * source.steps_per_epoch)
     run = tracking.attempt(f"stage '{stage.name}' is not tracked", lambda: _stage_run(parent, folder, stage.name))
     job = StageJob(config, stage, steps, init, source, folder, asdict(run) if run else None)
@@ -200,6 +201,11 @@ def _run_stage(
     if run:
         tracking.attempt("the stage's run is not marked as finished", run.finish)
     return outcome
+
+
+def batch_source(config: Config, stage: StageConfig, init: str | None) -> BatchSource:
+    """What gives a stage its batches."""
+    return PlainSource(config, stage, init, count_samples(config.data.out or "", stage.task, config.training.split))
 
 
 def _fit(job: StageJob, callbacks: Sequence[UserCallback], scaling: ScalingConfig) -> dict[str, float]:

@@ -79,6 +79,7 @@ class DeepSpeedEngine:
             yield from optimizer_states(self.optimizer, self._learning())
             return
         count = self.optimizer.state[self._partitions()[0]]["step"]
+        self._link()
         for name, parameter in self._learning().items():
             shape = getattr(parameter, "ds_shape", parameter.shape)
             state = {key: safe_get_full_optimizer_state(parameter, key).view(shape) for key in MOMENTS}
@@ -101,8 +102,7 @@ class DeepSpeedEngine:
                 "step": count.to(partition.device) if fused else count.clone(),
                 **moments,
             }
-        if self.zero_stage < 3:
-            self.engine.optimizer._lazy_init_hp_params_optimizer_state()
+        self._link()
         for name, parameter in self._learning().items():
             state = states[name]
             for key in MOMENTS:
@@ -137,6 +137,12 @@ class DeepSpeedEngine:
             if hasattr(self.engine.optimizer, name):
                 return list(getattr(self.engine.optimizer, name))
         return []
+
+    def _link(self) -> None:
+        """Let DeepSpeed find the moments of every group; after a first step it knows those of the first alone."""
+        if self.zero_stage < 3:
+            self.engine.optimizer._hp_optimizer_states_linked = False
+            self.engine.optimizer._lazy_init_hp_params_optimizer_state()
 
     def _set(self, parameter: Any, value: Tensor, key: str | None) -> None:
         """Set this worker's share of a parameter's float32 weight, or of one of its moments."""
