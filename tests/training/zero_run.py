@@ -79,7 +79,9 @@ def main(corpus: str, out: Path) -> None:
     everyones_clips: list[list[str]] = [[], []]
     dist.all_gather_object(everyones_clips, poisoned[0].clip_ids)
     if rank == 0:
-        (out / "results.json").write_text(json.dumps({"losses": losses, "said": everyone, "poison": everyones_clips[1]}))
+        (out / "results.json").write_text(
+            json.dumps({"losses": losses, "said": everyone, "poison": everyones_clips[1]})
+        )
 
 
 main(sys.argv[1], Path(sys.argv[2]))

@@ -39,7 +39,7 @@ def prepare_model(
     if on_gpu and precision == torch.bfloat16 and is_flash_attn_2_available():
         language.set_attn_implementation("flash_attention_2")
     if stage.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.activation_checkpointing_enable()
         for module in model.modules():
             # A layer recomputes in training mode alone, and one that rests is in evaluation mode; its own children,
             # dropout among them, stay there.

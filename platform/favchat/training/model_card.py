@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from huggingface_hub import ModelCardData
 
@@ -124,7 +125,8 @@ unlike those it was trained on. Do not identify people with it, and do not decid
 
 def _backbone(slot: BackboneConfig) -> str:
     if slot.pretrained:
-        return f"`{slot.pretrained}`"
+        # Of a directory its name: where it lay is nobody's business.
+        return f"`{Path(slot.pretrained).name if Path(slot.pretrained).is_absolute() else slot.pretrained}`"
     return f"random weights, {(slot.config or {}).get('model_type')} layout"
 
 
