@@ -21,7 +21,7 @@ app = typer.Typer(
     help="Turn face videos into a corpus, train a facial-video language model on it, and ask it questions.\n\n"
     "Most commands take a YAML file and any number of settings that override it: "
     "favchat train nano data.out=corpus training.out=run. "
-    "A preset's name (tiny, nano) stands for its file.",
+    "A preset's name (tiny, nano, 2b, 8b) stands for its file.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -29,7 +29,7 @@ app = typer.Typer(
 )
 
 ConfigArgument = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a preset: tiny, nano.")
+    str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a preset: tiny, nano, 2b, 8b.")
 ]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Settings that override the file's.")
@@ -57,6 +57,18 @@ def assets() -> None:
 
     for asset in fetch_all():
         typer.echo(f"{asset.name:24} {asset.bytes / 1e6:8.1f} MB  {asset.state:8}  {asset.path}")
+
+
+@app.command()
+def model(config: ConfigArgument, overrides: Overrides = None, print_config: PrintConfig = False) -> None:
+    """Show the model's parts, its parameters, the tokens of a clip, and the memory that training takes on 1 to 64 GPUs.
+
+    Nothing is loaded: a preset of any size is described in seconds, without a GPU and without the model hub.
+    """
+    settings = _settings(config, overrides, print_config)
+    import jobs.model
+
+    jobs.model.run(settings, say=typer.echo)
 
 
 @app.command()

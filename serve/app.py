@@ -39,7 +39,7 @@ class Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     config: str
-    """A YAML file, or the name of a preset: tiny, nano."""
+    """A YAML file, or the name of a preset: tiny, nano, 2b, 8b."""
     overrides: list[str] = []
     """Settings that override the file's, such as ``serve.model=outputs/run/model``."""
 

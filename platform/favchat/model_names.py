@@ -58,6 +58,31 @@ def resolve_backbone(slot: BackboneConfig, key: str) -> str:
     return str(assets.path(name.removeprefix("asset:")))
 
 
+def hub_message(slot: BackboneConfig, key: str, error: Exception) -> str:
+    """What to tell a user whose backbone cannot be loaded: which files are wanted and the ways to provide them.
+
+    Args:
+        slot: One that has ``pretrained``.
+        key: The slot's setting.
+        error: What transformers said.
+    """
+    name = slot.pretrained or ""
+    if name.startswith("asset:") or Path(name).exists():
+        return f"{key}.pretrained = {name}: cannot be loaded: {error}"
+    files = "config.json, model.safetensors (or its shards and model.safetensors.index.json)"
+    files += ", tokenizer.json, tokenizer_config.json" if key == "model.text" else ", preprocessor_config.json"
+    return (
+        f"{key}.pretrained = {name}: cannot be loaded. It is no directory here, and the model hub did not give it: "
+        f"{str(error).splitlines()[0]}\n"
+        f"  Wanted: {files}.\n"
+        f"  Without a connection, do one of these:\n"
+        f"  - on a machine that reaches the hub: hf download {name} --local-dir DIR; copy DIR here and set "
+        f"{key}.pretrained=DIR\n"
+        "  - copy that machine's cache (~/.cache/huggingface) here, set HF_HOME to it, and HF_HUB_OFFLINE=1\n"
+        "  - set HF_ENDPOINT to the address of a mirror"
+    )
+
+
 def resolve_backbones(config: ModelConfig) -> ModelConfig:
     """Resolve the backbones of a model that is to be built, so that no worker waits for a download or fails.
 

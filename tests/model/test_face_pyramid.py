@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from favchat.model.face_pyramid import EXPRESSIONS, FacePyramidConfig, FacePyramidModel, SameConv2d
+from favchat.model.face_pyramid import EXPRESSIONS, TRUNKS_FILE, FacePyramidConfig, FacePyramidModel, SameConv2d
+from favchat.video.align import DEFAULT_MARGIN, FACE_CENTRE, TEMPLATE, TEMPLATE_SIDE
 
 REFERENCE = Path(__file__).parent / "data" / "face_trunks_reference.safetensors"
 """What face-api itself computes; made by tools/face_trunks_reference.mjs, which explains the samples."""
@@ -47,7 +48,8 @@ def fixed_input(size: int) -> torch.Tensor:
 
 @pytest.mark.parametrize(("trunk", "size", "last"), [("expression", 112, "logits"), ("identity", 150, "descriptor")])
 @torch.inference_mode()
-def test_trunks_match_face_api(trunks: FacePyramidModel, trunk: str, size: int, last: str) -> None:
+def test_trunks_match_face_api(monkeypatch, trunks: FacePyramidModel, trunk: str, size: int, last: str) -> None:
+    monkeypatch.setattr(trunks.config, "window", [0, 0, 1, 1])
     reference = load_file(REFERENCE)
     output = trunks(fixed_input(size))
     for level, step in enumerate(STEPS[trunk]):
@@ -69,6 +71,30 @@ def test_any_crop_size_gives_the_documented_shapes(trunks: FacePyramidModel, siz
     assert trunks.config.id2label == dict(enumerate(EXPRESSIONS))
 
 
+@torch.inference_mode()
+def test_only_the_window_is_seen() -> None:
+    model = tiny().eval()
+    crops = torch.rand(1, 3, 160, 160)
+    seen = model(crops)
+    left, top, right, bottom = (round(160 * share) for share in model.config.window)
+    assert right - left == bottom - top == 134
+    outside = torch.ones(160, 160, dtype=torch.bool)
+    outside[top:bottom, left:right] = False
+    torch.testing.assert_close(model(crops.masked_fill(outside, 0.0)).to_tuple(), seen.to_tuple())
+    outside[top, left] = True
+    shallow = model(crops.masked_fill(outside, 0.0)).hidden_states[0]
+    assert not torch.equal(shallow, seen.hidden_states[0])
+
+
+def test_the_window_puts_the_eyes_where_dlib_trained_the_identity_network() -> None:
+    """dlib's mean eyes, (0.227, 0.221) and (0.753, 0.221) of a face, come into a chip of padding 0.25."""
+    side = TEMPLATE_SIDE * (1 + DEFAULT_MARGIN)
+    left, top, right, bottom = FacePyramidConfig().window
+    eyes = ((TEMPLATE[:2] - FACE_CENTRE) / side + 0.5 - [left, top]) / [right - left, bottom - top]
+    expected = (np.array([[0.227, 0.221], [0.753, 0.221]]) + 0.25) / 1.5
+    np.testing.assert_allclose(eyes, expected, atol=0.015)
+
+
 @pytest.mark.parametrize(
     ("side", "stride", "expected"), [(112, 2, (0, 1)), (7, 2, (1, 1)), (56, 1, (1, 1)), (1, 2, (1, 1))]
 )
@@ -76,6 +102,103 @@ def test_same_padding_is_tensorflows(side: int, stride: int, expected: tuple[int
     conv = SameConv2d(1, 1, 3, stride)
     assert conv._padding(side, 0) == expected
     assert conv(torch.zeros(1, 1, side, side)).shape[-1] == -(-side // stride)
+
+
+class PublishedTrunks:
+    """The published networks in NumPy on the stored uint8 weights: one image, maps `(h, w, c)`, every layer kept."""
+
+    def __init__(self) -> None:
+        self.stored = load_file(TRUNKS_FILE)
+        self.layers: dict[str, np.ndarray] = {}
+
+    def tensor(self, name: str) -> np.ndarray:
+        value = self.stored[name]
+        if value.dtype == np.uint8:
+            return value.astype(np.float64) * self.stored[f"{name}.scale"] + self.stored[f"{name}.min"]
+        return value.astype(np.float64)
+
+    @staticmethod
+    def windows(x: np.ndarray, kernel: int, stride: int, same: bool) -> np.ndarray:
+        """`(h, w, c)` to `(h', w', c, kernel, kernel)`, padded as TensorFlow does."""
+        if same:
+            total = [max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[:2]]
+            x = np.pad(x, [*((one // 2, one - one // 2) for one in total), (0, 0)])
+        return np.lib.stride_tricks.sliding_window_view(x, (kernel, kernel), (0, 1))[::stride, ::stride]
+
+    def conv(self, x: np.ndarray, filters: np.ndarray, stride: int, same: bool) -> np.ndarray:
+        seen = self.windows(x, filters.shape[0], stride, same)  # (h', w', c, k, k)
+        return np.tensordot(seen, filters, ([2, 3, 4], [2, 0, 1]))
+
+    def expression(self, x: np.ndarray) -> np.ndarray:
+        for block in range(4):
+            total = np.zeros(())
+            for index in range(4):
+                name, stride = f"expression.dense{block}.conv{index}", 2 if index == 0 else 1
+                if block == index == 0:
+                    out = self.conv(x, self.tensor(f"{name}.filters"), stride, True)
+                else:
+                    seen = self.windows(x if index == 0 else np.maximum(total, 0), 3, stride, True)
+                    depthwise = self.tensor(f"{name}.depthwise_filter")[..., 0]  # (k, k, c)
+                    out = np.einsum("hwcij,ijc->hwc", seen, depthwise) @ self.tensor(f"{name}.pointwise_filter")[0, 0]
+                out = out + self.tensor(f"{name}.bias")
+                self.layers[f"expression.blocks.{block}.convs.{index}"] = out
+                # The first convolution goes through a ReLU before it is summed up.
+                total = np.maximum(out, 0) if index == 0 else total + out
+            x = np.maximum(total, 0)
+            self.layers[f"expression.blocks.{block}"] = x
+        return x.mean((0, 1)) @ self.tensor("expression.fc.weights") + self.tensor("expression.fc.bias")
+
+    def scaled(self, x: np.ndarray, name: str, stride: int, ours: str) -> np.ndarray:
+        out = self.conv(x, self.tensor(f"{name}.conv.filters"), stride, stride == 1) + self.tensor(f"{name}.conv.bias")
+        out = out * self.tensor(f"{name}.scale.weights") + self.tensor(f"{name}.scale.biases")
+        self.layers[ours] = out
+        return out
+
+    def identity(self, x: np.ndarray) -> np.ndarray:
+        x = np.maximum(self.scaled(x, "identity.conv32_down", 2, "identity.stem"), 0)
+        x = self.windows(x, 3, 2, False).max((-1, -2))
+        plan = {0: "123", 1: ["down", *"123"], 2: ["down", *"12"], 3: ["down", *"12", "down_out"]}
+        for level, places in plan.items():
+            for index, place in enumerate(places):
+                name, ours = f"identity.conv{32 * 2**level}_{place}", f"identity.levels.{level}.{index}"
+                down = place.startswith("down")
+                out = np.maximum(self.scaled(x, f"{name}.conv1", 2 if down else 1, f"{ours}.conv1"), 0)
+                out = self.scaled(out, f"{name}.conv2", 1, f"{ours}.conv2")
+                if down:
+                    short = self.windows(x, 2, 2, False).mean((-1, -2))
+                    grown = np.zeros((*short.shape[:2], out.shape[2]))
+                    grown[..., : short.shape[2]] = short
+                    whole = np.zeros_like(grown)
+                    whole[: out.shape[0], : out.shape[1]] = out
+                    x = np.maximum(whole + grown, 0)
+                else:
+                    x = np.maximum(out + x, 0)
+                self.layers[ours] = x
+        return x.mean((0, 1)) @ self.tensor("identity.fc")
+
+
+@pytest.mark.parametrize(
+    ("trunk", "size", "layers", "last"),
+    [("expression", 112, 20, "expression_logits"), ("identity", 150, 43, "descriptor")],
+)
+@torch.inference_mode()
+def test_every_layer_computes_what_the_stored_weights_say(trunk, size, layers, last) -> None:
+    model = FacePyramidModel.from_trunks()
+    model.config.window = [0, 0, 1, 1]
+    found: dict[str, torch.Tensor] = {}
+    for name, module in model.named_modules():
+        module.register_forward_hook(lambda _module, _args, output, name=name: found.update({name: output}))
+    pixels = fixed_input(size)[:1]
+    output = model(pixels)
+
+    published = PublishedTrunks()
+    mean = np.array([122.782, 117.001, 104.298])
+    result = getattr(published, trunk)((pixels[0].permute(1, 2, 0).double().numpy() * 255 - mean) / 255)
+    assert len(published.layers) == layers
+    for name, expected in published.layers.items():
+        actual = found[name][0].permute(1, 2, 0).numpy()
+        np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max(), err_msg=name)
+    np.testing.assert_allclose(output[last][0].numpy(), result, rtol=1e-3, atol=1e-4)
 
 
 def test_every_parameter_learns() -> None:
@@ -123,6 +246,8 @@ def test_runs_in_bfloat16(trunks: FacePyramidModel) -> None:
         ({"identity_blocks": [3, 3]}, "one entry a level"),
         ({"identity_channels": [32, 64, 32, 256]}, "must not fall"),
         ({"identity_size": 48}, "identity_size = 48 is too small for 4 levels"),
+        ({"window": [0.5, 0.0, 0.5, 1.0]}, r"window = \[0.5, 0.0, 0.5, 1.0\]"),
+        ({"window": [0.0, 0.0, 1.0, 1.1]}, "rising shares of the crop"),
     ],
 )
 def test_impossible_sizes_are_refused(settings: dict, message: str) -> None:

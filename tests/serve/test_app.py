@@ -11,6 +11,7 @@ from transformers import LlamaConfig
 
 import serve.app
 from favchat.config import Config, ConfigError, ServeConfig, TrackingConfig
+from favchat.model import FaVChatAdapterConfig, FaVChatConfig
 from favchat.tracking import start_run
 from serve.app import address, application, build_app, serving, settled
 
@@ -52,6 +53,12 @@ def test_what_is_no_model_is_told_before_anything_starts(tmp_path) -> None:
         settled(Config(serve=ServeConfig(model=str(tmp_path))))
     LlamaConfig().save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match="a llama model"):
+        settled(Config(serve=ServeConfig(model=str(tmp_path))))
+
+
+def test_a_model_whose_tokens_depend_on_the_question_is_refused(tmp_path) -> None:
+    FaVChatConfig(adapter_config=FaVChatAdapterConfig(route_by_question=True)).save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="its router reads the question"):
         settled(Config(serve=ServeConfig(model=str(tmp_path))))
 
 

@@ -12,17 +12,27 @@ from favchat.config.section import Section
 
 
 class BackboneConfig(Section):
-    """A pretrained or a randomly initialised transformers model."""
+    """A transformers model: its weights, its architecture, or both; docs/presets.md shows how to bring one's own."""
 
     pretrained: str | None = None
-    """``asset:NAME`` (an embedded default, see ``favchat assets``), a local directory or a hub name."""
+    """The weights: ``asset:NAME`` (an embedded default, see ``favchat assets``), a local directory or a hub name."""
     config: dict[str, Any] | None = None
-    """A transformers configuration with its ``model_type``, for random weights."""
+    """The architecture, a transformers configuration with its ``model_type``. Alone it gets random weights. Beside
+    ``pretrained`` it says what the weights are, so that sizes are known without them; other weights are refused."""
+    image_mean: list[float] | None = Field(default=None, min_length=3, max_length=3)
+    """Of an encoder: what is subtracted from red, green and blue in 0..1; null: what its ``preprocessor_config.json``
+    says, 0.5 with random weights."""
+    image_std: list[float] | None = Field(default=None, min_length=3, max_length=3)
+    """Of an encoder: what red, green and blue are divided by then; goes with ``image_mean``."""
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> BackboneConfig:
-        if (self.pretrained is None) == (self.config is None):
-            raise ValueError("give either 'pretrained' (asset:NAME, a directory or a hub name) or 'config', not both")
+    def _something_is_given(self) -> BackboneConfig:
+        if self.pretrained is None and self.config is None:
+            raise ValueError("give 'pretrained' (asset:NAME, a directory or a hub name), 'config', or both")
+        if self.config is not None and "model_type" not in self.config:
+            raise ValueError("'config' needs a model_type, such as llama or siglip_vision_model")
+        if (self.image_mean is None) != (self.image_std is None):
+            raise ValueError("image_mean and image_std go together: give both or neither")
         return self
 
 
@@ -99,6 +109,8 @@ class ModelConfig(Section):
     """The face encoder, which sees the aligned faces."""
     adapter: AdapterConfig = AdapterConfig()
     lora: LoraConfig = LoraConfig()
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision in which the model is put together; bfloat16 for GPUs."""
     image_size: int = Field(default=224, ge=32)
     """Side in pixels to which frames are padded and scaled for the general encoder."""
     num_frames: int = Field(default=8, ge=1)

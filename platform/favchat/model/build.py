@@ -13,6 +13,8 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     set_seed,
 )
@@ -20,21 +22,32 @@ from transformers.image_processing_base import ImageProcessingMixin
 
 from favchat.config import BackboneConfig, ConfigError, ModelConfig
 from favchat.model import (
+    FacePyramidConfig,
     FacePyramidModel,
     FaVChatAdapterConfig,
     FaVChatConfig,
     FaVChatForConditionalGeneration,
     FaVChatProcessor,
 )
-from favchat.model.encoders import face_features, vision_features
+from favchat.model.adapter import FaVChatAdapter
+from favchat.model.encoders import face_input_size, face_level_sizes, vision_size
 from favchat.model.lora import quantization
 from favchat.model.processing_favchat import FACE_TOKEN, FRAME_TOKEN, VIDEO_TOKEN
 from favchat.model.tokenizer import BYTE_VOCABULARY, byte_tokenizer
-from favchat.model_names import FACE_TRUNKS, resolve_backbone, resolve_model
+from favchat.model_names import FACE_TRUNKS, hub_message, resolve_backbone, resolve_model
+
+ADAPTER_NAMES = {
+    "expert_size": "intermediate_size",
+    "num_layers": "num_hidden_layers",
+    "top_k": "num_experts_per_tok",
+    "balance_weight": "router_aux_loss_coef",
+    "z_weight": "router_z_loss_coef",
+}
+"""Settings of ``model.adapter`` that `FaVChatAdapterConfig` calls as transformers does; the others keep their names."""
 
 
 def build(config: ModelConfig, seed: int = 0) -> tuple[FaVChatForConditionalGeneration, FaVChatProcessor]:
-    """Make an untrained model: pretrained or random backbones, a new adapter, in float32.
+    """Make an untrained model: pretrained or random backbones, a new adapter, in ``model.dtype``.
 
     Args:
         config: The ``model`` section.
@@ -45,72 +58,45 @@ def build(config: ModelConfig, seed: int = 0) -> tuple[FaVChatForConditionalGene
         AssetError: An embedded default cannot be fetched.
     """
     set_seed(seed)
-    language = _causal_lm(config.text)
-    vision = _encoder(config.vision, "model.vision")
-    face = _encoder(config.face, "model.face")
+    dtype = getattr(torch, config.dtype)
+    language = _load(AutoModelForCausalLM, config.text, "model.text", dtype)
+    vision = _load(AutoModel, config.vision, "model.vision", dtype)
+    face = _load(AutoModel, config.face, "model.face", dtype)
     tokenizer = _tokenizer(config.text)
-    image = _image_settings(config.vision, "model.vision")
-    face_image = (
-        {"image_mean": [0.0] * 3, "image_std": [1.0] * 3}
-        if isinstance(face, FacePyramidModel)
-        else _image_settings(config.face, "model.face")
-    )
-    face_size = 160 if isinstance(face, FacePyramidModel) else getattr(face.config, "image_size", 224)
 
-    adapter = config.adapter
-    face_sizes = _level_sizes(face, face_size, adapter.face_grid, adapter.face_levels)
-    model = FaVChatForConditionalGeneration(
-        FaVChatConfig(
-            vision_config=vision.config,
-            face_config=face.config,
-            text_config=language.config,
-            adapter_config=FaVChatAdapterConfig(
-                vision_size=_vision_size(vision, config.image_size, adapter.vision_grid),
-                face_sizes=face_sizes,
-                output_size=language.config.hidden_size,
-                hidden_size=adapter.hidden_size,
-                intermediate_size=adapter.expert_size,
-                num_hidden_layers=adapter.num_layers,
-                num_experts=adapter.num_experts,
-                num_experts_per_tok=adapter.top_k,
-                shared_expert_size=adapter.shared_expert_size,
-                route_by_question=adapter.route_by_question,
-                pool_window=adapter.pool_window,
-                vision_grid=adapter.vision_grid,
-                face_grid=adapter.face_grid,
-                inject_levels=adapter.inject_levels,
-                dropout=adapter.dropout,
-                experts_implementation=adapter.experts_implementation,
-                router_aux_loss_coef=adapter.balance_weight,
-                router_z_loss_coef=adapter.z_weight,
-                # Visual tokens start as loud as words, or the language model would not listen, or hear nothing else.
-                output_scale=_loudness(language.get_input_embeddings()),
-            ),
-            face_levels=adapter.face_levels,
-            video_token_id=tokenizer.convert_tokens_to_ids(FRAME_TOKEN),
-            face_token_id=tokenizer.convert_tokens_to_ids(FACE_TOKEN),
-        )
-    )
-    model.model.vision_model.load_state_dict(vision.state_dict())
-    model.model.face_model.load_state_dict(face.state_dict())
-    model.model.language_model.load_state_dict(language.base_model.state_dict())
-    model.lm_head.load_state_dict(language.get_output_embeddings().state_dict())
+    composed = _compose(config, vision.config, face.config, language.config)
+    composed.video_token_id = tokenizer.convert_tokens_to_ids(FRAME_TOKEN)
+    composed.face_token_id = tokenizer.convert_tokens_to_ids(FACE_TOKEN)
+    # Visual tokens start as loud as words, or the language model would not listen, or hear nothing else.
+    composed.adapter_config.output_scale = _loudness(language.get_input_embeddings())
+
+    # Only the adapter is new. The rest is made without memory and gets the backbones' own tensors: an 8B model is
+    # never there twice.
+    with torch.device("meta"):
+        model = FaVChatForConditionalGeneration(composed)
+    model.model.adapter = FaVChatAdapter(composed.adapter_config).to(dtype)
+    _give_tensors(model.model.vision_model, vision)
+    _give_tensors(model.model.face_model, face)
+    _give_tensors(model.model.language_model, language.base_model)
+    _give_tensors(model.lm_head, language.get_output_embeddings())
     model.tie_weights()
     model.generation_config = language.generation_config
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
+    image_mean, image_std = _image_settings(config.vision, "model.vision")
+    face_mean, face_std = _image_settings(config.face, "model.face", face.config)
     processor = FaVChatProcessor(
         tokenizer,
         num_frames=config.num_frames,
-        vision_grid=adapter.vision_grid,
-        face_grid=adapter.face_grid,
+        vision_grid=config.adapter.vision_grid,
+        face_grid=config.adapter.face_grid,
         image_size=config.image_size,
-        image_mean=image["image_mean"],
-        image_std=image["image_std"],
-        face_size=face_size,
-        face_mean=face_image["image_mean"],
-        face_std=face_image["image_std"],
-        route_by_question=adapter.route_by_question,
+        image_mean=image_mean,
+        image_std=image_std,
+        face_size=face_input_size(face.config),
+        face_mean=face_mean,
+        face_std=face_std,
+        route_by_question=config.adapter.route_by_question,
     )
     return model.eval(), processor
 
@@ -119,6 +105,28 @@ def _loudness(embeddings: nn.Module) -> float:
     """Root mean square of what a word's embedding gives; Gemma's scales its weights."""
     scale = getattr(embeddings, "embed_scale", 1.0)
     return float(embeddings.get_parameter("weight").detach().float().square().mean().sqrt() * scale)
+
+
+def architecture(config: ModelConfig) -> FaVChatConfig:
+    """The configuration of the model that :func:`build` would make, without its weights.
+
+    A backbone whose setting has a ``config`` needs no file at all; of any other its ``config.json`` is read.
+
+    Raises:
+        ConfigError: As :func:`build`.
+        AssetError: As :func:`build`.
+    """
+    configs = [
+        _backbone_config(slot, key)
+        for slot, key in ((config.vision, "model.vision"), (config.face, "model.face"), (config.text, "model.text"))
+    ]
+    return _compose(config, *configs)
+
+
+def on_meta(config: FaVChatConfig) -> FaVChatForConditionalGeneration:
+    """A model of any size without memory, on the meta device, in evaluation mode: to be counted and looked at."""
+    with torch.device("meta"):
+        return FaVChatForConditionalGeneration(config).eval()
 
 
 def load(name: str, *, bits: Literal[4, 8] | None = None) -> tuple[FaVChatForConditionalGeneration, FaVChatProcessor]:
@@ -149,38 +157,107 @@ def load(name: str, *, bits: Literal[4, 8] | None = None) -> tuple[FaVChatForCon
     return model.eval(), processor
 
 
-def _causal_lm(slot: BackboneConfig) -> Any:
-    if slot.config is not None:
-        return AutoModelForCausalLM.from_config(AutoConfig.for_model(**slot.config))
-    return _from_pretrained(AutoModelForCausalLM, slot, "model.text")
-
-
-def _encoder(slot: BackboneConfig, key: str) -> Any:
-    if slot.pretrained == FACE_TRUNKS:
-        return FacePyramidModel.from_trunks()
-    if slot.config is not None:
-        return AutoModel.from_config(AutoConfig.for_model(**slot.config)).eval()
-    return _from_pretrained(AutoModel, slot, key).eval()
-
-
-def _from_pretrained(auto_class: Any, slot: BackboneConfig, key: str) -> Any:
-    place = resolve_backbone(slot, key)
+def _compose(
+    config: ModelConfig, vision: PreTrainedConfig, face: PreTrainedConfig, text: PreTrainedConfig
+) -> FaVChatConfig:
+    adapter = config.adapter.model_dump(exclude={"face_levels"})
     try:
-        return auto_class.from_pretrained(place, dtype=torch.float32)
-    except (OSError, ValueError) as error:
+        adapter["vision_size"] = vision_size(vision, config.image_size).channels
+    except ValueError as error:
+        raise ConfigError(f"model.vision, model.image_size: {error}") from error
+    try:
+        levels = face_level_sizes(face, levels=config.adapter.face_levels)
+    except ValueError as error:
+        raise ConfigError(f"model.face, model.adapter.face_levels: {error}") from error
+    layers = text.num_hidden_layers
+    if config.adapter.inject_levels and len(levels) - 1 > layers:
         raise ConfigError(
-            f"{key}.pretrained = {slot.pretrained}: cannot be loaded. It is no directory with a transformers model "
-            f"and no hub gave it: {error}"
-        ) from error
+            f"model.adapter.face_levels: {len(levels) - 1} levels to inject, but the language model has {layers} "
+            "layers; choose fewer or set model.adapter.inject_levels=false"
+        )
+    return FaVChatConfig(
+        vision_config=vision,
+        face_config=face,
+        text_config=text,
+        adapter_config=FaVChatAdapterConfig(
+            face_sizes=[level.channels for level in levels],
+            output_size=text.hidden_size,
+            **{ADAPTER_NAMES.get(name, name): value for name, value in adapter.items()},
+        ),
+        face_levels=config.adapter.face_levels,
+        video_token_id=text.vocab_size,
+        face_token_id=text.vocab_size + 1,
+    )
+
+
+def _load(auto_class: Any, slot: BackboneConfig, key: str, dtype: torch.dtype) -> PreTrainedModel:
+    """A backbone with its pretrained or random weights, in evaluation mode."""
+    if slot.pretrained == FACE_TRUNKS:
+        model: PreTrainedModel = FacePyramidModel.from_trunks().to(dtype)
+        _check_architecture(slot, model.config, key)
+        return model
+    if slot.pretrained is None:
+        return auto_class.from_config(_backbone_config(slot, key), dtype=dtype).eval()
+    found = _pretrained_config(slot, key)
+    _check_architecture(slot, found, key)
+    try:
+        return auto_class.from_pretrained(resolve_backbone(slot, key), config=found, dtype=dtype).eval()
+    except (OSError, ValueError) as error:
+        raise ConfigError(hub_message(slot, key, error)) from error
+
+
+def _backbone_config(slot: BackboneConfig, key: str) -> PreTrainedConfig:
+    """What a backbone is, from the setting itself where it says so."""
+    if slot.config is not None:
+        try:
+            return AutoConfig.for_model(**slot.config)
+        except ValueError as error:
+            raise ConfigError(f"{key}.config: {error}") from error
+    return FacePyramidConfig() if slot.pretrained == FACE_TRUNKS else _pretrained_config(slot, key)
+
+
+def _pretrained_config(slot: BackboneConfig, key: str) -> PreTrainedConfig:
+    try:
+        config = AutoConfig.from_pretrained(resolve_backbone(slot, key))
+    except (OSError, ValueError) as error:
+        raise ConfigError(hub_message(slot, key, error)) from error
+    # Of a model of images and texts, such as CLIP or SigLIP, the encoder of images is meant.
+    return config if key == "model.text" else getattr(config, "vision_config", config)
+
+
+def _check_architecture(slot: BackboneConfig, found: PreTrainedConfig, key: str) -> None:
+    if slot.config is None:
+        return
+    missing = object()
+    wanted = _backbone_config(slot, key)
+    for name in slot.config:
+        expected, actual = getattr(wanted, name, missing), getattr(found, name, missing)
+        if expected != actual:
+            raise ConfigError(
+                f"{key}: {slot.pretrained} has {name} = {actual}, but {key}.config says {expected}; "
+                f"set {key}.config=null to take the weights' own"
+            )
+
+
+@torch.no_grad()
+def _give_tensors(part: nn.Module, backbone: nn.Module) -> None:
+    """Let a module have the parameters and buffers of a backbone of the same structure, without a copy."""
+    part.load_state_dict(backbone.state_dict(), assign=True)
+    for name, buffer in backbone.named_buffers():
+        if part.get_buffer(name).is_meta:  # no part of the state dict
+            owner, _, leaf = name.rpartition(".")
+            part.get_submodule(owner).register_buffer(leaf, buffer, persistent=False)
 
 
 def _tokenizer(slot: BackboneConfig) -> PreTrainedTokenizerBase:
-    tokenizer = (
-        byte_tokenizer()
-        if slot.config is not None
-        else AutoTokenizer.from_pretrained(resolve_backbone(slot, "model.text"))
-    )
-    if slot.config is not None and slot.config.get("vocab_size") != BYTE_VOCABULARY:
+    if slot.pretrained is not None:
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(resolve_backbone(slot, "model.text"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(hub_message(slot, "model.text", error)) from error
+    elif slot.config is not None and slot.config.get("vocab_size") == BYTE_VOCABULARY:
+        tokenizer = byte_tokenizer()
+    else:
         raise ConfigError(f"model.text.config.vocab_size must be {BYTE_VOCABULARY}: a model from 'config' reads bytes")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -188,19 +265,21 @@ def _tokenizer(slot: BackboneConfig) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _image_settings(slot: BackboneConfig, key: str) -> dict[str, Any]:
-    """Means and deviations from the encoder's own preprocessor file, which every hub encoder has."""
-    if slot.config is not None:
-        return {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
-    settings, _ = ImageProcessingMixin.get_image_processor_dict(resolve_backbone(slot, key))
-    return settings
-
-
-@torch.no_grad()
-def _vision_size(encoder: nn.Module, side: int, grid: int) -> int:
-    return vision_features(encoder, torch.zeros(1, 3, side, side), grid).shape[-1]
-
-
-@torch.no_grad()
-def _level_sizes(encoder: nn.Module, side: int, grid: int, levels: list[int] | None) -> list[int]:
-    return [level.shape[-1] for level in face_features(encoder, torch.zeros(1, 3, side, side), grid, levels)]
+def _image_settings(
+    slot: BackboneConfig, key: str, config: PreTrainedConfig | None = None
+) -> tuple[list[float], list[float]]:
+    """Means and deviations of the encoder's pixels: from the setting, else from its own preprocessor file."""
+    if slot.image_mean is not None and slot.image_std is not None:
+        return slot.image_mean, slot.image_std
+    if isinstance(config, FacePyramidConfig):
+        return [0.0] * 3, [1.0] * 3
+    if slot.pretrained is None:
+        return [0.5] * 3, [0.5] * 3
+    try:
+        settings, _ = ImageProcessingMixin.get_image_processor_dict(resolve_backbone(slot, key))
+        return settings["image_mean"], settings["image_std"]
+    except (OSError, KeyError) as error:
+        raise ConfigError(
+            f"{key}: {slot.pretrained} has no preprocessor_config.json that says image_mean and image_std ({error}); "
+            f"set {key}.image_mean and {key}.image_std to the three numbers that its pixels are normalised with"
+        ) from error
