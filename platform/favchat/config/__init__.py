@@ -13,6 +13,7 @@ from favchat.config.data import (
     SourceConfig,
 )
 from favchat.config.loading import apply_override, flatten, known_keys, load, require, validate
+from favchat.config.optimisation import OptimisationConfig
 from favchat.config.section import ConfigError, Section
 from favchat.config.sections import (
     AdapterConfig,
@@ -42,6 +43,7 @@ __all__ = [
     "FramesConfig",
     "LoraConfig",
     "ModelConfig",
+    "OptimisationConfig",
     "QualityWeights",
     "RayConfig",
     "Section",
