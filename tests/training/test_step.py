@@ -9,7 +9,7 @@ from favchat.training.expert_usage import count_choices, usage_entropy, usage_pi
 from favchat.training.faults import NonFiniteLoss
 from favchat.training.machine import prepare_model
 from favchat.training.optimisation import make_optimizer, set_trainable
-from favchat.training.plain_source import PlainSource
+from favchat.training.source import StageSource
 from favchat.training.step import Stepper, TorchEngine
 from jobs.cli import CONFIGS
 
@@ -20,8 +20,8 @@ STEPS = 3
 def batches(corpus):
     """The batches of three steps, whole and in halves."""
     config = load(CONFIGS / "tiny.yaml", [f"data.out={corpus}"])
-    source = PlainSource(config, config.training.stages[1], None, 40)
-    streams = [source.batches(rank, workers, 0) for rank, workers in ((0, 1), (0, 2), (1, 2))]
+    source = StageSource(config, config.training.stages[1], None)
+    streams = [source.read_batches(rank, workers, 0) for rank, workers in ((0, 1), (0, 2), (1, 2))]
     return [[next(stream) for _ in range(STEPS)] for stream in streams]
 
 

@@ -13,7 +13,7 @@ from favchat.config import load
 from favchat.model.build import build
 from favchat.training import checkpoints
 from favchat.training.optimisation import make_optimizer, set_trainable
-from favchat.training.plain_source import PlainSource
+from favchat.training.source import StageSource
 from favchat.training.step import Stepper, TorchEngine
 from jobs.cli import CONFIGS
 
@@ -48,7 +48,7 @@ def test_what_two_workers_left_goes_on_in_one_process_without_deepspeed(ran, cor
     """Without dropout, whose random numbers are each worker's own, one worker takes the steps of two."""
     config = load(CONFIGS / "tiny.yaml", [f"data.out={corpus}"])
     stage = config.training.stages[1].model_copy(update={"learning_rates": {"language_model": 1e-3}})
-    batches = PlainSource(config, stage, None, 40).batches(0, 1, 2)
+    batches = StageSource(config, stage, None).read_batches(0, 1, 2)
     model, _ = build(config.model, 0)
     set_trainable(model, stage.trainable)
     checkpoint = checkpoints.newest(ran.out / "zero3")

@@ -12,7 +12,7 @@ from favchat.model.build import build
 from favchat.training import checkpoints
 from favchat.training.faults import NonFiniteLoss
 from favchat.training.optimisation import make_optimizer, set_trainable
-from favchat.training.plain_source import PlainSource
+from favchat.training.source import StageSource
 from favchat.training.step import Stepper
 from favchat.training.zero import DeepSpeedEngine
 from jobs.cli import CONFIGS
@@ -27,8 +27,8 @@ def main(corpus: str, out: Path) -> None:
     given = config.training.stages[1].model_copy(update={"accumulate": 2, "learning_rates": {"language_model": 1e-3}})
     dist.init_process_group("gloo")
     rank, workers = dist.get_rank(), dist.get_world_size()
-    source = PlainSource(config, given, None, 40)
-    shares = [source.batches(2 * rank + part, 2 * workers, 0) for part in range(2)]
+    source = StageSource(config, given, None)
+    shares = [source.read_batches(2 * rank + part, 2 * workers, 0) for part in range(2)]
     batches = [[next(share) for share in shares] for _ in range(STEPS)]
     losses: dict[str, list[float]] = {}
 

@@ -28,6 +28,7 @@ from favchat.config.sections import (
     TrainingConfig,
     TuneConfig,
 )
+from favchat.config.stage_data import MixedSamplesConfig, SamplesConfig, StageDataConfig
 
 __all__ = [
     "AdapterConfig",
@@ -42,15 +43,18 @@ __all__ = [
     "FilterConfig",
     "FramesConfig",
     "LoraConfig",
+    "MixedSamplesConfig",
     "ModelConfig",
     "OptimisationConfig",
     "QualityWeights",
     "RayConfig",
+    "SamplesConfig",
     "Section",
     "SelectionConfig",
     "ServeConfig",
     "SourceConfig",
     "StageConfig",
+    "StageDataConfig",
     "TrackingConfig",
     "TrainingConfig",
     "TuneConfig",

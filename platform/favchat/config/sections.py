@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from favchat.config.data import AnnotateConfig, DataConfig
 from favchat.config.optimisation import OptimisationConfig
 from favchat.config.section import Section
+from favchat.config.stage_data import StageDataConfig
 
 
 class BackboneConfig(Section):
@@ -117,15 +118,11 @@ class ModelConfig(Section):
     """Frames of a clip that the model sees, picked uniformly."""
 
 
-class StageConfig(OptimisationConfig):
+class StageConfig(OptimisationConfig, StageDataConfig):
     """One stage of the curriculum."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     """Names the stage's folder and its MLflow child run."""
-    task: Literal["summary", "qa"]
-    """Which annotations it trains on."""
-    batch_size: int = Field(default=8, ge=1)
-    """Samples a step, over all workers."""
 
 
 class TrainingConfig(Section):
@@ -168,7 +165,7 @@ class TrainingConfig(Section):
     @model_validator(mode="after")
     def _batches_divide(self) -> TrainingConfig:
         for stage in self.stages:
-            if stage.batch_size % (self.num_workers * stage.accumulate):
+            if stage.tokens is None and stage.batch_size % (self.num_workers * stage.accumulate):
                 times = f" times accumulate = {stage.accumulate}" if stage.accumulate > 1 else ""
                 raise ValueError(
                     f"stage '{stage.name}': batch_size = {stage.batch_size} does not divide by "

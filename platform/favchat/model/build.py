@@ -83,9 +83,25 @@ def build(config: ModelConfig, seed: int = 0) -> tuple[FaVChatForConditionalGene
     model.generation_config = language.generation_config
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
+    return model.eval(), _processor(config, tokenizer, face.config)
+
+
+def build_processor(config: ModelConfig) -> FaVChatProcessor:
+    """The processor of the model that :func:`build` would make, without its weights.
+
+    Raises:
+        ConfigError: As :func:`build`.
+        AssetError: As :func:`build`.
+    """
+    return _processor(config, _tokenizer(config.text), _backbone_config(config.face, "model.face"))
+
+
+def _processor(
+    config: ModelConfig, tokenizer: PreTrainedTokenizerBase, face_config: PreTrainedConfig
+) -> FaVChatProcessor:
     image_mean, image_std = _image_settings(config.vision, "model.vision")
-    face_mean, face_std = _image_settings(config.face, "model.face", face.config)
-    processor = FaVChatProcessor(
+    face_mean, face_std = _image_settings(config.face, "model.face", face_config)
+    return FaVChatProcessor(
         tokenizer,
         num_frames=config.num_frames,
         vision_grid=config.adapter.vision_grid,
@@ -93,12 +109,11 @@ def build(config: ModelConfig, seed: int = 0) -> tuple[FaVChatForConditionalGene
         image_size=config.image_size,
         image_mean=image_mean,
         image_std=image_std,
-        face_size=face_input_size(face.config),
+        face_size=face_input_size(face_config),
         face_mean=face_mean,
         face_std=face_std,
         route_by_question=config.adapter.route_by_question,
     )
-    return model.eval(), processor
 
 
 def _loudness(embeddings: nn.Module) -> float:

@@ -333,7 +333,8 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
             question_mask: `(V, Lq)`, 0 on padding.
             labels: `(B, L)` token ids, -100 where nothing is to be learnt.
             use_cache: Whether to return the cache.
-            logits_to_keep: Compute logits for the last so many positions only; 0 means all.
+            logits_to_keep: Compute logits for the last so many positions only; 0 means all. Or `(B, L)` bool: where to
+                compute them; they come as `(1, positions, vocabulary)`, and labels beyond them teach nothing.
             output_router_logits: Whether the router's logits are returned.
             **kwargs: Handed to the language model.
 
@@ -358,8 +359,13 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
             use_cache=use_cache,
             **kwargs,
         )
-        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.lm_head(outputs.last_hidden_state[:, kept])  # (B, L, vocabulary)
+        hidden = outputs.last_hidden_state  # (B, L, H)
+        chosen = logits_to_keep if isinstance(logits_to_keep, Tensor) and logits_to_keep.dtype == torch.bool else None
+        if chosen is not None:
+            hidden = hidden[chosen].unsqueeze(0)  # (1, positions, H)
+        else:
+            hidden = hidden[:, slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep]
+        logits = self.lm_head(hidden)  # (B, L, vocabulary)
         softcap = getattr(self.config.text_config, "final_logit_softcapping", None)  # Gemma's
         if softcap is not None:
             logits = softcap * torch.tanh(logits / softcap)
@@ -371,7 +377,12 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
                 result.router_logits = visual.router_logits
         if labels is not None:
             vocabulary = self.config.text_config.vocab_size
-            result.language_loss = self.loss_function(logits=logits, labels=labels, vocab_size=vocabulary)
+            shifted = None
+            if chosen is not None:  # each position foretells the next one
+                shifted = nn.functional.pad(labels[:, 1:], (0, 1), value=-100)[chosen].unsqueeze(0)
+            result.language_loss = self.loss_function(
+                logits=logits, labels=labels, vocab_size=vocabulary, shift_labels=shifted
+            )
             result.loss = result.language_loss
             if visual is not None:
                 adapter = self.config.adapter_config

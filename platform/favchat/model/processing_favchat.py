@@ -120,13 +120,12 @@ class FaVChatProcessor(ProcessorMixin):
         videos = sum(prompt.count(VIDEO_TOKEN) for prompt in prompts)
         if videos != len(clips):
             raise ValueError(f"the prompts hold {videos} {VIDEO_TOKEN} but {len(clips)} clip(s) were given")
-        frame = FRAME_TOKEN * self.vision_grid**2 + FACE_TOKEN * self.face_grid**2
-        rows = [self._ids(prompt.replace(VIDEO_TOKEN, frame * self.num_frames)) for prompt in prompts]
+        rows = [self.prompt_ids(prompt) for prompt in prompts]
         batch: dict[str, Any] = {}
         if answers is None:
             batch.update(self._pad(rows, left=True))
         else:
-            ends = [[*self._ids(answer), self.tokenizer.eos_token_id] for answer in answers]
+            ends = [self.answer_ids(answer) for answer in answers]
             pairs = list(zip(rows, ends, strict=True))
             batch.update(self._pad([prompt + end for prompt, end in pairs], left=False))
             labels = [[IGNORED] * len(prompt) + end for prompt, end in pairs]
@@ -134,7 +133,7 @@ class FaVChatProcessor(ProcessorMixin):
         if clips:
             batch.update(self.video_inputs(clips))
             if self.route_by_question:
-                batch.update(self._question_inputs(questions, len(clips)))
+                batch.update(self.question_inputs(questions, len(clips)))
         return BatchFeature(batch)
 
     def apply_chat_template(self, conversation: Sequence[dict[str, Any]], **kwargs: Any) -> str:
@@ -160,6 +159,15 @@ class FaVChatProcessor(ProcessorMixin):
             {"role": "user", "content": content},
         ]
         return self.apply_chat_template(conversation, add_generation_prompt=True)
+
+    def prompt_ids(self, prompt: str) -> list[int]:
+        """The token ids of a prompt, each `<|video|>` as the placeholders of its tokens."""
+        frame = FRAME_TOKEN * self.vision_grid**2 + FACE_TOKEN * self.face_grid**2
+        return self._ids(prompt.replace(VIDEO_TOKEN, frame * self.num_frames))
+
+    def answer_ids(self, answer: str) -> list[int]:
+        """The token ids of an answer to learn, with the token that ends it."""
+        return [*self._ids(answer), self.tokenizer.eos_token_id]
 
     @staticmethod
     def questions(conversation: Sequence[dict[str, Any]]) -> list[str]:
@@ -207,8 +215,7 @@ class FaVChatProcessor(ProcessorMixin):
 
     def _video(self, clip: FaceClip) -> dict[str, np.ndarray]:
         count = len(clip.frames)
-        # Middles of T equal parts: a lone frame is the middle one, and the ends, often a cut, are left out.
-        picked = ((np.arange(self.num_frames) + 0.5) * count / self.num_frames).astype(int)
+        picked = picked_frames(count, self.num_frames)
         height, width = clip.frames.shape[1:3]
         geometry = np.stack(
             [face_geometry(points * (width, height), width, height) for points in clip.landmarks[picked]]
@@ -227,7 +234,12 @@ class FaVChatProcessor(ProcessorMixin):
             "face_geometry": np.where(visible[:, None], geometry, 0.0).astype(np.float32),
         }
 
-    def _question_inputs(self, questions: Sequence[str] | None, videos: int) -> dict[str, torch.Tensor]:
+    def question_inputs(self, questions: Sequence[str] | None, videos: int) -> dict[str, torch.Tensor]:
+        """`question_ids` and `question_mask` `(V, Lq)` of what is asked about each of V videos.
+
+        Raises:
+            ValueError: There are not as many questions as videos.
+        """
         if questions is None:
             raise ValueError("this model routes by the question: give `questions`, one for each clip")
         if len(questions) != videos:
@@ -248,6 +260,14 @@ class FaVChatProcessor(ProcessorMixin):
             ids[index, place] = torch.tensor(row)
             mask[index, place] = 1
         return {"input_ids": ids, "attention_mask": mask}
+
+
+def picked_frames(count: int, wanted: int) -> np.ndarray:
+    """Which of a clip's `count` frames a model sees that takes `wanted` of them, `(wanted,)`; those, all of them.
+
+    They are the middles of equal parts: a lone frame is the middle one, and the ends, often a cut, are left out.
+    """
+    return ((np.arange(wanted) + 0.5) * count / wanted).astype(int)
 
 
 IGNORED = -100

@@ -8,6 +8,15 @@ from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
+class Sample:
+    """A question about a clip, and its answer."""
+
+    clip_id: str
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
 class Batch:
     """One share of a global batch."""
 

@@ -22,15 +22,13 @@ from favchat.config import Config, ConfigError, StageConfig, require
 from favchat.data.addresses import absolute
 from favchat.files import write_text_whole
 from favchat.model_names import resolve_backbones, resolve_model
-from favchat.training.batches import BatchSource
 from favchat.training.checkpoints import RECORD, newest
 from favchat.training.faults import TrainingFault
-from favchat.training.ingest import count_samples
 from favchat.training.job import StageJob
 from favchat.training.job import run as train_stage
 from favchat.training.model_card import model_card
-from favchat.training.plain_source import PlainSource
 from favchat.training.progress import read_steps, showing
+from favchat.training.source import StageSource
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def train(
     if inits[0] is None:
         config = config.model_copy(update={"model": resolve_backbones(config.model)})
     for stage in config.training.stages:
-        _check_samples(config, stage)
+        _ = StageSource(config, stage, None).plan  # says before any work that a later stage has no samples
 
     def begin() -> tracking.Run:
         name = f"train {out.name}"
@@ -136,12 +134,6 @@ def _resolve(init: str | None) -> str | None:
     return None if init is None else resolve_model(init)
 
 
-def _check_samples(config: Config, stage: StageConfig) -> None:
-    count = count_samples(config.data.out or "", stage.task, config.training.split)
-    if count < stage.batch_size:
-        raise ConfigError(f"stage '{stage.name}': {count} samples are fewer than batch_size = {stage.batch_size}")
-
-
 def _run_stage(
     config: Config,
     stage: StageConfig,
@@ -162,8 +154,7 @@ def _run_stage(
     folder.mkdir(parents=True, exist_ok=True)
     write_text_whole(settings, json.dumps({"key": key}))
 
-    count = count_samples(config.data.out or "", stage.task, config.training.split)
-    source = batch_source(config, stage, init)
+    source = StageSource(config, stage, init)
     steps = stage.steps or math.ceil(stage.epochs * source.steps_per_epoch)
     run = tracking.attempt(f"stage '{stage.name}' is not tracked", lambda: _stage_run(parent, folder, stage.name))
     job = StageJob(config, stage, steps, init, source, folder, asdict(run) if run else None)
@@ -189,7 +180,7 @@ def _run_stage(
         config,
         stage,
         steps=steps,
-        samples=count,
+        samples=source.samples_per_epoch,
         losses=(outcome.first_loss, outcome.last_loss),
         metrics=metrics,
         init=init,
@@ -201,11 +192,6 @@ def _run_stage(
     if run:
         tracking.attempt("the stage's run is not marked as finished", run.finish)
     return outcome
-
-
-def batch_source(config: Config, stage: StageConfig, init: str | None) -> BatchSource:
-    """What gives a stage its batches."""
-    return PlainSource(config, stage, init, count_samples(config.data.out or "", stage.task, config.training.split))
 
 
 def _fit(job: StageJob, callbacks: Sequence[UserCallback], scaling: ScalingConfig) -> dict[str, float]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import ray
 
 from favchat.config import ConfigError
 from favchat.data.addresses import path_of
 from favchat.data.images import decode_images
 from favchat.data.schema import ANNOTATIONS, SHARDS
-from favchat.data.storage import arrow_place, parquet_files, read_folder, read_table
+from favchat.data.storage import parquet_files, read_folder, read_table
+from favchat.model.processing_favchat import picked_frames
+from favchat.training.batches import Sample
 
-if TYPE_CHECKING:  # the driver, which only reads, starts seconds sooner without these
+if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import BatchFeature
 
     from favchat.model import FaVChatProcessor
@@ -35,73 +38,33 @@ class StoredClip:
     visible: np.ndarray
 
 
-def read_clip(row: dict[str, Any]) -> StoredClip:
-    """Decode the pictures of a shard's row, given as plain Python values (`Table.to_pylist`)."""
-    return StoredClip(
-        frames=decode_images(row["frames"]),
-        faces=decode_images(row["faces"]),
-        timestamps=np.asarray(row["timestamps"], dtype=np.float64),
-        landmarks=np.asarray(row["landmarks"], dtype=np.float32).reshape(-1, 5, 2),
-        visible=np.asarray(row["visible"], dtype=bool),
-    )
-
-
-@dataclass(frozen=True)
-class Samples:
-    """The samples of one task and split."""
-
-    dataset: ray.data.Dataset
-    """Rows with the columns of :data:`CLIP_COLUMNS`, `question` and `answer`; a clip has a row for each annotation."""
-    count: int
-    """Rows of the dataset."""
-
-
-def samples(out: str, task: str, split: str) -> Samples:
-    """Stream the samples of one task: the shards' clips, each joined with its annotations.
+def read_clip(row: dict[str, Any], frames: int | None = None) -> StoredClip:
+    """Decode the pictures of a shard's row.
 
     Args:
-        out: Folder of the corpus (``data.out``).
-        task: ``summary`` or ``qa``.
-        split: Which split.
+        row: Its columns as plain Python values (`Table.to_pylist`).
+        frames: How many frames the model sees; no others are decoded. None: all.
 
     Raises:
-        ConfigError: There are no shards, no annotations, or none of that task and split.
+        ValueError: A picture cannot be decoded.
     """
-    chosen = _annotations(out, task, split)
-    if not chosen.num_rows:
-        raise ConfigError(f"data.out = {out}: no annotation of task '{task}' in split '{split}'")
-    by_clip: dict[str, list[dict[str, str]]] = {}
-    for row in chosen.select(["clip_id", "question", "answer"]).to_pylist():
-        by_clip.setdefault(row.pop("clip_id"), []).append(row)
-    shared = ray.put(by_clip)
-
-    def join(row: dict[str, Any]) -> list[dict[str, Any]]:
-        return [row | annotation for annotation in ray.get(shared).get(row["clip_id"], [])]
-
-    place, system = arrow_place(path_of(out) / SHARDS)
-    clips = ray.data.read_parquet(place, filesystem=system, columns=CLIP_COLUMNS)
-    return Samples(clips.flat_map(join), chosen.num_rows)
-
-
-def count_samples(out: str, task: str, split: str) -> int:
-    """How many samples of one task and split there are.
-
-    Raises:
-        ConfigError: There are no shards, no annotations, or none of that task and split.
-    """
-    count = _annotations(out, task, split).num_rows
-    if not count:
-        raise ConfigError(f"data.out = {out}: no annotation of task '{task}' in split '{split}'")
-    return count
+    count = len(row["frames"])
+    picked = np.arange(count) if frames is None else picked_frames(count, frames)
+    return StoredClip(
+        frames=decode_images([row["frames"][index] for index in picked]),
+        faces=decode_images([row["faces"][index] for index in picked]),
+        timestamps=np.asarray(row["timestamps"], dtype=np.float64)[picked],
+        landmarks=np.asarray(row["landmarks"], dtype=np.float32).reshape(-1, 5, 2)[picked],
+        visible=np.asarray(row["visible"], dtype=bool)[picked],
+    )
 
 
 def some_samples(out: str, task: str, split: str, count: int) -> pa.Table:
     """At most `count` samples of one task and split, always the same: spread evenly over the annotations by clip.
 
-    Reads the few shards it needs without Ray.
-
     Returns:
-        A table as :func:`samples` streams it; empty where the split has no annotation of the task.
+        A table with the columns of :data:`CLIP_COLUMNS`, `question` and `answer`, a row a sample; empty where the split
+        has no annotation of the task.
 
     Raises:
         ConfigError: There are no shards or no annotations.
@@ -132,12 +95,26 @@ def _annotations(out: str, task: str, split: str) -> pa.Table:
 
 
 def collate(processor: FaVChatProcessor, batch: pa.Table) -> BatchFeature:
-    """Decode and tokenise a batch of :func:`samples`; labels lie on the answers only."""
+    """Decode and tokenise samples of :func:`some_samples`; labels lie on the answers only."""
     rows = batch.to_pylist()
     questions = [row["question"] for row in rows]
     return processor(
         [processor.prompt(question) for question in questions],
-        [read_clip(row) for row in rows],
+        [read_clip(row, processor.num_frames) for row in rows],
         questions=questions,
         answers=[row["answer"] for row in rows],
     )
+
+
+def pad(
+    processor: FaVChatProcessor, samples: Sequence[Sample], clips: Mapping[str, Any]
+) -> tuple[dict[str, Tensor], int]:
+    """A batch in which each sample has a sequence of its own, padded to the longest; as :func:`pack` otherwise."""
+    questions = [sample.question for sample in samples]
+    inputs = processor(
+        [processor.prompt(question) for question in questions],
+        [clips[sample.clip_id] for sample in samples],
+        questions=questions,
+        answers=[sample.answer for sample in samples],
+    )
+    return dict(inputs), int(inputs["attention_mask"].sum())

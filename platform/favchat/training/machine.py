@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import is_flash_attn_2_available
 
-from favchat.config import ConfigError, OptimisationConfig, TrainingConfig
+from favchat.config import ConfigError, OptimisationConfig, StageConfig, TrainingConfig
 
 
 def stage_precision(stage: OptimisationConfig, on_gpu: bool) -> torch.dtype:
@@ -24,19 +24,18 @@ def stage_precision(stage: OptimisationConfig, on_gpu: bool) -> torch.dtype:
     return torch.bfloat16 if stage.precision == "bf16" else torch.float32
 
 
-def prepare_model(
-    model: PreTrainedModel, training: TrainingConfig, stage: OptimisationConfig, precision: torch.dtype
-) -> None:
+def prepare_model(model: PreTrainedModel, training: TrainingConfig, stage: StageConfig, precision: torch.dtype) -> None:
     """Bring a model whose learning parts are known into the shape it trains in, on its device.
 
-    What learns is kept in float32, what rests in `precision`. FlashAttention 2 is taken where it is installed and fits.
+    What learns is kept in float32, what rests in `precision`. FlashAttention 2 is taken where it is installed and fits:
+    it knows no mask by which packed questions share a prefix.
     """
     for parameter in model.parameters():
         if parameter.is_floating_point():
             parameter.data = parameter.data.to(torch.float32 if parameter.requires_grad else precision)
     language = model.get_submodule("model.language_model")
     on_gpu = next(model.parameters()).is_cuda
-    if on_gpu and precision == torch.bfloat16 and is_flash_attn_2_available():
+    if on_gpu and precision == torch.bfloat16 and not stage.packed and is_flash_attn_2_available():
         language.set_attn_implementation("flash_attention_2")
     if stage.gradient_checkpointing:
         model.activation_checkpointing_enable()

@@ -9,8 +9,9 @@ import torch
 
 from favchat.config import Config, ModelConfig, StageConfig
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
-from favchat.model.build import build, load
+from favchat.model.build import build, build_processor, load
 from favchat.model.lora import add_lora, has_lora
+from favchat.model_names import resolve_model
 from favchat.training.checkpoints import RECORD, load_weights, read_record
 from favchat.training.optimisation import LORA, set_trainable
 
@@ -38,7 +39,33 @@ def starting_model(
     made, processor = starting_model(section, settings["seed"], settings["init"])
     set_learning(made, section, settings["trainable"], settings["seed"])
     load_weights(made, Path(init))
+    if settings.get("frames") is not None:
+        processor.num_frames = settings["frames"]
     return made, processor
+
+
+def starting_processor(model: ModelConfig, init: str | None, frames: int | None = None) -> FaVChatProcessor:
+    """Make the processor of the model that a stage starts from, without the model.
+
+    Args:
+        model: As for `starting_model`.
+        init: As for `starting_model`.
+        frames: Frames of a clip that the stage sees, where it says so.
+
+    Raises:
+        ConfigError: It cannot be loaded.
+        CheckpointFault: The checkpoint cannot be read.
+    """
+    if init is None:
+        processor = build_processor(model)
+    elif (Path(init) / RECORD).is_file():
+        settings = read_record(Path(init)).settings
+        processor = starting_processor(ModelConfig(**settings["model"]), settings["init"], settings.get("frames"))
+    else:
+        processor = FaVChatProcessor.from_pretrained(resolve_model(init))
+    if frames is not None:
+        processor.num_frames = frames
+    return processor
 
 
 def set_learning(model: FaVChatForConditionalGeneration, section: ModelConfig, trainable: list[str], seed: int) -> None:
@@ -60,4 +87,5 @@ def saved_settings(config: Config, stage: StageConfig, init: str | None) -> dict
         "model": config.model.model_dump(mode="json"),
         "seed": config.seed,
         "trainable": stage.trainable,
+        "frames": stage.frames,
     }

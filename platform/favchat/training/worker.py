@@ -43,6 +43,8 @@ def train_stage(job: StageJob) -> dict[str, float]:
     last = checkpoints.newest(job.checkpoints)
     begun = checkpoints.read_record(last).step if last else 0
     model, processor = starting_model(job.config.model, job.config.seed, job.init)
+    if stage.frames is not None:
+        processor.num_frames = stage.frames
     set_learning(model, job.config.model, stage.trainable, job.config.seed)
     model = model.to(device)
     prepare_model(model, training, stage, precision)
