@@ -38,7 +38,7 @@ def test_an_epoch_has_every_selected_annotation_of_the_split(corpus):
     assert made.samples_per_epoch == len(wanted) > 50
 
 
-def test_ray_gives_the_batches_that_the_process_makes_itself(corpus):
+def test_ray_gives_the_batches_that_the_process_makes_itself(ray_session, corpus):
     for rank in range(2):
         made = source(corpus)
         steps = made.steps_per_epoch + 2  # into the second epoch

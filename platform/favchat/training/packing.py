@@ -73,14 +73,21 @@ def pack(
 
 
 def with_mask(batch: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Replace `sequences` and `blocks` by `attention_mask` `(B, 1, L, L)` bool, and say where logits are needed."""
+    """Replace `sequences` and `blocks` by a mask, and say where logits are needed.
+
+    Returns:
+        The batch with `attention_mask` `(B, 1, L, L)` float32, what is added to the scores (a mask of truth values would
+        be added too where attention is computed eagerly), and `logits_to_keep` `(B, L)` bool.
+    """
     inputs = dict(batch)
     sequences, blocks, labels = inputs.pop("sequences"), inputs.pop("blocks"), inputs["labels"]
     length = sequences.shape[1]
     seen = blocks.unsqueeze(1)  # (B, 1, L): of the token that is looked at
     mask = (sequences.unsqueeze(2) == sequences.unsqueeze(1)) & ((seen == 0) | (seen == blocks.unsqueeze(2)))
     # Padding is a sequence of its own, so that no row of the mask is empty.
-    inputs["attention_mask"] = (mask & torch.ones(length, length, dtype=torch.bool).tril()).unsqueeze(1)
+    mask &= torch.ones(length, length, dtype=torch.bool).tril()
+    hidden = torch.full(mask.shape, torch.finfo(torch.float32).min)
+    inputs["attention_mask"] = hidden.masked_fill(mask, 0.0).unsqueeze(1)
     inputs["logits_to_keep"] = torch.nn.functional.pad(labels[:, 1:] != IGNORED, (0, 1))
     return inputs
 
