@@ -1,6 +1,6 @@
 import copy
 import shutil
-import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,23 +131,27 @@ def test_one_that_is_killed_half_way_leaves_whole_files(own, monkeypatch):
     next(StageSource(*settings(own), filled(own)).read_batches(0, 1, 0))
 
 
-def test_two_runs_may_fill_it_at_once(own):
-    found = []
-    runs = [threading.Thread(target=lambda: found.append(filled(own))) for _ in range(2)]
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join()
-    assert found[0] == found[1]
+def test_two_runs_may_fill_it_at_once(own, monkeypatch):
+    whole, found = feature_cache.write_bytes_whole, []
+
+    def write(path, data):
+        if not found:  # another run does all of it while this one is about to write
+            found.append(None)
+            found.append(filled(own))
+            assert path.exists()
+        whole(path, data)
+
+    monkeypatch.setattr(feature_cache, "write_bytes_whole", write)
+    assert filled(own) == found[1]
     assert len(files(own)) == 2
     assert not [path for path in own.glob("features/*/.*")]
-    next(StageSource(*settings(own), found[0]).read_batches(0, 1, 0))
+    next(StageSource(*settings(own), found[1]).read_batches(0, 1, 0))
 
 
 def test_a_file_that_is_none_is_named(own):
     found = filled(own)
     for file in found.values():
-        open(file, "wb").write(b"no features")
+        Path(file).write_bytes(b"no features")
     with pytest.raises(ConfigError, match="holds no features"):
         next(StageSource(*settings(own), found).read_batches(0, 1, 0))
 

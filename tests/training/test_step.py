@@ -64,8 +64,8 @@ def test_recomputing_activations_changes_no_loss(tiny, batches):
 def test_what_a_step_reports(tiny, batches):
     made, stage = engine(tiny, learning_rates={"language_model": 1e-4}, learning_rate=1e-3, warmup=0)
     result = Stepper(made, stage, STEPS, seed=0).step(1, [batches[0][0]])
-    assert result.samples == 4
-    assert result.tokens == int(batches[0][0].inputs["attention_mask"].sum())
+    assert result.samples == len(batches[0][0].clip_ids) >= 4
+    assert result.tokens == batches[0][0].tokens
     metrics = result.metrics
     assert metrics["loss"] == pytest.approx(
         metrics["language_loss"] + 0.01 * metrics["balance_loss"] + 0.001 * metrics["z_loss"], rel=1e-4
@@ -85,9 +85,9 @@ def test_a_poisoned_batch_is_named_before_the_weights_move(tiny, batches):
     before = copy.deepcopy(made.module.state_dict())
     batch = batches[0][0]
     pixels = batch.inputs["pixel_values_videos"].clone()
-    pixels[2, 0, 0] = float("inf")
+    pixels[0, 0, 0] = float("inf")
     poisoned = replace(batch, inputs={**batch.inputs, "pixel_values_videos": pixels})
-    with pytest.raises(NonFiniteLoss, match=rf"step 7: the loss is nan.*{batch.clip_ids[2]}"):
+    with pytest.raises(NonFiniteLoss, match=rf"step 7: the loss is nan.*{batch.clip_ids[0]}"):
         Stepper(made, stage, 9, seed=0).step(7, [poisoned])
     assert all(torch.equal(value, before[name]) for name, value in made.module.state_dict().items())
 

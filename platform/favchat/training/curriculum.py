@@ -23,6 +23,7 @@ from favchat.data.addresses import absolute
 from favchat.files import write_text_whole
 from favchat.model_names import resolve_backbones, resolve_model
 from favchat.training.checkpoints import RECORD, newest
+from favchat.training.feature_cache import stage_features
 from favchat.training.faults import TrainingFault
 from favchat.training.job import StageJob
 from favchat.training.job import run as train_stage
@@ -155,6 +156,7 @@ def _run_stage(
     write_text_whole(settings, json.dumps({"key": key}))
 
     source = StageSource(config, stage, init)
+    source.features = stage_features(config, stage, init, source.index.files)
     steps = stage.steps or math.ceil(stage.epochs * source.steps_per_epoch)
     run = tracking.attempt(f"stage '{stage.name}' is not tracked", lambda: _stage_run(parent, folder, stage.name))
     job = StageJob(config, stage, steps, init, source, folder, asdict(run) if run else None)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -199,5 +199,5 @@ def stage_features(
         data = ray.data.from_items(missing, override_num_blocks=len(missing))
         data.context.enable_progress_bars = False
         one_gpu = 1 if config.training.use_gpu else None
-        data.map(Encoding, concurrency=actors, num_gpus=one_gpu).materialize()
+        data.map(cast(Any, Encoding), concurrency=actors, num_gpus=one_gpu).materialize()
     return {shard: file for shard, (file, _) in found.items()}

@@ -76,8 +76,8 @@ def with_mask(batch: Mapping[str, Tensor]) -> dict[str, Any]:
     """Replace `sequences` and `blocks` by a mask, and say where logits are needed.
 
     Returns:
-        The batch with `attention_mask` `(B, 1, L, L)` float32, what is added to the scores (a mask of truth values would
-        be added too where attention is computed eagerly), and `logits_to_keep` `(B, L)` bool.
+        The batch with `attention_mask` `(B, 1, L, L)` float32, what is added to the scores (a mask of truth values
+        would be added too where attention is computed eagerly), and `logits_to_keep` `(B, L)` bool.
     """
     inputs = dict(batch)
     sequences, blocks, labels = inputs.pop("sequences"), inputs.pop("blocks"), inputs["labels"]
@@ -99,7 +99,10 @@ def rows_of(lengths: Sequence[int]) -> list[list[int]]:
         The indices of each row's sequences.
     """
     longest_first = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    capacities = {max(max(lengths), -(-sum(lengths) // count)) for count in range(1, len(lengths) + 1)}
+    # Lengths of a row to try: whole numbers of rows, up to twice the longest sequence, and a little room for the rest.
+    longest, total = max(lengths), sum(lengths)
+    counts = np.linspace(max(1, total // max(2 * longest, ROW)), max(1, -(-total // longest)), 8).astype(int)
+    capacities = {max(longest, int(room * total / count)) for count in counts for room in (1.0, 1.05, 1.1, 1.2)}
     best: list[list[int]] = []
     least = float("inf")
     for capacity in sorted(capacities):
