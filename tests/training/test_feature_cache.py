@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from favchat.config import ConfigError, load
-from favchat.training import feature_cache
-from favchat.training.feature_cache import Encoder, compute_features, encoders_rest, shard_fingerprint, stage_features
+from favchat.training import encoder
+from favchat.training.encoder import Encoder, compute_features
+from favchat.training.feature_cache import encoders_rest, shard_fingerprint, stage_features
 from favchat.training.reading import ClipReader
 from favchat.training.source import StageSource
 from jobs.cli import CONFIGS
@@ -81,15 +82,15 @@ def test_other_encoders_have_other_files(own, change, tmp_path):
 
 def test_a_single_weight_changes_the_key(tiny):
     model, processor = copy.deepcopy(tiny[0]), tiny[1]
-    before = feature_cache.encoder_settings(model, processor)
-    assert before == feature_cache.encoder_settings(tiny[0], processor)
+    before = encoder.encoder_settings(model, processor)
+    assert before == encoder.encoder_settings(tiny[0], processor)
     with torch.no_grad():
         list(model.model.face_model.parameters())[-1].view(-1)[0] += 1e-3
-    assert feature_cache.encoder_settings(model, processor)["weights"] != before["weights"]
+    assert encoder.encoder_settings(model, processor)["weights"] != before["weights"]
     model = copy.deepcopy(tiny[0])
     with torch.no_grad():
         list(model.model.adapter.parameters())[0].add_(1)  # what learns does not count
-    assert feature_cache.encoder_settings(model, processor) == before
+    assert encoder.encoder_settings(model, processor) == before
 
 
 def test_a_changed_shard_is_computed_anew(own):
@@ -112,7 +113,7 @@ def test_a_changed_shard_is_computed_anew(own):
 
 
 def test_one_that_is_killed_half_way_leaves_whole_files(own, monkeypatch):
-    whole = feature_cache.write_bytes_whole
+    whole = encoder.write_bytes_whole
 
     def fail(path, data):
         if files(own):
@@ -120,19 +121,19 @@ def test_one_that_is_killed_half_way_leaves_whole_files(own, monkeypatch):
             raise KeyboardInterrupt
         whole(path, data)
 
-    monkeypatch.setattr(feature_cache, "write_bytes_whole", fail)
+    monkeypatch.setattr(encoder, "write_bytes_whole", fail)
     with pytest.raises(KeyboardInterrupt):
         filled(own)
     assert len(files(own)) == 1
     first = files(own)[0].read_bytes()
-    monkeypatch.setattr(feature_cache, "write_bytes_whole", whole)
+    monkeypatch.setattr(encoder, "write_bytes_whole", whole)
     assert len(filled(own)) == 2
     assert first in [file.read_bytes() for file in files(own)]
     next(StageSource(*settings(own), filled(own)).read_batches(0, 1, 0))
 
 
 def test_two_runs_may_fill_it_at_once(own, monkeypatch):
-    whole, found = feature_cache.write_bytes_whole, []
+    whole, found = encoder.write_bytes_whole, []
 
     def write(path, data):
         if not found:  # another run does all of it while this one is about to write
@@ -141,7 +142,7 @@ def test_two_runs_may_fill_it_at_once(own, monkeypatch):
             assert path.exists()
         whole(path, data)
 
-    monkeypatch.setattr(feature_cache, "write_bytes_whole", write)
+    monkeypatch.setattr(encoder, "write_bytes_whole", write)
     assert filled(own) == found[1]
     assert len(files(own)) == 2
     assert not [path for path in own.glob("features/*/.*")]

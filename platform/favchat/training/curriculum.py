@@ -23,8 +23,8 @@ from favchat.data.addresses import absolute
 from favchat.files import write_text_whole
 from favchat.model_names import resolve_backbones, resolve_model
 from favchat.training.checkpoints import RECORD, newest
-from favchat.training.feature_cache import stage_features
 from favchat.training.faults import TrainingFault
+from favchat.training.feature_cache import stage_features
 from favchat.training.job import StageJob
 from favchat.training.job import run as train_stage
 from favchat.training.model_card import model_card

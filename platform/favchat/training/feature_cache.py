@@ -10,125 +10,19 @@ fill the cache at once write the same bytes under the same name.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterable
+from typing import Any, cast
 
-import numpy as np
-import pyarrow.parquet as pq
-import torch
-from torch import Tensor
+from upath import UPath
 
 from favchat.config import Config, StageConfig
-from favchat.data.addresses import path_of
-from favchat.data.storage import arrow_source
-from favchat.files import write_bytes_whole, write_text_whole
-from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
-from favchat.training.ingest import CLIP_COLUMNS, read_clip
-from favchat.training.reading import feature_table
-from favchat.training.start import starting_model
 
-if TYPE_CHECKING:
-    from upath import UPath
-
-FEATURES = "features"
 ENCODERS = ("vision_model", "face_model")
-FORMAT = 1
-"""Counts up when the files or what is in them change."""
-CLIPS = 8
-"""Clips that the encoders see at once."""
 
 
 def encoders_rest(trainable: Iterable[str]) -> bool:
     """Whether a stage leaves both encoders as they are."""
     return not any(name.startswith(encoder) for name in trainable for encoder in ENCODERS)
-
-
-class Encoder:
-    """The encoders that a stage starts with, and where the cache keeps what they make.
-
-    Args:
-        config: The configuration; ``data.out`` is the corpus.
-        stage: The stage.
-        init: Where it starts, see :func:`favchat.training.start.starting_model`.
-    """
-
-    def __init__(self, config: Config, stage: StageConfig, init: str | None):
-        self._model, self._processor = starting_model(config.model, config.seed, init)
-        if stage.frames is not None:
-            self._processor.num_frames = stage.frames
-        self._device = torch.device("cuda" if config.training.use_gpu and torch.cuda.is_available() else "cpu")
-        self._model.to(self._device).eval()
-        self.about = encoder_settings(self._model, self._processor)
-        key = hashlib.sha256(json.dumps(self.about, sort_keys=True).encode()).hexdigest()[:16]
-        self.folder = path_of(config.data.out or "") / FEATURES / key
-
-    def file(self, shard: str) -> UPath:
-        """Where the features of a shard lie, or would lie.
-
-        Raises:
-            OSError: The shard cannot be read.
-        """
-        return self.folder / f"{shard_fingerprint(path_of(shard))}.arrow"
-
-    def encode(self, shard: str) -> str:
-        """Write the features of a shard, unless they are there; return their address.
-
-        Raises:
-            OSError: The folder cannot be written, or the disk is full.
-            ValueError: A picture cannot be decoded.
-        """
-        file = self.file(shard)
-        if not file.exists():
-            clip_ids: list[str] = []
-            parts: list[dict[str, np.ndarray]] = []
-            for ids, tensors in self._batches(path_of(shard)):
-                clip_ids += ids
-                parts.append({name: value.numpy() for name, value in tensors.items()})
-            tables = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-            file.parent.mkdir(parents=True, exist_ok=True)
-            write_text_whole(self.folder / "about.json", json.dumps(self.about, indent=2, sort_keys=True))
-            write_bytes_whole(file, feature_table(clip_ids, tables))
-        return str(file)
-
-    @torch.no_grad()
-    def _batches(self, shard: UPath) -> Iterator[tuple[list[str], dict[str, Tensor]]]:
-        with arrow_source(shard) as source:
-            for batch in pq.ParquetFile(source).iter_batches(CLIPS, columns=CLIP_COLUMNS):
-                rows = batch.to_pylist()
-                clips = [read_clip(row, self._processor.num_frames) for row in rows]
-                tensors = self._processor.video_inputs(clips)
-                pixels = [tensors.pop(name).to(self._device) for name in ("pixel_values_videos", "pixel_values_faces")]
-                encoded = self._model.model.encode_frames(*pixels)
-                # In half precision, as far as it goes: the adapter normalises what it gets.
-                limit = torch.finfo(torch.float16).max
-                halves = {name: value.clamp(-limit, limit).half().cpu() for name, value in encoded.items()}
-                yield [row["clip_id"] for row in rows], halves | tensors
-
-
-def encoder_settings(model: FaVChatForConditionalGeneration, processor: FaVChatProcessor) -> dict[str, Any]:
-    """All that decides the features of a clip, weights as a hash."""
-    weights = hashlib.sha256()
-    for name in ENCODERS:
-        for key, value in sorted(model.get_submodule(f"model.{name}").state_dict().items()):
-            weights.update(f"{name}.{key} {value.dtype} {tuple(value.shape)} ".encode())
-            weights.update(
-                value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
-                if value.ndim
-                else str(value.item()).encode()
-            )
-    adapter, settings = model.config.adapter_config, processor.to_dict()
-    names = [name for name in settings if name.startswith(("image_", "face_", "num_frames"))]
-    return {
-        "format": FORMAT,
-        "weights": weights.hexdigest(),
-        "vision": model.config.vision_config.to_diff_dict(),
-        "face": model.config.face_config.to_diff_dict(),
-        "face_levels": model.config.face_levels,
-        "vision_cells": adapter.vision_grid * adapter.pool_window,
-        "face_cells": adapter.face_grid * adapter.pool_window,
-        "processor": {name: settings[name] for name in names},
-    }
 
 
 def shard_fingerprint(shard: UPath) -> str:
@@ -146,32 +40,22 @@ def shard_fingerprint(shard: UPath) -> str:
     return hashlib.sha256(footer + f"{size} {written}".encode()).hexdigest()[:16]
 
 
-def compute_features(config: Config, stage: StageConfig, init: str | None, shards: Iterable[str]) -> dict[str, str]:
-    """Compute what is missing in the cache for a stage, in this process.
+def stage_features(
+    config: Config, stage: StageConfig, init: str | None, shards: Iterable[str]
+) -> dict[str, str] | None:
+    """The cached features of a stage, or None where it takes pictures; what is missing, Ray Data computes first.
 
     Args:
-        config: As for :class:`Encoder`.
-        stage: As for :class:`Encoder`.
-        init: As for :class:`Encoder`.
+        config: The configuration; ``data.out`` is the corpus.
+        stage: The stage.
+        init: Where it starts, see :func:`favchat.training.start.starting_model`.
         shards: The addresses of the shards that the stage reads.
 
     Returns:
         The feature file of each shard, for :class:`favchat.training.source.StageSource`.
 
     Raises:
-        OSError: The folder cannot be written, or the disk is full.
-        ConfigError: The model cannot be loaded.
-    """
-    encoder = Encoder(config, stage, init)
-    return {shard: encoder.encode(shard) for shard in shards}
-
-
-def stage_features(
-    config: Config, stage: StageConfig, init: str | None, shards: Iterable[str]
-) -> dict[str, str] | None:
-    """The cached features of a stage, or None where it takes pictures; what is missing, Ray Data computes first.
-
-    Arguments and errors as for :func:`compute_features`.
+        ConfigError: The model cannot be loaded, or the features cannot be computed or written.
     """
     if not stage.cache_features or not encoders_rest(stage.trainable):
         return None
@@ -181,11 +65,17 @@ def stage_features(
 
     @ray.remote(num_cpus=0)
     def look() -> dict[str, tuple[str, bool]]:
+        from favchat.training.encoder import Encoder
+
         encoder = Encoder(config, stage, init)
         return {shard: (str(encoder.file(shard)), encoder.file(shard).exists()) for shard in wanted}
 
     class Encoding:
         def __init__(self) -> None:
+            import torch
+
+            from favchat.training.encoder import Encoder
+
             torch.set_num_threads(config.training.threads or max(1, torch.get_num_threads()))
             self._encoder = Encoder(config, stage, init)
 

@@ -22,14 +22,15 @@ LOG_SECONDS = 60
 class StepFile:
     """The metrics of every step of a stage, a JSON line each, through all restarts.
 
-    Each line has `step`, `elapsed` (seconds of training since the stage's start) and the step's metrics.
+    Each line has `step`, `elapsed` (seconds of training since the stage's start) and the step's metrics. Before them a
+    line has `begun`, the step after which the workers that write now began.
     """
 
     def __init__(self, path: Path, *, after: int):
         """Go on after a step: what an interrupted run wrote beyond it is dropped, since it is done anew."""
         kept = [line for line in read_steps(path) if line["step"] <= after]
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text_whole(path, "".join(f"{json.dumps(line)}\n" for line in kept))
+        write_text_whole(path, "".join(f"{json.dumps(line)}\n" for line in ({"begun": after}, *kept)))
         self._before = kept[-1]["elapsed"] if kept else 0.0
         self._began = time.monotonic()
         self._file = path.open("a")
@@ -45,11 +46,12 @@ class StepFile:
 
 
 def read_steps(path: Path) -> list[dict[str, float]]:
-    """The whole lines of a step file; none where there is no file."""
+    """The steps of a step file; none where there is no file."""
     if not path.is_file():
         return []
     # The last piece is empty, or a line that was cut off.
-    return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+    lines = map(json.loads, path.read_text().split("\n")[:-1])
+    return [line for line in lines if "step" in line]
 
 
 @contextmanager
@@ -84,11 +86,11 @@ def _watch(path: Path, name: str, steps: int, over: threading.Event) -> None:
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"train {name}", total=steps, loss="-", rate="-")
-        inode, offset, said, last = None, 0, time.monotonic(), 0
+        inode, offset, said, begun = None, 0, time.monotonic(), 0
         while True:
             ending = over.is_set()
             if path.is_file():
-                if path.stat().st_ino != inode:  # written anew by workers that started again
+                if path.stat().st_ino != inode:  # written anew by workers that have just begun
                     inode, offset = path.stat().st_ino, 0
                 with path.open() as file:
                     file.seek(offset)
@@ -96,12 +98,16 @@ def _watch(path: Path, name: str, steps: int, over: threading.Event) -> None:
                 whole = text[: text.rfind("\n") + 1]
                 offset += len(whole.encode())
                 for line in map(json.loads, whole.splitlines()):
+                    if "begun" in line:
+                        begun = line["begun"]
+                        if begun:
+                            console.print(f"train {name}: goes on after step {begun}", highlight=False)
+                        continue
                     step = int(line["step"])
-                    if step < last:
-                        console.print(f"train {name}: started again from step {step - 1}", highlight=False)
-                    last = step
                     loss, rate = f"{line['language_loss']:.3f}", f"{line['tokens_per_second']:.0f}"
                     bar.update(task, completed=step, loss=loss, rate=rate)
+                    if step <= begun:
+                        continue
                     tenth = step % max(1, steps // 10) == 0 or step == steps
                     if not console.is_terminal and (tenth or time.monotonic() - said > LOG_SECONDS):
                         said = time.monotonic()

@@ -54,6 +54,7 @@ class Recorder:
             self._choices = result.expert_choices if self._choices is None else self._choices + result.expert_choices
         metrics = {
             **result.metrics,
+            "seconds": seconds,
             "tokens_per_second": result.tokens / seconds,
             "samples_per_second": result.samples / seconds,
             "waiting_share": waited / seconds,

@@ -124,7 +124,8 @@ def save_model(job: StageJob, engine: DeepSpeedEngine, processor: Any, precision
     def write() -> None:
         shutil.rmtree(partial, ignore_errors=True)
         kept = {name: value.to(precision) if value.is_floating_point() else value for name, value in weights.items()}
-        engine.module.save_pretrained(partial, state_dict=kept)
+        # In the original format transformers would name the weights as peft's file did that LoRA was loaded from.
+        engine.module.save_pretrained(partial, state_dict=kept, save_original_format=False)
         _set_dtype(partial / "config.json", precision)
         processor.save_pretrained(partial)
         shutil.rmtree(job.model, ignore_errors=True)
