@@ -1,8 +1,8 @@
-"""Training measured: what Ray Train and DeepSpeed add to a step, and what a second worker brings.
+"""Training measured: what Ray Train and DeepSpeed add to a step, what workers, packing and cached features bring.
 
     python benchmarks/training.py [CONFIG] [--steps 12] [--rounds 2] [--out RESULT.md]
 
-Prints a Markdown table. The sample clips are prepared and annotated once into a temporary corpus; the questions' stage
+Prints Markdown tables. The sample clips are prepared and annotated once into a temporary corpus; the questions' stage
 of the configuration (default: the nano preset) trains on them, on the CPU. Compared are, on the same batches and with
 the same number of threads:
 
@@ -13,6 +13,10 @@ the same number of threads:
 A step's time is the median of all steps but the first two, without waiting for data; the loops get their batches ready
 made. Rounds alternate, and the best median of each is kept, so that other work on the machine counts little. For
 workers the global batch is the same; each has its share of the threads.
+
+Packing and features are measured in CPU seconds of this process on one thread, the best of the rounds, on the samples
+of so many steps, summaries and questions half and half. A sample's time is forward and backward from cached features.
+The features of a clip are computed from its shard (read, decoded, prepared, both encoders), or read from the cache.
 """
 
 from __future__ import annotations
@@ -27,19 +31,25 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 import jobs.annotate
 import jobs.prepare
 from favchat.cluster import quiet_environment, start
-from favchat.config import Config, StageConfig, load
+from favchat.config import Config, MixedSamplesConfig, StageConfig, load
 from favchat.model.build import build
-from favchat.training.batches import Batch
+from favchat.training.batches import Batch, Sample
 from favchat.training.curriculum import train
+from favchat.training.encoder import Encoder, compute_features
+from favchat.training.ingest import pad
 from favchat.training.optimisation import make_optimizer, set_trainable
+from favchat.training.packing import pack, with_mask
 from favchat.training.progress import read_steps
+from favchat.training.reading import ClipReader, open_features
 from favchat.training.source import StageSource
 from favchat.training.step import Stepper, TorchEngine
 from jobs.cli import CONFIGS
@@ -90,6 +100,96 @@ def ray_path(config: Config, out: Path) -> list[float]:
     return [
         line["elapsed"] - begun - line["waiting_share"] * line["seconds"]
         for line, begun in zip(lines, before, strict=False)
+    ]
+
+
+def cpu_seconds(work: Callable[[], object], rounds: int) -> float:
+    """CPU seconds of this process, the least of several rounds."""
+    seconds = []
+    for _ in range(rounds):
+        began = time.process_time()
+        work()
+        seconds.append(time.process_time() - began)
+    return min(seconds)
+
+
+def batch_rates(source: StageSource, steps: int, rounds: int) -> dict[str, float]:
+    """Samples a second of CPU time, for several ways to make batches of the same samples."""
+    stage, processor, size = source.stage, source.processor, source.stage.batch_size
+    samples = [sample for step in range(steps) for sample in source.index.samples(source.plan.batch(step))]
+    reader = ClipReader(source.index, source.features, processor.num_frames)
+    reader.prepare(np.arange(len(source.index.clip_ids)))
+    clips = {str(name): reader.read(number) for number, name in enumerate(source.index.clip_ids)}
+    shuffled = [samples[index] for index in np.random.default_rng(0).permutation(len(samples))]
+    by_length = sorted(samples, key=lambda sample: len(sample.question) + len(sample.answer))
+
+    def padded(order: list[Sample]) -> list[dict[str, Any]]:
+        return [pad(processor, order[at : at + size], clips)[0] for at in range(0, len(order), size)]
+
+    def packed(order: list[Sample], size: int) -> list[dict[str, Any]]:
+        return [with_mask(pack(processor, order[at : at + size], clips)[0]) for at in range(0, len(order), size)]
+
+    ways = {
+        f"padded, {size} a step": padded(shuffled),
+        f"grouped by length, {size} a step": padded(by_length),
+        f"packed, {size} a step": packed(samples, size),
+        f"packed, {4 * size} a step": packed(samples, 4 * size),
+    }
+    model, _ = build(source.config.model, source.config.seed)
+    set_trainable(model, stage.trainable)
+
+    def run(batches: list[dict[str, Any]]) -> None:
+        for inputs in batches:
+            model(**inputs, use_cache=False).loss.backward()
+            model.zero_grad()
+
+    return {way: len(samples) / cpu_seconds(lambda b=batches: run(b), rounds) for way, batches in ways.items()}
+
+
+def feature_seconds(source: StageSource, rounds: int) -> tuple[float, float, float]:
+    """CPU seconds for the features of a clip computed and read, and MB of a clip in the cache."""
+    config, stage, index = source.config, source.stage, source.index
+    encoder = Encoder(config, stage, None)
+
+    def compute() -> None:
+        for shard in index.files:
+            Path(encoder.file(shard)).unlink(missing_ok=True)
+            encoder.encode(shard)
+
+    def read() -> None:
+        reader = ClipReader(index, source.features, source.processor.num_frames)
+        reader.prepare(np.arange(len(index.clip_ids)))
+        for clip in range(len(index.clip_ids)):
+            reader.read(clip)
+
+    stored = sum(open_features(str(encoder.file(shard))).num_record_batches for shard in index.files)
+    size = sum(Path(encoder.file(shard)).stat().st_size for shard in index.files) / 1e6
+    computed = cpu_seconds(compute, rounds) / stored
+    return computed, cpu_seconds(read, rounds) / len(index.clip_ids), size / stored
+
+
+def data_report(config: Config, stage: StageConfig, steps: int, rounds: int) -> list[str]:
+    """The tables of packing and features."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    mix = [MixedSamplesConfig(task="summary" if stage.task == "qa" else "qa", share=0.5)]
+    stage = stage.model_copy(update={"mix": mix})
+    source = StageSource(config, stage, None)
+    source.features = compute_features(config, stage, None, source.index.files)
+    rates = batch_rates(source, steps, rounds)
+    computed, read, size = feature_seconds(source, rounds)
+    torch.set_num_threads(threads)
+    base = next(iter(rates.values()))
+    return [
+        "",
+        "| batches | samples/s (one CPU thread) | to padded |",
+        "|---|---|---|",
+        *(f"| {way} | {rate:.2f} | {rate / base:.2f}x |" for way, rate in rates.items()),
+        "",
+        "| features of a clip | CPU ms | |",
+        "|---|---|---|",
+        f"| computed | {1e3 * computed:.1f} | |",
+        f"| from the cache ({size:.2f} MB) | {1e3 * read:.2f} | {computed / read:.0f}x |",
     ]
 
 
@@ -152,6 +252,7 @@ def main() -> None:
         for _ in range(given.rounds):
             for way, work in ways.items():
                 runs[way].append(work())
+        tables = data_report(config, stage, given.steps, given.rounds)
     base = best(runs["bare loop"])
     lines = [
         f"# Training, {datetime.now(UTC):%Y-%m-%d}",
@@ -165,7 +266,7 @@ def main() -> None:
         "|---|---|---|",
         *(f"| {way} | {1e3 * best(found):.0f} | {best(found) / base:.2f}x |" for way, found in runs.items()),
     ]
-    text = "\n".join(lines) + "\n"
+    text = "\n".join([*lines, *tables]) + "\n"
     print(text)
     if given.out:
         given.out.write_text(text)

@@ -16,6 +16,7 @@ from typing import Any, cast
 from upath import UPath
 
 from favchat.config import Config, StageConfig
+from favchat.training.faults import TrainingFault
 
 ENCODERS = ("vision_model", "face_model")
 
@@ -55,7 +56,7 @@ def stage_features(
         The feature file of each shard, for :class:`favchat.training.source.StageSource`.
 
     Raises:
-        ConfigError: The model cannot be loaded, or the features cannot be computed or written.
+        TrainingFault: The model cannot be loaded, or the features cannot be computed or written.
     """
     if not stage.cache_features or not encoders_rest(stage.trainable):
         return None
@@ -82,12 +83,16 @@ def stage_features(
         def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
             return {"file": self._encoder.encode(row["shard"])}
 
-    found: dict[str, tuple[str, bool]] = ray.get(look.remote())
-    missing = [{"shard": shard} for shard, (_, there) in found.items() if not there]
-    if missing:
-        actors = min(len(missing), config.training.num_workers)
-        data = ray.data.from_items(missing, override_num_blocks=len(missing))
-        data.context.enable_progress_bars = False
-        one_gpu = 1 if config.training.use_gpu else None
-        data.map(cast(Any, Encoding), concurrency=actors, num_gpus=one_gpu).materialize()
+    try:
+        found: dict[str, tuple[str, bool]] = ray.get(look.remote())
+        missing = [{"shard": shard} for shard, (_, there) in found.items() if not there]
+        if missing:
+            actors = min(len(missing), config.training.num_workers)
+            data = ray.data.from_items(missing, override_num_blocks=len(missing))
+            data.context.enable_progress_bars = False
+            one_gpu = 1 if config.training.use_gpu else None
+            data.map(cast(Any, Encoding), concurrency=actors, num_gpus=one_gpu).materialize()
+    except ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", None) or error.__cause__ or error
+        raise TrainingFault(f"stage '{stage.name}': the features of its clips cannot be computed: {cause}") from error
     return {shard: file for shard, (file, _) in found.items()}
