@@ -87,11 +87,11 @@ def stage_features(
         found: dict[str, tuple[str, bool]] = ray.get(look.remote())
         missing = [{"shard": shard} for shard, (_, there) in found.items() if not there]
         if missing:
-            actors = min(len(missing), config.training.num_workers)
+            actors = ray.data.ActorPoolStrategy(size=min(len(missing), config.training.num_workers))
             data = ray.data.from_items(missing, override_num_blocks=len(missing))
             data.context.enable_progress_bars = False
             one_gpu = 1 if config.training.use_gpu else None
-            data.map(cast(Any, Encoding), concurrency=actors, num_gpus=one_gpu).materialize()
+            data.map(cast(Any, Encoding), compute=actors, num_gpus=one_gpu).materialize()
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None) or error.__cause__ or error
         raise TrainingFault(f"stage '{stage.name}': the features of its clips cannot be computed: {cause}") from error

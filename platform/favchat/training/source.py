@@ -173,7 +173,7 @@ def _streamed(shared: Any, runs: list[dict[str, int]], rank: int, workers: int, 
     windows.context.target_max_block_size = BLOCK_BYTES
     windows.context.execution_options.preserve_order = True
     windows.context.enable_progress_bars = False
-    dataset = windows.flat_map(make, num_cpus=1 / (2 * streams), concurrency=2)
+    dataset = windows.flat_map(make, num_cpus=1 / (2 * streams), compute=ray.data.TaskPoolStrategy(size=2))
     blocks: Iterable[Any] = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=2)
     for block in blocks:
         for row in range(block.num_rows):
