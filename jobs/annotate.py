@@ -1,16 +1,56 @@
-"""Write summaries and questions from the labels in the shards."""
+"""Write summaries and questions about the clips in the shards."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
 from favchat.config import Config, require
-from favchat.data.annotate import AnnotateResult, annotate
+
+if TYPE_CHECKING:
+    from favchat.data.annotation.pipeline import AnnotateResult
+    from favchat.data.annotation.report import AnnotationReport
 
 
-def run(config: Config) -> AnnotateResult:
-    """Annotate the clips in ``data.out``. The template writer is quick enough for one process, so no Ray is started.
+@dataclass(frozen=True)
+class Annotated:
+    """What was written, and the report on it."""
+
+    result: AnnotateResult
+    report: AnnotationReport
+
+    def summary(self) -> str:
+        """One line for the terminal."""
+        return f"{self.result.summary()}, {self.report.page}"
+
+
+def run(config: Config) -> Annotated:
+    """Annotate the clips in ``data.out`` and report on the rows, there and, where MLflow is installed, to a run.
+
+    The template writer is quick enough for one process; the endpoint writer runs on the cluster of the ``ray`` section.
 
     Raises:
-        ConfigError: A setting is missing, there are no shards, or one cannot be read.
+        ConfigError: A setting is missing or wrong, there are no shards, or one cannot be read.
+        OSError: The output cannot be written.
     """
     require(config, "data.out")
-    return annotate(config)
+    from favchat.data.addresses import path_of
+    from favchat.data.annotation.pipeline import annotate
+    from favchat.data.annotation.report import write_annotation_report
+
+    result = annotate(config)
+    report = write_annotation_report(result, path_of(config.data.out or ""), seed=config.seed)
+    if find_spec("mlflow"):
+        _log(config, report)
+    return Annotated(result, report)
+
+
+def _log(config: Config, report: AnnotationReport) -> None:
+    from favchat.tracking import start_run
+
+    run = start_run(config.tracking, f"annotate {report.page.parent.name}")
+    run.log_config(config)
+    run.log_metrics(report.metrics(), 0)
+    run.log_file(report.page.name, report.page.read_bytes())
+    run.finish()

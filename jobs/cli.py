@@ -88,11 +88,17 @@ def inspect(
 
 @app.command()
 def annotate(config: ConfigArgument, overrides: Overrides = None, print_config: PrintConfig = False) -> None:
-    """Write summaries, questions and answers from the labels of the shards in data.out."""
+    """Write summaries, questions and answers about the clips in data.out, and report on them (annotations.html).
+
+    annotate.writer is template (default: offline, from the labels alone) or endpoint, a model behind an
+    OpenAI-compatible server that sees the frames; it needs annotate.endpoint.base_url and annotate.endpoint.model.
+    """
     settings = _settings(config, overrides, print_config)
     import jobs.annotate
 
-    typer.echo(jobs.annotate.run(settings).summary())
+    annotated = jobs.annotate.run(settings)
+    annotated.report.show()
+    typer.echo(annotated.summary())
 
 
 @app.command()

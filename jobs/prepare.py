@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from favchat.config import Config, require
@@ -60,9 +58,6 @@ def _log(config: Config, result: PrepareResult, report: Report) -> None:
         {"clips": result.clips, "in_shards": result.in_shards, "rejected": result.rejected, "skipped": result.skipped},
         0,
     )
-    with TemporaryDirectory() as copies:  # MLflow takes local files, and the report may lie anywhere
-        for file in (report.page, report.sheet):
-            copy = Path(copies, file.name)
-            copy.write_bytes(file.read_bytes())
-            run.log_artifact(copy)
+    for file in (report.page, report.sheet):
+        run.log_file(file.name, file.read_bytes())
     run.finish()

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from filelock import FileLock
@@ -70,6 +71,13 @@ class Run:
             self.client.log_artifacts(self.run_id, str(path), folder)
         else:
             self.client.log_artifact(self.run_id, str(path), folder)
+
+    def log_file(self, name: str, content: bytes) -> None:
+        """Log a file that may lie anywhere: MLflow itself takes local ones only."""
+        with TemporaryDirectory() as folder:
+            copy = Path(folder, name)
+            copy.write_bytes(content)
+            self.log_artifact(copy)
 
     def register_model(self, folder: str | Path, name: str) -> str:
         """Log a model directory and make it the newest version of a registered model, its champion.

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from favchat.data.images import decode_images, encode_images
+from favchat.data.images import as_jpeg, decode_images, encode_images
 
 
 def test_the_round_trip_keeps_colours_and_shape() -> None:
@@ -58,3 +58,12 @@ def test_an_unusable_raw_image_is_said(file: bytes, said: str) -> None:
 def test_what_cannot_be_decoded_is_said(files: list[bytes], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         decode_images(files)
+
+
+def test_any_encoding_becomes_a_jpeg():
+    image = np.full((1, 8, 8, 3), 90, np.uint8)
+    for encoding in ("jpeg", "raw"):
+        (file,) = encode_images(image, encoding=encoding)
+        jpeg = as_jpeg(file)
+        assert jpeg.startswith(b"\xff\xd8") and (jpeg is file) == (encoding == "jpeg")
+        assert np.abs(decode_images([jpeg]).astype(int) - 90).max() <= 2

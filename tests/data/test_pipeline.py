@@ -20,7 +20,7 @@ from upath import UPath
 
 import favchat
 from favchat.config import Config, ConfigError
-from favchat.data.annotate import annotate
+from favchat.data.annotation.pipeline import annotate
 from favchat.data.images import decode_images
 from favchat.data.pipeline import prepare
 from favchat.data.report_page import write_report

@@ -68,8 +68,8 @@ def test_the_sample_corpus(ray_session: None, tmp_path: Path) -> None:
     assert {"report.html", "faces.jpg", "config.yaml"} <= {
         file.path for file in client.list_artifacts(logged.info.run_id)
     }
-    annotated = jobs.annotate.run(config)
-    assert (annotated.clips, annotated.unlabelled) == (result.in_shards, 0)
+    annotated = jobs.annotate.run(config).result
+    assert (annotated.clips, annotated.unwritten) == (result.in_shards, 0)
     assert {"train", "val"} >= set(pq.read_table(annotated.path)["split"].to_pylist()) >= {"train"}
 
 

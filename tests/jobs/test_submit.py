@@ -128,7 +128,10 @@ def test_a_job_is_followed_to_its_end_with_the_configuration_it_names(cluster, t
     settings = yaml.safe_load((CONFIGS / "tiny.yaml").read_text()) | {"annotate": {"questions_per_clip": 3}}
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "mine.yaml").write_text(yaml.safe_dump(settings))
-    done = cluster.submit("favchat", "annotate", "configs/mine.yaml", f"data.out={out}", cwd=tmp_path)
+    store = f"sqlite:///{tmp_path}/mlflow.db"
+    done = cluster.submit(
+        "favchat", "annotate", "configs/mine.yaml", f"data.out={out}", f"tracking.uri={store}", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "python -m jobs.cli annotate mine.yaml" in done.stdout
     assert "annotated 23 of 23 clips" in done.stdout

@@ -6,13 +6,13 @@ from favchat.config import ConfigError
 from favchat.training.ingest import CLIP_COLUMNS, collate, read_clip, samples
 
 
-def test_every_annotation_of_the_split_comes_with_its_clip(corpus):
+def test_every_selected_annotation_of_the_split_comes_with_its_clip(corpus):
     found = samples(str(corpus), "qa", "train")
     rows = found.dataset.take_all()
     wanted = [
         row
         for row in pq.read_table(corpus / "annotations").to_pylist()
-        if (row["task"], row["split"]) == ("qa", "train")
+        if (row["task"], row["split"], row["selected"]) == ("qa", "train", True)
     ]
     assert found.count == len(rows) == len(wanted) > 50
     key = ("clip_id", "question", "answer")

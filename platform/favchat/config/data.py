@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -147,10 +148,95 @@ class DataConfig(Section):
         return self
 
 
+class EndpointConfig(Section):
+    """A server that speaks the OpenAI API and can look at pictures; the frames of every clip are sent to it."""
+
+    base_url: str | None = None
+    """Its address, such as ``http://127.0.0.1:8000/v1``."""
+    model: str | None = None
+    """The model's name there."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key; the key itself is never written anywhere. Servers that ask
+    for none need no such variable."""
+    frames: int = Field(default=4, ge=1)
+    """Frames of a clip that go along as pictures, spread evenly over it."""
+    prompts: str | None = None
+    """Folder with ``system.txt`` and ``user.txt``; null: those of the package, in
+    ``favchat/data/annotation/prompts``."""
+    reply_format: Literal["json_schema", "json_object", "text"] = "json_schema"
+    """How the server is told to answer in JSON; ``text`` leaves it to the prompt. Replies are checked in any case."""
+    parameters: dict[str, Any] = {"max_tokens": 2000}
+    """Further fields of a request as the server knows them, such as ``temperature``."""
+    concurrency: int = Field(default=8, ge=1)
+    """Requests under way at once."""
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    """At most this many requests a minute, repeated ones included; null: no limit."""
+    token_limit: int | None = Field(default=None, ge=1)
+    """No request is sent once the replies of this run have used so many tokens of prompts and answers; the clips that
+    are left are rejected, and a later run goes on with them. Up to ``concurrency`` requests may be under way then."""
+    timeout_s: float = Field(default=120, gt=0)
+    """Seconds after which a request that has no reply counts as failed."""
+    attempts: int = Field(default=4, ge=1)
+    """How often a clip is asked for before it is rejected."""
+    backoff_s: float = Field(default=1, gt=0)
+    """Seconds before the second attempt, doubled before every further one up to a minute; a server's ``Retry-After``
+    goes before."""
+    cache: str | None = None
+    """Folder of the replies, which are never paid for twice; null: ``reply_cache`` in ``data.out``."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _no_password(cls, url: str | None) -> str | None:
+        if url is not None:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("an address begins with http:// or https://, such as http://127.0.0.1:8000/v1")
+            if parts.username or parts.password:
+                raise ValueError("put no password into the address, it would be logged; name a variable in api_key_env")
+        return url
+
+
+class QualityWeights(Section):
+    """What each score counts for in the quality of a row."""
+
+    consistency: float = Field(default=0.3, ge=0)
+    """That the labels confirm what it says."""
+    specificity: float = Field(default=0.2, ge=0)
+    """How many attributes its answer names."""
+    face_quality: float = Field(default=0.2, ge=0)
+    """How well the clip's face can be seen."""
+    length: float = Field(default=0.1, ge=0)
+    """That its answer is neither curt nor endless."""
+    rarity: float = Field(default=0.2, ge=0)
+    """How rarely the corpus speaks of its attributes."""
+
+    @model_validator(mode="after")
+    def _not_all_zero(self) -> QualityWeights:
+        if not sum(self.model_dump().values()):
+            raise ValueError("at least one weight must be above 0")
+        return self
+
+
+class SelectionConfig(Section):
+    """The high-quality subset that the second stage of training may use; docs/annotation.md explains it."""
+
+    share: float = Field(default=0.5, gt=0, le=1)
+    """The budget: at most this share of the questions of each split. Summaries have none."""
+    near_duplicate: float = Field(default=0.9, gt=0, le=1)
+    """Similarity from which two texts are near copies: Jaccard of their word pairs, estimated by MinHash."""
+    max_copies: int = Field(default=10, ge=1)
+    """Near copies that may stay in a split, each of another clip; further ones are never selected."""
+    weights: QualityWeights = QualityWeights()
+
+
 class AnnotateConfig(Section):
     """From attributes to summaries and questions."""
 
+    writer: Literal["template", "endpoint"] = "template"
+    """Who writes: templates, offline, from the labels alone; or a model behind ``endpoint`` that sees the frames."""
     questions_per_clip: int = Field(default=12, ge=1)
-    """At most this many questions a clip."""
+    """At most this many questions a clip; an endpoint is asked for this many."""
     summaries_per_clip: int = Field(default=2, ge=1)
     """Differently worded summaries a clip."""
+    endpoint: EndpointConfig = EndpointConfig()
+    selection: SelectionConfig = SelectionConfig()

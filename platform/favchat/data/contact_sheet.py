@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from upath import UPath
 
-from favchat.data.images import decode_images
-from favchat.data.storage import arrow_source, parquet_files
+from favchat.data.images import decode_images, encode_images
+from favchat.data.storage import arrow_source, parquet_files, read_table
 
 
 def contact_sheet(shards: UPath, *, count: int = 48, columns: int = 12, tile: int = 96, seed: int = 0) -> np.ndarray:
@@ -46,16 +47,39 @@ def contact_sheet(shards: UPath, *, count: int = 48, columns: int = 12, tile: in
     return sheet
 
 
+def face_strips(shards: UPath, clip_ids: list[str], *, count: int = 10, tile: int = 88) -> dict[str, np.ndarray]:
+    """The faces of some clips, each clip's from its start to its end in one line.
+
+    Args:
+        shards: A folder of shards.
+        clip_ids: Which clips.
+        count: Faces a clip at most, spread evenly over the frames; one that is not visible is black.
+        tile: Side of a face in pixels.
+
+    Returns:
+        Clip -> (tile, W, 3) uint8 RGB, for the clips that lie in the shards.
+    """
+    strips: dict[str, np.ndarray] = {}
+    wanted = pc.field("clip_id").isin(clip_ids)
+    for file in parquet_files(shards):
+        if not read_table(file, ["clip_id"], filters=wanted).num_rows:
+            continue  # pictures are read only where needed
+        for clip in read_table(file, ["clip_id", "faces"], filters=wanted).to_pylist():
+            places = np.linspace(0, len(clip["faces"]) - 1, min(count, len(clip["faces"]))).round().astype(int)
+            faces = decode_images([clip["faces"][place] for place in places])
+            strips[clip["clip_id"]] = np.concatenate(
+                [cv2.resize(face, (tile, tile), interpolation=cv2.INTER_AREA) for face in faces], axis=1
+            )
+    return strips
+
+
 def write_sheet(sheet: np.ndarray, path: UPath) -> None:
     """Write a picture as JPEG.
 
     Raises:
         OSError: It cannot be written.
     """
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
-    if not done:
-        raise OSError(f"{path}: a picture of shape {sheet.shape} cannot be written as JPEG")
-    path.write_bytes(data.tobytes())
+    path.write_bytes(encode_images(sheet[None], quality=88)[0])
 
 
 def _count_rows(file: UPath) -> int:

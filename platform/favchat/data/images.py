@@ -44,6 +44,15 @@ def decode_images(files: list[bytes]) -> np.ndarray:
     return np.stack([_decode(file, position) for position, file in enumerate(files)])
 
 
+def as_jpeg(file: bytes) -> bytes:
+    """The JPEG file of an image that `encode_images` wrote.
+
+    Raises:
+        ValueError: It cannot be decoded.
+    """
+    return encode_images(decode_images([file]))[0] if file.startswith(npy.MAGIC_PREFIX) else file
+
+
 def _jpeg(image: np.ndarray, quality: int) -> bytes:
     done, file = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:

@@ -21,6 +21,10 @@ _COLUMNS = ["source", "split", "identity", "duration", "emotion", "appearance", 
 _SHARES = (0.0, 0.05, 0.5, 0.95, 1.0)
 
 
+NamedTable = tuple[str, list[str], list[list[str]]]
+"""Title, headings and lines."""
+
+
 @dataclass(frozen=True)
 class Prevalence:
     """How often an attribute was said to be there."""
@@ -58,17 +62,9 @@ class CorpusSummary:
 
     def show(self, console: Console | None = None) -> None:
         """Show the counts and measures as tables."""
-        console = console or Console()
-        for title, headings, lines in self.tables():
-            table = Table(title=title, title_justify="left")
-            for index, heading in enumerate(headings):
-                table.add_column(heading, justify="left" if index == 0 else "right")
-            for line in lines:
-                table.add_row(*line)
-            if lines:
-                console.print(table)
+        show_tables(self.tables(), console)
 
-    def tables(self) -> list[tuple[str, list[str], list[list[str]]]]:
+    def tables(self) -> list[NamedTable]:
         """Title, headings and lines of each table; of the labels those that any row knows."""
         known = [label for label in self.labels if label.yes + label.no]
         return [
@@ -100,6 +96,19 @@ class CorpusSummary:
             ),
             ("emotions", ["emotion", "rows"], [[name, f"{count:,}"] for name, count in sorted(self.emotions.items())]),
         ]
+
+
+def show_tables(tables: list[NamedTable], console: Console | None = None) -> None:
+    """Show tables on a terminal; one without lines is left out."""
+    console = console or Console()
+    for title, headings, lines in tables:
+        table = Table(title=title, title_justify="left")
+        for index, heading in enumerate(headings):
+            table.add_column(heading, justify="left" if index == 0 else "right")
+        for line in lines:
+            table.add_row(*line)
+        if lines:
+            console.print(table)
 
 
 def shard_folder(folder: UPath) -> UPath:

@@ -12,10 +12,10 @@ import numpy as np
 from upath import UPath
 
 from favchat.data.contact_sheet import contact_sheet, write_sheet
-from favchat.data.report import CorpusSummary, shard_folder, summarise
+from favchat.data.report import CorpusSummary, NamedTable, shard_folder, summarise
 from favchat.files import write_text_whole
 
-_STYLE = """
+STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1e293b; max-width: 1180px; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
 p { color: #475569; margin: .2rem 0; }
@@ -62,19 +62,37 @@ def page(summary: CorpusSummary, faces: bytes) -> str:
         summary: What it says.
         faces: The contact sheet, a JPEG.
     """
-    tables = "".join(
-        f"<div><h2>{escape(title)}</h2><table><tr>{_cells('th', headings)}</tr>"
-        + "".join(f"<tr>{_cells('td', line)}</tr>" for line in lines)
-        + "</table></div>"
-        for title, headings, lines in summary.tables()
-        if lines
+    return html(
+        "Corpus report",
+        str(summary.folder),
+        f"<h2>Random faces</h2>{image(faces, 'jpeg', 'Aligned faces of random clips')}"
+        f"<h2>Quality measures</h2>{image(histograms(summary.measures), 'png', 'Histograms of the quality measures')}"
+        f'<div class="side">{table_blocks(summary.tables())}</div>',
     )
+
+
+def html(title: str, place: str, body: str) -> str:
+    """A whole page.
+
+    Args:
+        title: Its heading.
+        place: What it is about, below the heading.
+        body: The rest, as HTML.
+    """
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Corpus report</title>'
-        f"<style>{_STYLE}</style></head><body><h1>Corpus report</h1><p>{escape(str(summary.folder))}</p>"
-        f"<h2>Random faces</h2>{_image(faces, 'jpeg', 'Aligned faces of random clips')}"
-        f"<h2>Quality measures</h2>{_image(histograms(summary.measures), 'png', 'Histograms of the quality measures')}"
-        f'<div class="side">{tables}</div></body></html>\n'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1><p>{escape(place)}</p>{body}</body></html>\n"
+    )
+
+
+def table_blocks(tables: list[NamedTable]) -> str:
+    """Tables with their titles, as HTML; one without lines is left out."""
+    return "".join(
+        f"<div><h2>{escape(title)}</h2><table><tr>{cells('th', headings)}</tr>"
+        + "".join(f"<tr>{cells('td', line)}</tr>" for line in lines)
+        + "</table></div>"
+        for title, headings, lines in tables
+        if lines
     )
 
 
@@ -100,9 +118,17 @@ def histograms(measures: Mapping[str, np.ndarray]) -> bytes:
     return file.getvalue()
 
 
-def _cells(tag: str, values: list[str]) -> str:
+def cells(tag: str, values: list[str]) -> str:
+    """One line of a table, as HTML."""
     return "".join(f"<{tag}>{escape(value)}</{tag}>" for value in values)
 
 
-def _image(data: bytes, kind: str, text: str) -> str:
-    return f'<img alt="{text}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'
+def image(data: bytes, kind: str, text: str) -> str:
+    """A picture inside the page.
+
+    Args:
+        data: The file.
+        kind: ``jpeg`` or ``png``.
+        text: What it shows.
+    """
+    return f'<img alt="{escape(text)}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'

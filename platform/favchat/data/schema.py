@@ -70,7 +70,7 @@ REJECT_SCHEMA = pa.schema(
     ]
 )
 
-ANNOTATION_SCHEMA = pa.schema(
+TEXT_SCHEMA = pa.schema(
     [
         pa.field("clip_id", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
@@ -81,7 +81,33 @@ ANNOTATION_SCHEMA = pa.schema(
         pa.field("family", pa.string(), nullable=False),
         pa.field("attributes", pa.list_(pa.string()), nullable=False),
         pa.field("level", pa.string(), nullable=False),
+        pa.field("truth", pa.bool_()),
+        pa.field("hard_negative", pa.bool_(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
+    ]
+)
+"""An annotation as its writer leaves it."""
+
+SCORES = ("consistency", "specificity", "face_quality", "length", "rarity", "quality")
+"""What the selection goes by, each 0..1; the last one is the weighted mean of the others."""
+
+ANNOTATION_SCHEMA = pa.schema(
+    [
+        *TEXT_SCHEMA,
+        pa.field("contradictions", pa.list_(pa.string()), nullable=False),
+        *[pa.field(name, pa.float32(), nullable=False) for name in SCORES],
+        pa.field("duplicate", pa.bool_(), nullable=False),
         pa.field("selected", pa.bool_(), nullable=False),
+    ]
+)
+
+ANNOTATION_REJECTS = "annotation_rejects"
+ANNOTATION_REJECT_SCHEMA = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
     ]
 )

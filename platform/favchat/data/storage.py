@@ -76,6 +76,11 @@ def arrow_source(file: UPath) -> Iterator[Any]:
             yield opened
 
 
+def arrow_place(path: UPath) -> tuple[str, Any]:
+    """Path and file system of a file or folder, as pyarrow and Ray Data take them; None: the local one."""
+    return (str(path), None) if isinstance(path, Path) else (path.path, path.fs)
+
+
 def parquet_files(folder: UPath) -> list[UPath]:
     """The Parquet files of a folder in order of their names, without hidden ones; empty where there is no folder."""
     if hasattr(folder, "fs"):

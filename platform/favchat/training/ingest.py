@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from favchat.config import ConfigError
 from favchat.data.addresses import path_of
 from favchat.data.images import decode_images
 from favchat.data.schema import ANNOTATIONS, SHARDS
-from favchat.data.storage import parquet_files, read_folder, read_table
+from favchat.data.storage import arrow_place, parquet_files, read_folder, read_table
 
 if TYPE_CHECKING:  # the driver, which only reads, starts seconds sooner without these
     from transformers import BatchFeature
@@ -79,9 +78,9 @@ def samples(out: str, task: str, split: str) -> Samples:
     def join(row: dict[str, Any]) -> list[dict[str, Any]]:
         return [row | annotation for annotation in ray.get(shared).get(row["clip_id"], [])]
 
-    shards = path_of(out) / SHARDS
-    place = {"paths": str(shards)} if isinstance(shards, Path) else {"paths": shards.path, "filesystem": shards.fs}
-    return Samples(ray.data.read_parquet(**place, columns=CLIP_COLUMNS).flat_map(join), chosen.num_rows)
+    place, system = arrow_place(path_of(out) / SHARDS)
+    clips = ray.data.read_parquet(place, filesystem=system, columns=CLIP_COLUMNS)
+    return Samples(clips.flat_map(join), chosen.num_rows)
 
 
 def some_samples(out: str, task: str, split: str, count: int) -> pa.Table:

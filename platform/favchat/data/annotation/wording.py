@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from favchat.attributes import Attribute
 from favchat.data.clips import EmotionSegment
 
-_PLURAL = {"is": "are", "has": "have", "looks": "look"}
+_PLURAL = {
+    "is": "are",
+    "has": "have",
+    "looks": "look",
+    "seems": "seem",
+    "wears": "wear",
+    "does": "do",
+}
+_INFINITIVES = {"is": "be", "has": "have", "looks": "look"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +30,7 @@ class Person:
     @staticmethod
     def of_sex(male: int | None) -> Person:
         """The words for the label ``male``: 1, 0 or None."""
-        return {1: Person("man", "he", "his"), 0: Person("woman", "she", "her"), None: UNKNOWN}[male]
+        return UNKNOWN if male is None else MAN if male else WOMAN
 
     @property
     def the(self) -> str:
@@ -31,7 +39,7 @@ class Person:
 
     def phrase(self, attribute: Attribute) -> str:
         """The attribute's phrase with the possessive filled in: "closing her eyes"."""
-        return attribute.phrase.format(their=self.their)
+        return attribute.phrase.replace("{their}", self.their)
 
     def denial(self, attribute: Attribute) -> str:
         """Predicate that denies the statement, third person singular: "has no bangs", "is not smiling"."""
@@ -49,22 +57,27 @@ class Person:
         """Pronoun and predicate, agreeing: "she is smiling", "they are smiling", "they do not look sad"."""
         return f"{self.pronoun} {self.agree(predicate)}"
 
+    def say_all(self, predicates: Sequence[str]) -> str:
+        """Pronoun and several predicates, agreeing: "they are smiling and have bangs"."""
+        return f"{self.pronoun} {joined([self.agree(predicate) for predicate in predicates])}"
+
     def agree(self, predicate: str) -> str:
         """A predicate in the third person singular as the pronoun needs it."""
         if self.pronoun != "they":
             return predicate
-        words = predicate.split(" ")
-        plural = {**_PLURAL, "does": "do"}
-        return " ".join([plural.get(words[0], words[0]), *words[1:]])
+        verb, space, rest = predicate.partition(" ")
+        return f"{_PLURAL.get(verb, verb)}{space}{rest}"
 
 
+MAN = Person("man", "he", "his")
+WOMAN = Person("woman", "she", "her")
 UNKNOWN = Person("person", "they", "their")
 VIDEO = Person("video", "it", "its")
 
 
 def infinitive(verb: str) -> str:
     """``is`` -> be, ``has`` -> have, ``looks`` -> look."""
-    return {"is": "be", "has": "have", "looks": "look"}[verb]
+    return _INFINITIVES[verb]
 
 
 def sentence(text: str, end: str = ".") -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from favchat.attributes import ACTION, APPEARANCE, EMOTION, Attribute, attribute
+from favchat.data.annotation.wording import Person
 from favchat.data.clips import Clip, EmotionSegment
-from favchat.data.wording import Person
+
+_STATEMENTS = [(known, known.negated) for known in (*APPEARANCE, *ACTION)]
+_MALE = [a.name for a in APPEARANCE].index("male")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +32,29 @@ class Facts:
         """Whether nothing at all is known."""
         return not (self.true or self.false or self.emotion or self.segments)
 
-    def of(self, *families: str, truth: bool = True) -> list[Attribute]:
-        """The true (or the false) statements of some families."""
-        return [a for a in (self.true if truth else self.false) if a.family in families]
+    @property
+    def emotions(self) -> list[Attribute]:
+        """The emotions that the clip is known to show, in order of their first appearance."""
+        if self.segments:
+            return [attribute(name) for name in dict.fromkeys(segment.emotion for segment in self.segments)]
+        return [self.emotion] if self.emotion else []
+
+    def of(self, *families: str) -> list[Attribute]:
+        """The true statements of some families."""
+        return [a for a in self.true if a.family in families]
 
 
 def facts_of(clip: Clip) -> Facts:
     """Sort a clip's labels into true and false statements."""
     true: list[Attribute] = []
     false: list[Attribute] = []
-    for attributes, labels in ((APPEARANCE, clip.appearance), (ACTION, clip.action)):
-        for known, label in zip(attributes, labels, strict=True):
-            if label is not None:
-                (true if known.holds(label) else false).append(known)
+    for (known, negated), label in zip(_STATEMENTS, [*clip.appearance, *clip.action], strict=True):
+        if label is not None:
+            (true if (label == 1) != negated else false).append(known)
     segments = _joined(clip.emotion_segments)
     emotion = clip.emotion if clip.emotion is not None or len(segments) != 1 else segments[0].emotion
     return Facts(
-        person=Person.of_sex(clip.appearance[[a.name for a in APPEARANCE].index("male")]),
+        person=Person.of_sex(clip.appearance[_MALE]),
         true=true,
         false=false,
         emotion=attribute(emotion) if emotion is not None else None,

@@ -1,0 +1,1 @@
+"""From the attributes of clips to summaries, questions and answers."""
