@@ -210,10 +210,10 @@ class FaVChatProcessor(ProcessorMixin):
         # Middles of T equal parts: a lone frame is the middle one, and the ends, often a cut, are left out.
         picked = ((np.arange(self.num_frames) + 0.5) * count / self.num_frames).astype(int)
         height, width = clip.frames.shape[1:3]
-        geometry = np.stack(
-            [face_geometry(points * (width, height), width, height) for points in clip.landmarks[picked]]
-        )
         visible = np.asarray(clip.visible, dtype=bool)[picked]
+        geometry = np.zeros((len(picked), 4), dtype=np.float32)
+        for index in np.flatnonzero(visible):  # where no face is visible there are no landmarks either
+            geometry[index] = face_geometry(clip.landmarks[picked[index]] * (width, height), width, height)
         frames = [_letterbox(frame, self.image_size) for frame in clip.frames[picked]]
         faces = [
             cv2.resize(face, (self.face_size, self.face_size), interpolation=cv2.INTER_AREA)
@@ -224,7 +224,7 @@ class FaVChatProcessor(ProcessorMixin):
             "pixel_values_faces": _normalise(np.stack(faces), self.face_mean, self.face_std),
             "face_visible": visible,
             "frame_times": np.asarray(clip.timestamps, dtype=np.float32)[picked],
-            "face_geometry": np.where(visible[:, None], geometry, 0.0).astype(np.float32),
+            "face_geometry": geometry,
         }
 
     def _question_inputs(self, questions: Sequence[str] | None, videos: int) -> dict[str, torch.Tensor]:
