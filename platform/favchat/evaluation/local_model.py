@@ -11,7 +11,7 @@ Shapes: B sequences, L tokens of a sequence, V videos, K options.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,14 @@ import torch
 from torch import Tensor
 
 from favchat.evaluation.items import Item
+from favchat.evaluation.wording import asked
 from favchat.model.processing_favchat import FACE_TOKEN, FRAME_TOKEN, VIDEO_TOKEN
 from favchat.training.ingest import StoredClip
 
 MAX_TOKENS = 768
 """Longest sequence of questions about one clip; more questions make another one."""
+MAX_ANSWERS = 32
+"""Free answers that are written at once."""
 _NOBODY = -1
 _ANY_FACE = np.array([[0.4, 0.4], [0.6, 0.4], [0.5, 0.5], [0.42, 0.6], [0.58, 0.6]], np.float32)
 """Landmarks where there is no face: they count for nothing, but have to span a face."""
@@ -75,7 +78,8 @@ class LocalModel:
     @torch.inference_mode()
     def visual(self, clips: Sequence[StoredClip]) -> Any:
         """Encode V clips: what the adapter gives, see ``favchat.model.adapter.AdapterOutput``."""
-        inputs = {name: tensor.to(self.model.device) for name, tensor in self.processor.video_inputs(clips).items()}
+        faces = [_with_landmarks(clip) for clip in clips]
+        inputs = {name: tensor.to(self.model.device) for name, tensor in self.processor.video_inputs(faces).items()}
         return self.model.model.get_video_features(**inputs)
 
     def features(self, visual: Any) -> list[list[float]]:
@@ -110,16 +114,20 @@ class LocalModel:
 
     @torch.inference_mode()
     def texts(self, visual: Any, items: Sequence[Sequence[Item]], hints: bool = False) -> list[list[str]]:
-        """Greedy answers to questions about V clips: what a clip's questions have in common is computed once.
+        """Greedy answers to questions about V clips; each clip has been encoded once.
 
         Args:
             visual: Of V clips.
             items: The questions about each.
-            hints: Whether closed questions tell how to answer them, see ``hint``.
+            hints: Whether closed questions tell how to answer them, see ``wording.hint``.
         """
         pairs = [(video, item) for video, some in enumerate(items) for item in some]
-        if not pairs:
-            return [[] for _ in items]
+        parts = [pairs[begin : begin + MAX_ANSWERS] for begin in range(0, len(pairs), MAX_ANSWERS)]
+        answers = iter([text for part in parts for text in self._written(visual, part, hints)])
+        return [[next(answers) for _ in some] for some in items]
+
+    def _written(self, visual: Any, pairs: Sequence[tuple[int, Item]], hints: bool) -> list[str]:
+        """Answers to questions, each about the clip whose number stands before it."""
         prompts = [self._ids(self.processor.prompt(asked(item, hints))) for _, item in pairs]
         length = max(map(len, prompts))
         ids = torch.full((len(prompts), length), self.processor.tokenizer.pad_token_id)
@@ -145,8 +153,8 @@ class LocalModel:
             max_new_tokens=self.max_new_tokens,
             do_sample=False,
         )
-        answers = iter(self.processor.tokenizer.batch_decode(written[:, length:], skip_special_tokens=True))
-        return [[next(answers).strip() for _ in some] for some in items]
+        answers = self.processor.tokenizer.batch_decode(written[:, length:], skip_special_tokens=True)
+        return [text.strip() for text in answers]
 
     def _scored(self, visual: Any, items: Sequence[Sequence[Item]]) -> list[list[tuple[list[float], list[int]]]]:
         """For each clip and question: the options' summed log-likelihoods, and their tokens."""
@@ -191,10 +199,7 @@ class LocalModel:
         prompts = [self.processor.prompt(item.question) + item.lead for item in items]
         asked_ids = [self._ids(prompt) for prompt in prompts]
         options = [
-            [
-                self._ids(f"{prompt}{' ' if item.lead else ''}{option}")[len(ids) :]
-                for option in item.options
-            ]
+            [self._ids(f"{prompt}{' ' if item.lead else ''}{option}")[len(ids) :] for option in item.options]
             for prompt, ids, item in zip(prompts, asked_ids, items, strict=True)
         ]
         common = _common_prefix(asked_ids)
@@ -213,16 +218,6 @@ class LocalModel:
         return processor.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def asked(item: Item, hints: bool) -> str:
-    """The words of a question; with hints a closed one says how to answer it."""
-    return f"{item.question} {hint(item)}" if hints and item.options else item.question
-
-
-def hint(item: Item) -> str:
-    """How a closed question is to be answered."""
-    return f"Answer with {'one of these' if len(item.options) > 2 else 'one word'} only: {', '.join(item.options)}."
-
-
 def _words(item: Item) -> tuple[str, str, tuple[str, ...]]:
     return item.question, item.lead, item.options
 
@@ -232,9 +227,14 @@ def _no_content(frames: int) -> StoredClip:
         frames=np.full((frames, 64, 64, 3), 127, np.uint8),
         faces=np.zeros((frames, 64, 64, 3), np.uint8),
         timestamps=np.arange(frames) / 4,
-        landmarks=np.tile(_ANY_FACE, (frames, 1, 1)),
+        landmarks=np.zeros((frames, 5, 2), np.float32),
         visible=np.zeros(frames, bool),
     )
+
+
+def _with_landmarks(clip: StoredClip) -> StoredClip:
+    """A clip whose landmarks span a face in every frame; where none is visible they count for nothing."""
+    return replace(clip, landmarks=np.where(clip.visible[:, None, None], clip.landmarks, _ANY_FACE))
 
 
 def _common_prefix(rows: list[list[int]]) -> int:

@@ -73,9 +73,7 @@ def estimates(
     return {name: Estimate(values[name], *interval(spread[name])) for name in names(answers)}
 
 
-def mean_estimate(
-    values: Floats, clusters: NDArray[np.int64], *, resamples: int = 1000, seed: int = 0
-) -> Estimate:
+def mean_estimate(values: Floats, clusters: NDArray[np.int64], *, resamples: int = 1000, seed: int = 0) -> Estimate:
     """The mean of one value an answer, with its interval; NaN values are left out."""
     known = ~np.isnan(values)
     values, clusters = values[known], clusters[known]
@@ -131,16 +129,12 @@ def paired(
         bounds = {name: interval(both[1][name] - both[0][name]) for name in shared}
         p = _swap_test(a, b, clusters, resamples, seed)
     return {
-        name: Paired(
-            value_a[name], value_b[name], Estimate(value_b[name] - value_a[name], *bounds[name]), p.get(name)
-        )
+        name: Paired(value_a[name], value_b[name], Estimate(value_b[name] - value_a[name], *bounds[name]), p.get(name))
         for name in shared
     }
 
 
-def paired_means(
-    a: Floats, b: Floats, clusters: NDArray[np.int64], *, resamples: int = 1000, seed: int = 0
-) -> Paired:
+def paired_means(a: Floats, b: Floats, clusters: NDArray[np.int64], *, resamples: int = 1000, seed: int = 0) -> Paired:
     """As ``paired``, for the mean of one value an answer."""
     known = ~(np.isnan(a) | np.isnan(b))
     difference = (b - a)[known]
@@ -168,9 +162,7 @@ def mcnemar(a: Answers, b: Answers) -> tuple[int, int, float]:
     return only_a, only_b, float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
-def _swap_test(
-    a: Answers, b: Answers, clusters: NDArray[np.int64], resamples: int, seed: int
-) -> dict[str, float]:
+def _swap_test(a: Answers, b: Answers, clusters: NDArray[np.int64], resamples: int, seed: int) -> dict[str, float]:
     in_cluster = np.equal.outer(np.unique(clusters), clusters).astype(np.float64)  # (C, N)
     counts_a, counts_b = confusions(a, in_cluster), confusions(b, in_cluster)  # (C, K, K + 1)
     swapped = np.random.default_rng(seed).integers(0, 2, size=(resamples, len(in_cluster))).astype(np.float64)
