@@ -88,9 +88,7 @@ class CheckpointAnswerer:
         for some, found in zip(closed, self.model.likelihoods(visual, closed), strict=True):
             for item, scores in zip(some, found, strict=True):
                 done.rows.append(
-                    answer_row(
-                        item, log_likelihoods=scores.log_likelihoods, prior=scores.prior, tokens=scores.tokens
-                    )
+                    answer_row(item, log_likelihoods=scores.log_likelihoods, prior=scores.prior, tokens=scores.tokens)
                 )
         free = [[item for item in some if item.way == "text"] for some in items]
         for some, texts in zip(free, self.model.texts(visual, free, self._hints), strict=True):

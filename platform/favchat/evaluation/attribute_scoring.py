@@ -49,7 +49,7 @@ def attribute_results(items: Sequence[Item], rows: Sequence[Row], scoring: Scori
         spread: dict[str, dict[str, Floats]] = {}
         for name, labels in found.items():
             places = np.array([numbers[person] for person in labels.people])
-            spread[name] = resampled(lambda some, one=labels: _weighted(one.answers, some), draws[:, places])  # type: ignore[misc]
+            spread[name] = resampled(lambda some, one=labels: weighted_metrics(one.answers, some), draws[:, places])  # type: ignore[misc]
             single[name] = _single(name, way, labels, spread[name])
         told = [name for name, labels in found.items() if 0 < labels.answers.truth.sum() < len(labels.answers.truth)]
         for group in ("all", *GROUPS):
@@ -100,7 +100,8 @@ def _having(name: str) -> int:
     return int(attribute(name).negated)
 
 
-def _weighted(answers: Answers, weights: Floats) -> dict[str, Floats]:
+def weighted_metrics(answers: Answers, weights: Floats) -> dict[str, Floats]:
+    """The metrics of one attribute under `(R, N)` weights, each `(R,)`."""
     counts = confusions(answers, weights)
     values = of_confusion(counts)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -111,8 +112,8 @@ def _weighted(answers: Answers, weights: Floats) -> dict[str, Floats]:
     return values
 
 
-def _point(answers: Answers) -> dict[str, float]:
-    """The same of all answers, by scikit-learn."""
+def metrics_of(answers: Answers) -> dict[str, float]:
+    """The metrics of one attribute, by scikit-learn."""
     from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
     values = {name: value for name, value in plain(answers).items() if name in ("war", "uar", "macro_f1")}
@@ -140,7 +141,7 @@ def _single(name: str, way: str, labels: Labels, spread: Mapping[str, Floats]) -
             always.get(metric) if metric not in ("map", "auc") else None,
             drawn.get(metric),
         )
-        for metric, value in _point(answers).items()
+        for metric, value in metrics_of(answers).items()
     }
     unparsed = int((answers.predicted == UNPARSED).sum())
     count = len(answers.truth)
@@ -158,9 +159,9 @@ def _mean(
     metrics = {}
     for metric in single[names[0]].metrics:
         values = [single[name].metrics[metric] for name in names]
-        low, high = interval(np.nanmean([_known(spread[name][metric]) for name in names], axis=0))
+        low, high = interval(np.nanmean([filled(spread[name][metric]) for name in names], axis=0))
         beside = [
-            None if any(value is None for value in some) else float(np.mean(some))
+            None if None in some else float(np.mean(np.array(some, float)))
             for some in ([v.majority for v in values], [v.prior for v in values])
         ]
         metrics[metric] = Metric(float(np.mean([v.value for v in values])), low, high, *beside)
@@ -169,7 +170,7 @@ def _mean(
     return Result(title, way, asked, people, metrics, unparsed=sum(single[name].unparsed for name in names))
 
 
-def _known(values: Floats) -> Floats:
+def filled(values: Floats) -> Floats:
     """Values of resamples; where an attribute has one value only, its mean stands in, so that means do not jump."""
     known = ~np.isnan(values)
     return np.where(known, values, values[known].mean() if known.any() else np.nan)

@@ -92,7 +92,7 @@ def judge(rows: Sequence[Row], clips: Mapping[str, Clip], settings: JudgeConfig,
     for row in rows:
         if not row["options"] and row["raw"] is not None:
             text = prompt.substitute(_filled(row, clips[row["clip_id"]]))
-            words[hashlib.sha256(f"{settings.model}\x1f{row["item"]}\x1f{text}".encode()).hexdigest()] = (text, row)
+            words[hashlib.sha256(f"{settings.model}\x1f{row['item']}\x1f{text}".encode()).hexdigest()] = (text, row)
     missing = [key for key in words if key not in kept]
     server = ChatServer(settings, "evaluation.judge")
 

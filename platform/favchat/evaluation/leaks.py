@@ -34,7 +34,10 @@ class Leaks:
             return "no training clip is known (evaluation.trained_on): leaks were not looked for"
         if not self.clips:
             unknown = f"; the identity of {self.unknown} is unknown" if self.unknown else ""
-            return f"no leak: {self.asked} clips share no person, video or near-duplicate with {self.trained}{unknown}"
+            return (
+                f"no leak: {self.asked} clips share no person, video or near-duplicate with {self.trained} training "
+                f"clips{unknown}"
+            )
         return (
             f"LEAK: {len(self.clips)} of {self.asked} clips share {len(self.people)} people, {len(self.videos)} videos, "
             f"{len(self.duplicates)} near-duplicates with the {self.trained} training clips"

@@ -267,7 +267,7 @@ def _node(pack: _Packed, ids: list[int], begin: int, parent: int) -> int:
 
 
 def _visible(pack: _Packed) -> Tensor:
-    """`(L, L)` bool: whether the token of a row sees that of a column: earlier ones of its own part and of those before."""
+    """`(L, L)` bool: whether a row's token sees a column's: earlier ones of its own part and of the parts before."""
     count = len(pack.parents)
     before = np.eye(count, dtype=bool)
     for node in range(1, count):  # a part comes after the one before it

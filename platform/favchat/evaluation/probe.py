@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from favchat.attributes import ACTION, APPEARANCE, EMOTION
-from favchat.evaluation import baselines
 from favchat.evaluation.corpus import Labelled
-from favchat.evaluation.metrics import Answers, Floats, confusion
-from favchat.evaluation.resampling import cluster_numbers, estimates
-from favchat.evaluation.scoring import Metric, Result, Scoring
+from favchat.evaluation.items import PREDICTION_SCHEMA, Item, Way, item_rows
+from favchat.evaluation.metrics import Floats
+from favchat.evaluation.predictions import Row
+from favchat.evaluation.resampling import cluster_numbers
 
 STRENGTHS = (0.0003, 0.003, 0.03, 0.3)
 """Inverse strengths of the regularisation that cross validation chooses from."""
@@ -45,7 +46,7 @@ def fit_predict(
 
     present = np.unique(truth)
 
-    def model(strength: float) -> object:
+    def model(strength: float) -> Any:
         return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=500))
 
     groups = cluster_numbers(people)
@@ -60,91 +61,88 @@ def fit_predict(
     losses = dict.fromkeys(STRENGTHS, 0.0)
     for fit, held in folds:
         for strength in STRENGTHS:
-            fitted = model(strength).fit(train[fit], truth[fit])  # type: ignore[attr-defined]
+            fitted = model(strength).fit(train[fit], truth[fit])
             losses[strength] += log_loss(truth[held], fitted.predict_proba(train[held]), labels=present)
     best = min(losses, key=lambda strength: losses[strength])
-    fitted = model(best).fit(train, truth)  # type: ignore[attr-defined]
+    fitted = model(best).fit(train, truth)
     found = np.zeros((len(test), classes))
     found[:, present] = fitted.predict_proba(test)
     return found
 
 
-def probe_results(
+def probe_predictions(
     features: Mapping[str, Sequence[float]],
     trained: Sequence[Labelled],
     asked: Sequence[Labelled],
-    scoring: Scoring,
-) -> list[Result]:
+    *,
+    task: str = "linear_probe",
+    way: Way = "features",
+    parts: Sequence[str] | None = None,
+    seed: int = 0,
+) -> tuple[list[Item], list[Item], list[Row]]:
     """Probe the emotion, and every attribute that some clips of both splits have and others have not.
 
     Args:
-        features: Clip -> its visual tokens.
+        features: Clip -> its features, all of one length; clips without are left out.
         trained: Clips of the training split.
         asked: Clips of the split that is asked about.
-        scoring: What else is needed.
+        task: What the predictions are called.
+        way: How they are said to be answered.
+        parts: What is probed; by default ``emotion`` and all attributes.
+        seed: Of the folds.
+
+    Returns:
+        What was learnt from, what was asked, and the predictions.
     """
     trained = [one for one in trained if one.clip.id in features]
     asked = [one for one in asked if one.clip.id in features]
-    results = []
-    names = [emotion.name for emotion in EMOTION]
-    targets: list[tuple[str, tuple[str, ...], list[int | None], list[int | None]]] = [
-        ("emotion", tuple(names), *(
-            [None if one.clip.emotion is None else names.index(one.clip.emotion) for one in some]
-            for some in (trained, asked)
-        ))
-    ]
-    for kind, known in (("appearance", APPEARANCE), ("action", ACTION)):
-        for place, attribute in enumerate(known):
-            labels = ([getattr(one.clip, kind)[place] for one in some] for some in (trained, asked))
-            targets.append((attribute.name, ("no", "yes"), *labels))
-    for name, classes, before, now in targets:
-        fit = [index for index, label in enumerate(before) if label is not None]
-        held = [index for index, label in enumerate(now) if label is not None]
-        truth = np.array([before[index] for index in fit], np.int64)
-        right = np.array([now[index] for index in held], np.int64)
-        if len(np.unique(truth)) < 2 or len(np.unique(right)) < 2:
+    learnt: list[Item] = []
+    items: list[Item] = []
+    rows: list[Row] = []
+    for part, options in _targets(parts):
+        before, now = (_known(some, part, options, task, way) for some in (trained, asked))
+        truths = [np.array([item.truth for item in some], np.int64) for some in (before, now)]
+        if min(len(np.unique(truth)) for truth in truths) < 2:
             continue
-        chances = fit_predict(
-            np.array([features[trained[index].clip.id] for index in fit]),
-            truth,
-            [trained[index].person for index in fit],
-            np.array([features[asked[index].clip.id] for index in held]),
-            len(classes),
-            scoring.seed,
-        )
-        people = [asked[index].person for index in held]
-        results.append(
-            classifier_result(name, "features", chances, right, people, np.bincount(truth, minlength=len(classes)), classes, scoring)
-        )
-    return results
+        fit, held = (np.array([features[item.clip_id] for item in some]) for some in (before, now))
+        chances = fit_predict(fit, truths[0], [item.identity for item in before], held, len(options), seed)
+        learnt += before
+        items += now
+        rows += [prediction(item, chance) for item, chance in zip(now, chances, strict=True)]
+    return learnt, items, rows
 
 
-def classifier_result(
-    part: str,
-    way: str,
-    chances: Floats,
-    truth: NDArray[np.int64],
-    people: Sequence[str],
-    counts: NDArray[np.int64],
-    classes: Sequence[str],
-    scoring: Scoring,
-) -> Result:
-    """The metrics of a classifier.
+def prediction(item: Item, chances: Floats) -> Row:
+    """A row of ``PREDICTION_SCHEMA`` from a classifier's probabilities."""
+    (row,) = item_rows([item])
+    answer = {"probabilities": chances.tolist(), "answer": int(chances.argmax())}
+    return dict.fromkeys(PREDICTION_SCHEMA.names) | row | answer
 
-    Args:
-        part: What the result is called.
-        way: By what it was found.
-        chances: `(N, K)` probabilities.
-        truth: `(N,)`.
-        people: Whom each row is about.
-        counts: `(K,)` of the training split.
-        classes: K names.
-        scoring: What else is needed.
-    """
-    answers = Answers(truth, chances.argmax(1).astype(np.int64), len(classes), chances)
-    found = estimates(answers, cluster_numbers(people), resamples=scoring.resamples, seed=scoring.seed)
-    always, drawn = baselines.majority(answers, counts), baselines.prior(answers, counts)
-    metrics = {name: Metric(*estimate, always.get(name), drawn.get(name)) for name, estimate in found.items()}
-    return Result(
-        part, way, len(truth), len(set(people)), metrics, classes=tuple(classes), confusion=confusion(answers)
-    )
+
+def _targets(parts: Sequence[str] | None) -> list[tuple[str, tuple[str, ...]]]:
+    targets = [("emotion", tuple(emotion.name for emotion in EMOTION))]
+    targets += [(known.name, ("no", "yes")) for known in (*APPEARANCE, *ACTION)]
+    return [target for target in targets if parts is None or target[0] in parts]
+
+
+def _known(clips: Sequence[Labelled], part: str, options: tuple[str, ...], task: str, way: Way) -> list[Item]:
+    """The clips whose label is known."""
+    items = []
+    for one in clips:
+        if part == "emotion":
+            truth = None if one.clip.emotion is None else options.index(one.clip.emotion)
+        else:
+            kind, place = _PLACES[part]
+            truth = getattr(one.clip, kind)[place]
+        if truth is not None:
+            clip = one.clip
+            items.append(Item(task, part, clip.id, one.person, clip.split, way, part, options, truth=truth))
+    return items
+
+
+_PLACES = {
+    known.name: (kind, place)
+    for kind, some in (("appearance", APPEARANCE), ("action", ACTION))
+    for place, known in enumerate(some)
+}
+"""Attribute -> which labels hold it, and where."""

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from favchat.evaluation import baselines
 from favchat.evaluation.items import Item
-from favchat.evaluation.metrics import UNPARSED, Answers, confusion, plain, weighted
+from favchat.evaluation.metrics import UNPARSED, Answers, confusion, weighted
 from favchat.evaluation.predictions import Row
 from favchat.evaluation.resampling import (
-    Estimate,
     cluster_numbers,
     cluster_weights,
     estimates,
@@ -164,14 +163,18 @@ def _mean_of_folds(
     spread: dict[str, list[NDArray[np.float64]]] = {}
     for fold in sorted({row["fold"] for row in rows}):
         places = np.flatnonzero([row["fold"] == fold for row in rows])
-        answers = answers_of([rows[place] for place in places], classes)
+        answers = answers_of([rows[place] for place in places.tolist()], classes)
         for name, values in resampled(lambda some, a=answers: weighted(a, some), weights[:, places]).items():  # type: ignore[misc]
             spread.setdefault(name, []).append(values)
     metrics = {}
     for name in folds[0].metrics:
         low, high = interval(np.mean(spread[name], axis=0))
         means = [
-            float(np.mean([value for fold in folds if (value := getattr(fold.metrics[name], what)) is not None] or [np.nan]))
+            float(
+                np.mean(
+                    [value for fold in folds if (value := getattr(fold.metrics[name], what)) is not None] or [np.nan]
+                )
+            )
             for what in ("value", "majority", "prior")
         ]
         metrics[name] = Metric(means[0], low, high, *(None if np.isnan(mean) else mean for mean in means[1:]))

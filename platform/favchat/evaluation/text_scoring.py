@@ -72,11 +72,11 @@ def text_values(texts: Sequence[str], rows: Sequence[Row], clips: Mapping[str, C
 
 
 def attribute_counts(text: str, row: Row, clip: Clip) -> tuple[int, int, int, int]:
-    """Attributes that a text states and the labels confirm, that they contradict, that nobody labelled; and true ones.
+    """How many attributes of a text the labels confirm, contradict and do not know; and how many hold.
 
-    See ``favchat.data.annotation.consistency``. A sex that a pronoun takes for granted counts when it is wrong. The last
-    number, how many statements the labels know to be true, is 0 where the question asks for something definite: there
-    is no recall.
+    See ``favchat.data.annotation.consistency``. A sex that a pronoun takes for granted counts when it is
+    wrong. The last number, how many statements hold by the labels, is 0 where the question asks for something definite:
+    there is no recall.
     """
     facts = facts_of(clip)
     known = truths(facts)

@@ -109,9 +109,7 @@ class EndpointWriter:
         context.print_on_execution_start = False
         with DataContext.current(context), _quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore", RayDeprecationWarning)  # restarts and retries have no named argument yet
-            fates = ray.data.read_parquet(
-                files, filesystem=system, columns=columns, num_cpus=_READER_CPUS
-            ).map_batches(
+            fates = ray.data.read_parquet(files, filesystem=system, columns=columns, num_cpus=_READER_CPUS).map_batches(
                 EndpointCaller,
                 batch_format="pyarrow",
                 batch_size=settings.concurrency,

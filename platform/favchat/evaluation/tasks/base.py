@@ -65,7 +65,12 @@ def closed(
         more: Further fields of the item; ``part`` is needed.
     """
     clip = labelled.clip
-    fields = {"split": asked.split, "question": question, "options": tuple(options), "truth": truth} | more
+    fields: dict[str, Any] = {
+        "split": asked.split,
+        "question": question,
+        "options": tuple(options),
+        "truth": truth,
+    } | more
     return [Item(task=task, clip_id=clip.id, identity=labelled.person, way=way, **fields) for way in asked.ways]
 
 

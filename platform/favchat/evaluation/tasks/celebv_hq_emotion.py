@@ -63,8 +63,8 @@ TASK = Task(
     name=NAME,
     title="CelebV-HQ, emotion and its change",
     kind="classes",
-    protocol="clip: one of eight emotions of each clip that shows one; segment: the same of each labelled stretch of the "
-    "clips whose emotion changes; change: whether it changes, yes or no. WAR and UAR of each.",
+    protocol="clip: one of eight emotions of each clip that shows one; segment: the same of each labelled stretch of "
+    "the clips whose emotion changes; change: whether it changes, yes or no. WAR and UAR of each.",
     source="labels of Zhu et al., ECCV 2022, arXiv 2207.12393; the questions are ours",
     access=ACCESS,
     items=emotion_items,

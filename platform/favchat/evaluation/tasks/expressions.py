@@ -71,17 +71,12 @@ def expression_items(asked: Asked, kind: str, classes: Sequence[str], lists: Lis
     return items
 
 
-def listed(asked: Asked, kind: str, classes: Sequence[str], lists: Lists) -> int:
-    """How many clips the split's lists name, whether or not they could be decoded; 0 without lists."""
-    return sum(map(len, _from_lists(asked, lists).values())) if asked.config.data.source.path else 0
-
-
 def _labels(
     asked: Asked, kind: str, classes: Sequence[str], lists: Lists, there: Mapping[str, Labelled]
 ) -> dict[int | None, dict[str, str]]:
     """Fold -> clip -> emotion; None stands for the split of the shards."""
     if asked.config.data.source.path:
-        return dict(_from_lists(asked, lists))
+        return {fold: labels for fold, labels in _from_lists(asked, lists).items()}
     if asked.config.evaluation.folds is not None:
         raise ConfigError("evaluation.folds needs data.source.path, the dataset's folder with the folds' lists")
     words = {attribute(name).phrase: name for name in ("neutral", "anger", "contempt", "disgust", "happy", "fear")}

@@ -74,9 +74,9 @@ TASK = Task(
     name=NAME,
     title="The corpus's own questions",
     kind="questions",
-    protocol="The selected questions of the split (`favchat annotate`), by family and level. Yes/no and choice: accuracy, "
-    "UAR and macro-F1 of yes/no. Open ones: attributes that the answer states and the labels confirm or contradict, and "
-    "ROUGE-L against the annotation's answer.",
+    protocol="The selected questions of the split (`favchat annotate`), by family and level. Yes/no and choice: "
+    "accuracy, UAR and macro-F1 of yes/no. Open ones: attributes that the answer states and the labels confirm or "
+    "contradict, and ROUGE-L against the annotation's answer.",
     source="docs/annotation.md",
     access="Any corpus with labels, after `favchat annotate`",
     items=question_items,
