@@ -57,16 +57,20 @@ def asked_split(config: Config, clips: Sequence[Labelled]) -> str:
     )
 
 
-def training_clips(config: Config, clips: Sequence[Labelled]) -> list[Labelled]:
-    """The clips the model was trained on, as far as it is known: the training split of ``evaluation.trained_on``.
+def training_corpora(config: Config, clips: Sequence[Labelled]) -> dict[str, list[Labelled]]:
+    """The clips the model was trained on, as far as it is known: corpus -> its clips of the training split.
 
     Args:
-        config: The whole configuration.
+        config: The whole configuration; ``evaluation.trained_on`` and ``training.split`` are used.
         clips: All clips of ``data.out``.
+
+    Raises:
+        ConfigError: A corpus has no shards.
     """
-    corpora = config.evaluation.trained_on
-    everything = list(clips) if corpora is None else [one for corpus in corpora for one in read_clips(corpus)]
-    return [labelled for labelled in everything if labelled.clip.split == config.training.split]
+    out, named = config.data.out or "", config.evaluation.trained_on
+    corpora = {out: clips} if named is None else {name: clips if name == out else read_clips(name) for name in named}
+    split = config.training.split
+    return {name: [one for one in some if one.clip.split == split] for name, some in corpora.items()}
 
 
 def read_annotations(out: str, task: str, split: str) -> pa.Table:

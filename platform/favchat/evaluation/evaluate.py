@@ -12,7 +12,7 @@ from favchat.data.addresses import path_of
 from favchat.data.clips import Clip
 from favchat.data.storage import write_whole
 from favchat.evaluation.attribute_scoring import attribute_results
-from favchat.evaluation.corpus import Labelled, asked_split, read_clips, some_of, training_clips
+from favchat.evaluation.corpus import Labelled, asked_split, read_clips, some_of, training_corpora
 from favchat.evaluation.items import Item, Way
 from favchat.evaluation.judge import judge
 from favchat.evaluation.leaks import Leaks, find_leaks
@@ -77,9 +77,10 @@ def evaluate(config: Config) -> Evaluation:
     settings = config.evaluation
     model = settings.model or settings.server.model or ""
     clips = read_clips(config.data.out or "")
-    trained = training_clips(config, clips)
     split = asked_split(config, clips)
-    plans = [_plan(TASKS[name], config, clips, trained, split) for name in settings.tasks]
+    corpora = training_corpora(config, clips)
+    trained = [one for some in corpora.values() for one in some]
+    plans = [_plan(TASKS[name], config, clips, corpora, split) for name in settings.tasks]
     asking = ask(config, [item for plan in plans for item in _to_ask(plan)])
     out = path_of(settings.out or "")
     answers = read_answers(out)
@@ -104,7 +105,9 @@ def evaluate(config: Config) -> Evaluation:
     return Evaluation(model, out, asking, results, rows, unjudged)
 
 
-def _plan(task: Task, config: Config, clips: Sequence[Labelled], trained: Sequence[Labelled], split: str) -> _Plan:
+def _plan(
+    task: Task, config: Config, clips: Sequence[Labelled], corpora: Mapping[str, Sequence[Labelled]], split: str
+) -> _Plan:
     settings = config.evaluation
     if task.kind == "probe" and not settings.model:
         raise ConfigError(f"evaluation.tasks: {task.name} looks into a checkpoint; give evaluation.model")
@@ -112,22 +115,25 @@ def _plan(task: Task, config: Config, clips: Sequence[Labelled], trained: Sequen
     if not settings.model and "likelihood" in ways:
         raise ConfigError("evaluation.ways: likelihoods need a checkpoint (evaluation.model); of a server only text")
     items = _some(task.items(Asked(config, clips, split, ways)), clips, settings.max_clips)
-    before: list[Item] = []
-    if any(one.clip.split == config.training.split for one in clips):
-        try:
-            before = task.items(Asked(config, clips, config.training.split, ways[:1]))
-        except ConfigError:
-            if task.kind == "probe":
-                raise
-            # Nothing of this kind is known of the training split: the baselines take the questions' own frequencies.
     if task.kind == "probe":
-        before = _some(before, clips, settings.max_clips)
-        if not before or not items:
-            raise ConfigError(
-                f"data.out = {config.data.out}: {task.name} needs clips of the splits '{config.training.split}' and "
-                f"'{split}'"
-            )
-    return _Plan(task, items, before)
+        return _Plan(task, items, _to_learn_from(task, config, clips, settings.max_clips))
+    trained: list[Item] = []
+    for corpus, some in corpora.items():
+        there = config.model_copy(update={"data": config.data.model_copy(update={"out": corpus})})
+        try:
+            trained += task.items(Asked(there, some, config.training.split, ways[:1]))
+        except ConfigError:
+            # Nothing of this kind is known of the training split: the baselines take the questions' own frequencies.
+            continue
+    return _Plan(task, items, trained)
+
+
+def _to_learn_from(task: Task, config: Config, clips: Sequence[Labelled], count: int | None) -> list[Item]:
+    """The features of the training split of ``data.out``."""
+    items = task.items(Asked(config, clips, config.training.split, ("features",)))
+    if not items:
+        raise ConfigError(f"data.out = {config.data.out}: {task.name} needs clips of split '{config.training.split}'")
+    return _some(items, clips, count)
 
 
 def _some(items: Sequence[Item], clips: Sequence[Labelled], count: int | None) -> list[Item]:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from favchat.data.duplicates import near_pairs
 from favchat.evaluation.corpus import Labelled
+from favchat.video.quality import HASH_BITS
+
+_DIGITS = HASH_BITS // 4
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,8 @@ class Leaks:
     """Clips that are asked about."""
     unknown: int
     """Of these, the ones whose identity is unknown: only videos and hashes tell."""
+    unhashed: int
+    """Clips of either side whose hash is of an earlier version: no near-duplicates are found of them."""
     people: tuple[str, ...]
     """Identities in both."""
     videos: tuple[str, ...]
@@ -32,15 +37,16 @@ class Leaks:
         """A sentence for a person."""
         if not self.trained:
             return "no training clip is known (evaluation.trained_on): leaks were not looked for"
+        limits = f"; the identity of {self.unknown} is unknown" if self.unknown else ""
+        limits += f"; {self.unhashed} have a hash of an earlier version, prepare them anew" if self.unhashed else ""
         if not self.clips:
-            unknown = f"; the identity of {self.unknown} is unknown" if self.unknown else ""
             return (
                 f"no leak: {self.asked} clips share no person, video or near-duplicate with {self.trained} training "
-                f"clips{unknown}"
+                f"clips{limits}"
             )
         return (
-            f"LEAK: {len(self.clips)} of {self.asked} clips share {len(self.people)} people, {len(self.videos)} videos, "
-            f"{len(self.duplicates)} near-duplicates with the {self.trained} training clips"
+            f"LEAK: {len(self.clips)} of {self.asked} clips share {len(self.people)} people, {len(self.videos)} videos "
+            f"and {len(self.duplicates)} near-duplicates with the {self.trained} training clips{limits}"
         )
 
 
@@ -53,11 +59,13 @@ def find_leaks(trained: Sequence[Labelled], asked: Sequence[Labelled]) -> Leaks:
     videos = {one.clip.video for one in trained}
     known = [one for one in asked if one.clip.identity in people]
     filmed = [one for one in asked if one.clip.video in videos]
-    pairs = near_pairs([one.duplicate_hash for one in asked], [one.duplicate_hash for one in trained])
-    twins = tuple((asked[one].clip.id, trained[other].clip.id, bits) for one, other, bits in pairs)
+    mine, others = ([one for one in some if len(one.duplicate_hash) == _DIGITS] for some in (asked, trained))
+    pairs = near_pairs([one.duplicate_hash for one in mine], [one.duplicate_hash for one in others])
+    twins = tuple((mine[one].clip.id, others[other].clip.id, bits) for one, other, bits in pairs)
     return Leaks(
         trained=len(trained),
         asked=len(asked),
+        unhashed=len(asked) + len(trained) - len(mine) - len(others),
         unknown=sum(one.clip.identity is None for one in asked),
         people=tuple(sorted({one.clip.identity or "" for one in known})),
         videos=tuple(sorted({one.clip.video for one in filmed})),

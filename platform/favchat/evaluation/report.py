@@ -45,6 +45,7 @@ HEADINGS = {
 """Metrics in the order in which they are shown."""
 _ATTRIBUTES = frozenset(known.name for known in (*APPEARANCE, *ACTION, *EMOTION))
 _EXAMPLES = 10
+_WIDE = 160
 
 
 def as_json(evaluation: Evaluation, config: Config) -> dict[str, Any]:
@@ -71,6 +72,8 @@ def _task_json(found: TaskResult) -> dict[str, Any]:
         "leaks": {
             "training_clips": leaks.trained,
             "asked_clips": leaks.asked,
+            "without_comparable_hash": leaks.unhashed,
+            "without_identity": leaks.unknown,
             "clips": sorted(leaks.clips),
             "people": list(leaks.people),
             "videos": list(leaks.videos),
@@ -114,22 +117,21 @@ def run_metrics(evaluation: Evaluation) -> dict[str, float]:
     return {re.sub(r"[^\w\-. /]", "", name): value for name, value in values.items()}
 
 
-def tables(evaluation: Evaluation, *, every: bool = False) -> list[NamedTable]:
-    """One table a task.
+def tables(evaluation: Evaluation, *, intervals: bool = True) -> list[NamedTable]:
+    """One table a task; single attributes of the 83 are left to the pictures and ``metrics.json``.
 
     Args:
         evaluation: What was found.
-        every: Whether single attributes are in it.
+        intervals: Whether they stand beside the numbers.
     """
     found = []
     for one in evaluation.tasks:
-        results = [result for result in one.results if every or result.part not in _ATTRIBUTES]
-        if one.task.kind == "probe":
-            results = list(one.results)
+        single = one.task.kind == "probe"
+        results = [result for result in one.results if single or result.part not in _ATTRIBUTES]
         names = [name for name in HEADINGS if any(name in result.metrics for result in results)]
         lines = []
         for result in results:
-            shown = [shown_metric(result.metrics[name]) if name in result.metrics else "" for name in names]
+            shown = [shown_metric(result.metrics[name], intervals) if name in result.metrics else "" for name in names]
             lines.append([result.part, result.way, _counts(result), *shown])
             lines += _beside(result, names)
         found.append((one.task.title, ["", "", "questions", *[HEADINGS[name] for name in names]], lines))
@@ -159,10 +161,10 @@ def notes(evaluation: Evaluation, config: Config) -> list[str]:
     """What a reader has to know of all numbers."""
     settings = config.evaluation
     texts = [
-        f"In brackets 95 % intervals by drawing people, each with all of their clips, {settings.resamples:,} times. "
+        f"In brackets 95 % intervals by drawing people with all of their clips, {settings.resamples:,} times. "
         "Below each line: always answering with the most frequent class of the training split (majority), and drawing "
-        "by its frequencies (prior). UAR and macro-F1 are means over the classes present in the truth. Unparsed answers "
-        "count as wrong.",
+        "by its frequencies (prior). UAR and macro-F1 are means over the classes present in the truth. "
+        "Unparsed answers count as wrong.",
     ]
     if settings.model and "likelihood" in (settings.ways or ["likelihood"]):
         texts.append(f"Likelihoods are calibrated by: {settings.calibration}.")
@@ -175,15 +177,16 @@ def notes(evaluation: Evaluation, config: Config) -> list[str]:
 
 
 def show(evaluation: Evaluation, console: Console | None = None) -> None:
-    """Show the tables on a terminal."""
-    show_tables(tables(evaluation), console)
+    """Show the tables on a terminal; intervals where it is wide enough for them."""
+    console = console or Console()
+    show_tables(tables(evaluation, intervals=console.width >= _WIDE), console)
 
 
-def shown_metric(metric: Metric) -> str:
+def shown_metric(metric: Metric, with_interval: bool = True) -> str:
     """A number and its interval: ``0.641 [0.578, 0.703]``."""
     if math.isnan(metric.value):
         return "–"
-    if metric.low is None or metric.high is None:
+    if not with_interval or metric.low is None or metric.high is None:
         return f"{metric.value:.3f}"
     return f"{metric.value:.3f} [{metric.low:.3f}, {metric.high:.3f}]"
 

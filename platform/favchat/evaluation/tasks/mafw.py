@@ -28,9 +28,9 @@ TASK = Task(
     name="mafw",
     title="MAFW, 11 expressions",
     kind="classes",
-    protocol="Five-fold cross validation over the 9,172 single-labelled clips: WAR and UAR of each fold's test "
-    "list, and their means over the five folds. Three of its expressions are not among the eight of the shards, so the lists in "
-    "data.source.path are needed.",
+    protocol="Five-fold cross validation over the 9,172 single-labelled clips: WAR and UAR of each fold's test list, "
+    "and their means over the five folds. Three of its expressions are not among the eight of the shards, so the lists "
+    "in data.source.path are needed.",
     source="Liu et al., ACM Multimedia 2022, arXiv 2208.00847",
     access=ACCESS,
     items=lambda asked: expression_items(asked, "mafw", CLASSES, mafw_lists, ACCESS),
