@@ -146,9 +146,7 @@ def running_server() -> Iterator[Server]:
             server.bodies.append(body)
             manner = server.manners.pop(0) if server.manners else "good"
         if manner.isdigit():
-            return JSONResponse(
-                {"error": {"message": f"told to say {manner}"}}, int(manner), {"retry-after": "0"}
-            )
+            return JSONResponse({"error": {"message": f"told to say {manner}"}}, int(manner), {"retry-after": "0"})
         if manner == "a page":
             return Response("<html>maintenance</html>", media_type="text/html", headers={"retry-after": "0"})
         if manner == "half a body":
@@ -157,9 +155,7 @@ def running_server() -> Iterator[Server]:
             return JSONResponse({"id": "1", "object": "chat.completion", "choices": []})
         message = {"role": "assistant", "content": server.reply(body)}
         choice = {"index": 0, "finish_reason": "stop", "message": message}
-        return JSONResponse(
-            {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
-        )
+        return JSONResponse({"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]})
 
     running = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="off"))
     thread = threading.Thread(target=running.run, daemon=True)

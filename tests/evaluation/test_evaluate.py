@@ -74,7 +74,7 @@ def test_the_numbers_lie_in_one_file(evaluated, place):
 def test_the_page_needs_nothing_else(evaluated):
     page = evaluated.page.read_text()
     assert "http://" not in page.replace("http://www.w3.org", "")
-    assert "src=\"data:image/png;base64," in page
+    assert 'src="data:image/png;base64,' in page
     for task in evaluated.evaluation.tasks:
         assert task.task.title.replace("'", "&#x27;") in page
     assert "no leak:" in page
@@ -83,7 +83,9 @@ def test_the_page_needs_nothing_else(evaluated):
 def test_the_run_is_logged(evaluated, config):
     client = start_run(config.tracking, "probe").client
     experiment = client.get_experiment_by_name(config.tracking.experiment)
-    run = next(run for run in client.search_runs([experiment.experiment_id]) if run.info.run_name.startswith("evaluate"))
+    run = next(
+        run for run in client.search_runs([experiment.experiment_id]) if run.info.run_name.startswith("evaluate")
+    )
     assert {file.path for file in client.list_artifacts(run.info.run_id)} >= {
         "metrics.json",
         "report.html",
@@ -198,7 +200,11 @@ def test_what_is_needed_is_named(corpus, tmp_path):
         jobs.evaluate.run(settings(corpus))
     with pytest.raises(ConfigError, match="evaluation.model=..., or evaluation.server.base_url"):
         jobs.evaluate.run(settings(corpus, f"evaluation.out={tmp_path}"))
-    server = ["evaluation.server.base_url=http://127.0.0.1:9/v1", "evaluation.server.model=m", f"evaluation.out={tmp_path}"]
+    server = [
+        "evaluation.server.base_url=http://127.0.0.1:9/v1",
+        "evaluation.server.model=m",
+        f"evaluation.out={tmp_path}",
+    ]
     with pytest.raises(ConfigError, match="likelihoods need a checkpoint"):
         jobs.evaluate.run(settings(corpus, *server, "evaluation.ways=[likelihood]"))
     with pytest.raises(ConfigError, match="linear_probe looks into a checkpoint"):

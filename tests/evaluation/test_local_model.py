@@ -29,7 +29,10 @@ def item(question: str, *options: str, lead: str = "", way="likelihood") -> Item
 
 
 ITEMS = [
-    [item("Is it so?", "Yes", "No"), item("How do they look: happy or very sad?", "happy", "very sad", lead="They look")],
+    [
+        item("Is it so?", "Yes", "No"),
+        item("How do they look: happy or very sad?", "happy", "very sad", lead="They look"),
+    ],
     [item("Well?", "a", "b c", "d")],
 ]
 

@@ -39,7 +39,9 @@ def predict(*pairs) -> tuple[list[Item], list[dict]]:
 
 
 def test_answers_are_parsed_and_likelihoods_become_probabilities():
-    free, likely, refused, lost = (make("p", c, way=w) for c, w in (("a", "text"), ("b", "likelihood"), ("c", "text"), ("d", "text")))
+    free, likely, refused, lost = (
+        make("p", c, way=w) for c, w in (("a", "text"), ("b", "likelihood"), ("c", "text"), ("d", "text"))
+    )
     _, rows = predict(
         (free, said(free, "No.")),
         (likely, said(likely, chances=[0.3, 0.1])),
@@ -53,7 +55,10 @@ def test_answers_are_parsed_and_likelihoods_become_probabilities():
 
 def test_classes_with_unparsed_and_missing_answers():
     words = ("happy", "sad", "angry")
-    pairs = [(make("e", f"c{n}", words, truth), answer) for n, (truth, answer) in enumerate([(0, "Happy."), (0, "sad"), (1, "hm"), (1, None)])]
+    pairs = [
+        (make("e", f"c{n}", words, truth), answer)
+        for n, (truth, answer) in enumerate([(0, "Happy."), (0, "sad"), (1, "hm"), (1, None)])
+    ]
     items, rows = predict(*[(item, None if raw is None else said(item, raw)) for item, raw in pairs])
     trained = [make("e", f"t{n}", words, truth) for n, truth in enumerate([1, 1, 1, 0])]
     (result,) = class_results(items, rows, Scoring(100, 0, trained))
@@ -156,7 +161,9 @@ def test_questions_by_family_and_level():
 
 
 def test_texts_are_read_for_attributes():
-    clips = {one.clip.id: one.clip for one in (make_clip("a", smile=1, nod=0, male=0), make_clip("b", smile=0, bangs=1))}
+    clips = {
+        one.clip.id: one.clip for one in (make_clip("a", smile=1, nod=0, male=0), make_clip("b", smile=0, bangs=1))
+    }
     pairs = []
     for clip, text in (("a", "A woman is smiling and nodding."), ("b", "The person has bangs and wears a hat.")):
         item = make("all", clip, (), None, references=("A person.",), level="description")
@@ -177,7 +184,9 @@ def test_a_probe_learns_what_lies_in_the_features():
     emotions = ["happy", "sadness"]
     clips, features = [], {}
     for n in range(120):
-        one = make_clip(f"c{n}", split="train" if n < 80 else "val", identity=f"p{n // 2}", emotion=emotions[n % 2], nod=0)
+        one = make_clip(
+            f"c{n}", split="train" if n < 80 else "val", identity=f"p{n // 2}", emotion=emotions[n % 2], nod=0
+        )
         clips.append(one)
         features[one.clip.id] = (random.normal(size=6) + (n % 2) * np.eye(6)[2] * 4).tolist()
     trained, asked = clips[:80], clips[80:]

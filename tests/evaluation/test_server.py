@@ -90,7 +90,9 @@ def test_a_refusal_is_an_answer_of_its_own(server, clip):
     assert len(server.bodies) == 1
 
 
-@pytest.mark.parametrize(("manner", "words"), [("401", "refuses the key in OPENAI_API_KEY"), ("404", "knows no such model")])
+@pytest.mark.parametrize(
+    ("manner", "words"), [("401", "refuses the key in OPENAI_API_KEY"), ("404", "knows no such model")]
+)
 def test_a_fault_of_all_questions_ends_the_asking(server, clip, manner, words):
     server.manners = [manner] * 50
     done = answerer(server).answer([clip], [[item(f"{n}?") for n in range(20)]])
@@ -143,7 +145,9 @@ def test_a_judge_that_fails_is_asked_later(server, tmp_path):
     assert rows[0]["score"] == 7
 
 
-@pytest.mark.parametrize("reply", ["", "8", '{"score": 11}', '{"score": "8"}', '{"score": 7.5}', '{"points": 3}', "{8}"])
+@pytest.mark.parametrize(
+    "reply", ["", "8", '{"score": 11}', '{"score": "8"}', '{"score": 7.5}', '{"points": 3}', "{8}"]
+)
 def test_a_score_is_never_guessed(reply):
     assert read_score(reply) is None
 

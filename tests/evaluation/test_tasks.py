@@ -129,7 +129,9 @@ def annotated(tmp_path: Path):
     """A corpus with annotations."""
     clips = [
         make_clip(f"c{n}", split=split, identity=f"p{n}", emotion=emotion, smile=n % 2, male=n % 2, nod=1 - n % 2)
-        for n, (split, emotion) in enumerate([("train", "happy"), ("train", "sadness"), ("val", "happy"), ("val", "fear")])
+        for n, (split, emotion) in enumerate(
+            [("train", "happy"), ("train", "sadness"), ("val", "happy"), ("val", "fear")]
+        )
     ]
     write_shard(tmp_path, clips)
     config = settings(tmp_path)
@@ -166,7 +168,11 @@ def test_annotations_are_needed(tmp_path):
 @pytest.mark.parametrize(
     ("question", "answer", "found"),
     [
-        ("How does the person look: happy, sad or angry?", "They look sad.", (["happy", "sad", "angry"], "They look", 1)),
+        (
+            "How does the person look: happy, sad or angry?",
+            "They look sad.",
+            (["happy", "sad", "angry"], "They look", 1),
+        ),
         ("Is the woman nodding or smiling?", "She is smiling.", (["nodding", "smiling"], "They are", 1)),
         ("Is the person's hair black hair or brown hair?", "Brown hair.", (["black", "brown"], "Their hair is", 1)),
         ("Is the woman nodding or smiling?", "Both.", None),
