@@ -105,14 +105,15 @@ def main() -> None:
         ("free answers, clip encoded once", len(flat), seconds(lambda: batches(model.texts))),
         ("likelihood of each option, packed", len(flat), seconds(lambda: batches(model.likelihoods))),
     ]
+    options = sum(len(item.options) for _, item in flat) / len(flat)
     base = measured[0][1] / measured[0][2][1]
     lines = [
         "# Questions a second",
         "",
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, {arguments.threads} thread(s), "
         f"Python {platform.python_version()}, torch {torch.__version__}. {len(rows)} clips, {len(flat)} closed "
-        f"questions ({sum(len(item.options) for _, item in flat) / len(flat):.1f} options each on average); free answers "
-        f"of at most {arguments.tokens} tokens. CPU time counts: other work on the machine slows the wall clock.",
+        f"questions ({options:.1f} options each on average); free answers of at most "
+        f"{arguments.tokens} tokens. CPU time counts: other work on the machine slows the wall clock.",
         "",
         "| | questions | wall (s) | CPU (s) | questions a CPU second | to `generate` |",
         "|---|---|---|---|---|---|",

@@ -82,6 +82,8 @@ def test_mafw_takes_its_eleven_emotions_from_the_lists(tmp_path: Path):
     (folder / "test.txt").write_text("00001.mp4 anxiety\n00002.mp4 contempt\n00009.mp4 anger\n")
     items = TASKS["mafw"].items(asked(settings("corpus", f"data.source.path={tmp_path}"), clips))
     assert right(items) == [("00001", "anxious"), ("00002", "contemptuous")]
+    # 00009 could not be decoded, or was never there.
+    assert TASKS["mafw"].listed(asked(settings("corpus", f"data.source.path={tmp_path}"), clips)) == 3
     assert len(items[0].options) == 11
 
 

@@ -82,7 +82,8 @@ def compare(a: str, b: str, *, resamples: int = 1000, seed: int = 0) -> list[Com
     for (task, way), pairs in attributes.items():
         lines = _attributes(pairs, resamples, seed)
         found += [Compared(task, "mean of attributes", way, len(pairs), *line) for line in lines]
-    return found
+    # What is undefined for one side, such as the AUC of questions that all have one answer, has no difference.
+    return [one for one in found if not np.isnan(one.paired.difference.value)]
 
 
 def tables(found: Sequence[Compared]) -> list[NamedTable]:

@@ -36,6 +36,8 @@ class TaskResult:
     split: str
     leaks: Leaks
     results: Sequence[Result]
+    unlisted: int = 0
+    """Clips of the benchmark's lists that are not in the shards, and were not asked about."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class _Plan:
     items: list[Item]
     trained: list[Item]
     """The same questions about the training split, for the baselines; features to learn from, of a probe."""
+    absent: int = 0
+    """Clips that the benchmark's lists name and the shards do not hold."""
 
 
 def evaluate(config: Config) -> Evaluation:
@@ -101,7 +105,9 @@ def evaluate(config: Config) -> Evaluation:
     for plan, some in found:
         scoring = Scoring(settings.resamples, config.seed, plan.trained)
         asked = [by_id[clip_id] for clip_id in sorted({item.clip_id for item in plan.items})]
-        results.append(TaskResult(plan.task, split, find_leaks(trained, asked), _scored(plan, some, names, scoring)))
+        results.append(
+            TaskResult(plan.task, split, find_leaks(trained, asked), _scored(plan, some, names, scoring), plan.absent)
+        )
     return Evaluation(model, out, asking, results, rows, unjudged)
 
 
@@ -114,7 +120,10 @@ def _plan(
     ways: tuple[Way, ...] = tuple(settings.ways or (["likelihood", "text"] if settings.model else ["text"]))
     if not settings.model and "likelihood" in ways:
         raise ConfigError("evaluation.ways: likelihoods need a checkpoint (evaluation.model); of a server only text")
-    items = _some(task.items(Asked(config, clips, split, ways)), clips, settings.max_clips)
+    asked = Asked(config, clips, split, ways)
+    items = task.items(asked)
+    absent = max(0, task.listed(asked) - len({(item.clip_id, item.fold) for item in items})) if task.listed else 0
+    items = _some(items, clips, settings.max_clips)
     if task.kind == "probe":
         return _Plan(task, items, _to_learn_from(task, config, clips, settings.max_clips))
     trained: list[Item] = []
@@ -125,7 +134,7 @@ def _plan(
         except ConfigError:
             # Nothing of this kind is known of the training split: the baselines take the questions' own frequencies.
             continue
-    return _Plan(task, items, trained)
+    return _Plan(task, items, trained, absent)
 
 
 def _to_learn_from(task: Task, config: Config, clips: Sequence[Labelled], count: int | None) -> list[Item]:

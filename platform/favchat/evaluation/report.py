@@ -69,6 +69,7 @@ def _task_json(found: TaskResult) -> dict[str, Any]:
         "protocol": task.protocol,
         "source": task.source,
         "split": found.split,
+        "listed_clips_not_in_shards": found.unlisted,
         "leaks": {
             "training_clips": leaks.trained,
             "asked_clips": leaks.asked,
@@ -151,6 +152,8 @@ def write_report(evaluation: Evaluation, config: Config) -> UPath:
         body.append(table_blocks([table]))
         body += [f"<p>{escape(text)}</p>" for text in (one.task.protocol, f"Source: {one.task.source}.")]
         body.append(f"<p><b>{escape(one.leaks.summary())}</b></p>")
+        if one.unlisted:
+            body.append(f"<p><b>{one.unlisted} listed clips are not in the shards and were not asked about.</b></p>")
         body.append(_pictures(one.results))
         body.append(_examples(evaluation, one.task.name, config.seed))
     write_text_whole(out / PAGE, html("Evaluation", f"{evaluation.model} on {config.data.out}", "".join(body)))

@@ -48,6 +48,8 @@ class Task:
     Raises:
         ConfigError: The corpus has nothing that it could ask about.
     """
+    listed: Callable[[Asked], int] | None = None
+    """How many clips the benchmark's lists name, where there are lists: those that could not be decoded count too."""
 
 
 def closed(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from favchat.data.sources.dfew import dfew_lists
 from favchat.evaluation.tasks.base import Task
-from favchat.evaluation.tasks.expressions import expression_items
+from favchat.evaluation.tasks.expressions import expression_items, listed
 
 CLASSES = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
 ACCESS = (
@@ -22,4 +22,5 @@ TASK = Task(
     source="Jiang et al., ACM Multimedia 2020, arXiv 2008.05924",
     access=ACCESS,
     items=lambda asked: expression_items(asked, "dfew", CLASSES, dfew_lists, ACCESS),
+    listed=lambda asked: listed(asked, dfew_lists),
 )

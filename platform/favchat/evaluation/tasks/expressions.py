@@ -71,6 +71,11 @@ def expression_items(asked: Asked, kind: str, classes: Sequence[str], lists: Lis
     return items
 
 
+def listed(asked: Asked, lists: Lists) -> int:
+    """How many clips the lists in ``data.source.path`` name; 0 without lists."""
+    return sum(map(len, _from_lists(asked, lists).values())) if asked.config.data.source.path else 0
+
+
 def _labels(
     asked: Asked, kind: str, classes: Sequence[str], lists: Lists, there: Mapping[str, Labelled]
 ) -> dict[int | None, dict[str, str]]:

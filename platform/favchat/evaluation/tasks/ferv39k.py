@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from favchat.data.sources.ferv39k import ferv39k_lists
 from favchat.evaluation.tasks.base import Task
-from favchat.evaluation.tasks.expressions import expression_items
+from favchat.evaluation.tasks.expressions import expression_items, listed
 
 CLASSES = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
 ACCESS = (
@@ -20,4 +20,5 @@ TASK = Task(
     source="Wang et al., CVPR 2022, arXiv 2203.09463",
     access=ACCESS,
     items=lambda asked: expression_items(asked, "ferv39k", CLASSES, lambda fold: ferv39k_lists(), ACCESS),
+    listed=lambda asked: listed(asked, lambda fold: ferv39k_lists()),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from favchat.data.sources.mafw import mafw_lists
 from favchat.evaluation.tasks.base import Task
-from favchat.evaluation.tasks.expressions import expression_items
+from favchat.evaluation.tasks.expressions import expression_items, listed
 
 CLASSES = (
     "anger",
@@ -34,4 +34,5 @@ TASK = Task(
     source="Liu et al., ACM Multimedia 2022, arXiv 2208.00847",
     access=ACCESS,
     items=lambda asked: expression_items(asked, "mafw", CLASSES, mafw_lists, ACCESS),
+    listed=lambda asked: listed(asked, mafw_lists),
 )
