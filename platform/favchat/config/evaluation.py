@@ -89,7 +89,7 @@ class EvaluationConfig(Section):
     """Corpora the model was trained on, where leaks and the baselines' frequencies are looked for; null: ``data.out``.
     Their training split is ``training.split``."""
     max_clips: int | None = Field(default=None, ge=1)
-    """Clips a task, spread evenly over the split; null: all."""
+    """Clips that a task asks about, spread evenly over the split; null: all."""
     ways: list[Literal["likelihood", "text"]] | None = None
     """How closed questions are answered; null: both of a checkpoint, ``text`` of a server."""
     hints: bool | None = None

@@ -125,7 +125,7 @@ def _plan(
     absent = max(0, task.listed(asked) - len({(item.clip_id, item.fold) for item in items})) if task.listed else 0
     items = _some(items, clips, settings.max_clips)
     if task.kind == "probe":
-        return _Plan(task, items, _to_learn_from(task, config, clips, settings.max_clips))
+        return _Plan(task, items, _to_learn_from(task, config, clips))
     trained: list[Item] = []
     for corpus, some in corpora.items():
         there = config.model_copy(update={"data": config.data.model_copy(update={"out": corpus})})
@@ -137,12 +137,12 @@ def _plan(
     return _Plan(task, items, trained, absent)
 
 
-def _to_learn_from(task: Task, config: Config, clips: Sequence[Labelled], count: int | None) -> list[Item]:
+def _to_learn_from(task: Task, config: Config, clips: Sequence[Labelled]) -> list[Item]:
     """The features of the training split of ``data.out``."""
     items = task.items(Asked(config, clips, config.training.split, ("features",)))
     if not items:
         raise ConfigError(f"data.out = {config.data.out}: {task.name} needs clips of split '{config.training.split}'")
-    return _some(items, clips, count)
+    return items
 
 
 def _some(items: Sequence[Item], clips: Sequence[Labelled], count: int | None) -> list[Item]:

@@ -46,6 +46,7 @@ HEADINGS = {
 _ATTRIBUTES = frozenset(known.name for known in (*APPEARANCE, *ACTION, *EMOTION))
 _EXAMPLES = 10
 _WIDE = 160
+_NOTHING = "No number: no label has two different values both in the training split and among the clips asked about."
 
 
 def as_json(evaluation: Evaluation, config: Config) -> dict[str, Any]:
@@ -149,7 +150,7 @@ def write_report(evaluation: Evaluation, config: Config) -> UPath:
     write_text_whole(out / METRICS, json.dumps(as_json(evaluation, config), indent=1, allow_nan=False) + "\n")
     body = [f"<p>{escape(line)}</p>" for line in notes(evaluation, config)]
     for one, table in zip(evaluation.tasks, tables(evaluation), strict=True):
-        body.append(table_blocks([table]))
+        body.append(table_blocks([table]) or f"<h2>{escape(one.task.title)}</h2><p>{_NOTHING}</p>")
         body += [f"<p>{escape(text)}</p>" for text in (one.task.protocol, f"Source: {one.task.source}.")]
         body.append(f"<p><b>{escape(one.leaks.summary())}</b></p>")
         if one.unlisted:
