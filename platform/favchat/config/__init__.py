@@ -12,6 +12,7 @@ from favchat.config.data import (
     SelectionConfig,
     SourceConfig,
 )
+from favchat.config.evaluation import AskedServerConfig, EvaluationConfig, JudgeConfig, ServerConfig, TaskName
 from favchat.config.loading import apply_override, flatten, known_keys, load, require, validate
 from favchat.config.section import ConfigError, Section
 from favchat.config.sections import (
@@ -31,15 +32,18 @@ from favchat.config.sections import (
 __all__ = [
     "AdapterConfig",
     "AnnotateConfig",
+    "AskedServerConfig",
     "BackboneConfig",
     "Bounds",
     "Config",
     "ConfigError",
     "DataConfig",
     "EndpointConfig",
+    "EvaluationConfig",
     "FacesConfig",
     "FilterConfig",
     "FramesConfig",
+    "JudgeConfig",
     "LoraConfig",
     "ModelConfig",
     "QualityWeights",
@@ -47,8 +51,10 @@ __all__ = [
     "Section",
     "SelectionConfig",
     "ServeConfig",
+    "ServerConfig",
     "SourceConfig",
     "StageConfig",
+    "TaskName",
     "TrackingConfig",
     "TrainingConfig",
     "TuneConfig",
