@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 import yaml
@@ -117,7 +117,7 @@ def annotate(config: ConfigArgument, overrides: Overrides = None, print_config: 
 def train(config: ConfigArgument, overrides: Overrides = None, print_config: PrintConfig = False) -> None:
     """Train the staged curriculum on data.out; training.out/model is the result.
 
-    Started again with the same settings it goes on after the last finished stage.
+    Started again with the same settings it goes on where it was, in the middle of a stage from its last checkpoint.
     """
     settings = _settings(config, overrides, print_config)
     import jobs.train
@@ -153,6 +153,26 @@ def compare(
     import jobs.compare
 
     jobs.compare.run(a, b, resamples=resamples, seed=seed)
+
+
+@app.command()
+def export(
+    model: Annotated[
+        str, typer.Argument(help="A model directory, a hub name, models:/NAME@champion, or a stage's checkpoint.")
+    ],
+    out: Annotated[str, typer.Argument(help="The new directory.")],
+    to: Annotated[
+        Literal["model", "hub-folder"], typer.Option(help="hub-folder: what push_to_hub would send.")
+    ] = "model",
+    merge_lora: Annotated[bool, typer.Option("--merge-lora", help="Add LoRA to the weights it belongs to.")] = False,
+    precision: Annotated[
+        Literal["fp32", "fp16", "bf16"] | None, typer.Option(help="Of the weights; by default as they are.")
+    ] = None,
+) -> None:
+    """Write a trained model as a directory for others, its LoRA merged, in another precision, or as a hub's folder."""
+    import jobs.export
+
+    typer.echo(jobs.export.run(model, out, to=to, merge=merge_lora, precision=precision).summary())
 
 
 @app.command()
@@ -259,11 +279,12 @@ def _front_door(
 
 def main() -> None:
     """Run the command line; a fault that a user can mend ends with one clear message and status 2."""
+    from favchat.training.faults import TrainingFault
     from favchat.video import VideoError
 
     try:
         app()
-    except (ConfigError, AssetError, VideoError, OSError) as error:
+    except (ConfigError, AssetError, TrainingFault, VideoError, OSError) as error:
         typer.echo(f"favchat: {error}", err=True)
         raise SystemExit(2) from None
 

@@ -32,6 +32,7 @@ def trial_config(config: Config, point: Point) -> Config:
         update={
             "out": str(Path(config.tune.out or "").absolute() / "trials" / point.name),
             "reports": config.tune.reports,
+            "stages": [stage.model_copy(update={"validate_every": None}) for stage in config.training.stages],
         }
     )
     tracking = config.tracking.model_copy(update={"registered_model": None})

@@ -28,7 +28,11 @@ QUIET = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+"""By default MLflow's client tries for minutes before it says that a server is gone."""
 
 
 KEEP_WORKERS = {"RAY_idle_worker_killing_time_threshold_ms": "60000"}
@@ -38,7 +42,7 @@ a new process that imports everything: 2.5 s."""
 
 def quiet_environment() -> None:
     """Switch off the libraries' usage reports and empty chatter, for this process and its children."""
-    for name, value in (TELEMETRY_OFF | QUIET).items():
+    for name, value in (TELEMETRY_OFF | QUIET | PATIENCE).items():
         os.environ.setdefault(name, value)
 
 

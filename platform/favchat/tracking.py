@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import queue
 import re
 import subprocess
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock
 from mlflow.artifacts import download_artifacts
@@ -26,6 +30,10 @@ from mlflow.utils.uri import is_local_uri
 from favchat import assets
 from favchat.config import Config, ConfigError, TrackingConfig, flatten
 from favchat.files import write_text_whole
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 CHAMPION = "champion"
 """Alias of the newest version of a registered model."""
@@ -60,9 +68,9 @@ class Run:
         self.log_params(settings)
         self.client.log_dict(self.run_id, settings, "config.yaml")
 
-    def log_metrics(self, values: Mapping[str, float], step: int) -> None:
-        """Log the values of one step."""
-        now = get_current_time_millis()
+    def log_metrics(self, values: Mapping[str, float], step: int, time_ms: int | None = None) -> None:
+        """Log the values of one step; `time_ms` is when they were measured, by default now."""
+        now = get_current_time_millis() if time_ms is None else time_ms
         self.client.log_batch(self.run_id, metrics=[Metric(key, value, now, step) for key, value in values.items()])
 
     def log_artifact(self, path: str | Path, folder: str | None = None) -> None:
@@ -73,11 +81,12 @@ class Run:
             self.client.log_artifact(self.run_id, str(path), folder)
 
     def log_file(self, name: str, content: bytes) -> None:
-        """Log a file that may lie anywhere: MLflow itself takes local ones only."""
+        """Log a file that may lie anywhere: MLflow itself takes local ones only; its name may hold folders."""
         with TemporaryDirectory() as folder:
             copy = Path(folder, name)
+            copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(content)
-            self.log_artifact(copy)
+            self.log_artifact(copy, str(Path(name).parent) if Path(name).parent.name else None)
 
     def register_model(self, folder: str | Path, name: str) -> str:
         """Log a model directory and make it the newest version of a registered model, its champion.
@@ -121,6 +130,84 @@ class Run:
     def finish(self, status: str = "FINISHED") -> None:
         """End the run, as ``FINISHED``, ``FAILED`` or ``KILLED``."""
         self.client.set_terminated(self.run_id, status)
+
+
+class BackgroundLog:
+    """Writes to a run from a thread of its own: a store that is slow or gone holds nobody up.
+
+    What could not be written is tried again, ever more seldom, until the log is closed; then it is given up with a
+    warning.
+    """
+
+    def __init__(self, run: Run, *, limit: int = 100_000):
+        self._run = run
+        self._todo: queue.Queue[Callable[[], None] | None] = queue.Queue(maxsize=limit)
+        self._closing = threading.Event()
+        self._failing = False
+        self._lost = 0
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def log_metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Log the values of one step."""
+        now, values = get_current_time_millis(), dict(values)
+        self._add(lambda: self._run.log_metrics(values, step, now))
+
+    def log_file(self, name: str, content: bytes) -> None:
+        """Log a file; its name may hold folders."""
+        self._add(lambda: self._run.log_file(name, content))
+
+    def log_table(self, name: str, columns: Mapping[str, list[Any]]) -> None:
+        """Add rows to a table, a JSON file that MLflow shows as one."""
+        rows = {key: list(values) for key, values in columns.items()}
+        self._add(lambda: self._run.client.log_table(self._run.run_id, rows, name))
+
+    def close(self) -> None:
+        """Write what is left, for half a minute at most, or a few seconds where the store already fails."""
+        patience = 5.0 if self._failing else 30.0
+        self._closing.set()
+        deadline = time.monotonic() + patience
+        try:
+            self._todo.put(None, timeout=patience)
+        except queue.Full:
+            self._lost += 1
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        lost = self._lost + self._todo.qsize() + self._thread.is_alive()
+        if lost:
+            logger.warning("%s: %d records of run %s could not be written", self._run.uri, lost, self._run.run_id)
+
+    def _add(self, work: Callable[[], None]) -> None:
+        try:
+            self._todo.put_nowait(work)
+        except queue.Full:
+            self._lost += 1
+
+    def _work(self) -> None:
+        wait = 1.0
+        while (work := self._todo.get()) is not None:
+            while True:
+                try:
+                    work()
+                    self._failing, wait = False, 1.0
+                    break
+                except Exception as error:  # whatever the store's client raises must not end the training
+                    if not self._failing:
+                        logger.warning("%s does not take what is logged, training goes on: %s", self._run.uri, error)
+                    self._failing = True
+                    if self._closing.is_set():
+                        self._lost += 1
+                        break
+                    self._closing.wait(wait)
+                    wait = min(60.0, 2 * wait)
+
+
+def attempt(doing: str, work: Callable[[], T]) -> T | None:
+    """Do something with the store that nobody needs to go on; where it fails, warn and return None."""
+    try:
+        return work()
+    except (MlflowException, OSError) as error:
+        logger.warning("%s: %s", doing, error)
+        return None
 
 
 def start_run(config: TrackingConfig, name: str, tags: Mapping[str, str] | None = None) -> Run:

@@ -1,36 +1,136 @@
-import json
 import math
-import shutil
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
+import ray
+from huggingface_hub import ModelCard
 
+from favchat import tracking
 from favchat.config import ConfigError, load
 from favchat.model.build import load as load_model
 from favchat.tracking import resolve_model
+from favchat.training import curriculum
 from favchat.training.curriculum import train
+from favchat.training.progress import read_steps
 from jobs.cli import CONFIGS
 
 STEPS = 6
+METRICS = {
+    "balance_loss",
+    "z_loss",
+    "learning_rate",
+    "gradient_norm",
+    "tokens_per_second",
+    "samples_per_second",
+    "waiting_share",
+    "memory_gb",
+    "expert_entropy",
+}
+
+
+def words(corpus, out, *more):
+    """Both stages on two workers, whose gradients, then whose weights too, DeepSpeed spreads over both."""
+    return [
+        f"data.out={corpus}",
+        f"training.out={out}",
+        f"tracking.uri=sqlite:///{out}.db",
+        "training.checkpoint_every=2",
+        "training.val_batches=1",
+        "training.val_answers=2",
+        "training.val_answer_tokens=8",
+        *(f"training.stages.{index}.steps={STEPS}" for index in (0, 1)),
+        "training.num_workers=2",
+        "training.stages.0.deepspeed.zero_optimization.stage=2",
+        "training.stages.1.deepspeed.zero_optimization.stage=3",
+        *more,
+    ]
 
 
 def settings(corpus, out, *more):
-    words = [f"data.out={corpus}", f"training.out={out}", f"tracking.uri=sqlite:///{out}.db", *more]
-    words += [f"training.stages.{index}.steps={STEPS}" for index in (0, 1)]
-    return load(CONFIGS / "tiny.yaml", words)
+    return load(CONFIGS / "tiny.yaml", words(corpus, out, *more))
+
+
+def losses(out, stage):
+    lines = read_steps(Path(out) / "stages" / stage / "steps.jsonl")
+    assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
+    return [line["language_loss"] for line in lines]
 
 
 @pytest.fixture(scope="module")
 def finished(corpus, tmp_path_factory):
-    """A run of both stages on two workers, whose gradients, then whose weights too, DeepSpeed spreads over both."""
-    config = settings(
-        corpus,
-        tmp_path_factory.mktemp("run") / "two",
-        "tracking.registered_model=tiny-test",
-        "training.num_workers=2",
-        "training.stages.0.deepspeed.zero_optimization.stage=2",
-        "training.stages.1.deepspeed.zero_optimization.stage=3",
-    )
+    """A run that nothing disturbs."""
+    config = settings(corpus, tmp_path_factory.mktemp("run") / "two", "tracking.registered_model=tiny-test")
     return config, train(config)
+
+
+@pytest.fixture(scope="module")
+def killed(finished, corpus, tmp_path_factory):
+    """The same, but a worker dies in the first stage, and the whole job in the second."""
+    out = tmp_path_factory.mktemp("run") / "killed"
+    script, address = Path(__file__).with_name("killed_run.py"), ray.get_runtime_context().gcs_address
+    command = [sys.executable, script, address, *words(corpus, out)]
+    questions = out / "stages" / "questions"
+    with (
+        out.with_suffix(".log").open("w+") as log,
+        subprocess.Popen(command, stderr=log, start_new_session=True) as process,
+    ):
+        while len(read_steps(questions / "steps.jsonl")) < 3:
+            assert process.poll() is None, out.with_suffix(".log").read_text()
+            time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert not (questions / "model").exists()
+    return out
+
+
+@pytest.fixture(scope="module")
+def resumed(killed, corpus):
+    """That run's end, on one worker, while the tracking server is out of reach."""
+    gone = tracking.Run("http://127.0.0.1:9", "0" * 32, "0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curriculum.tracking, "kept_run", lambda *_: gone)
+        patch.setattr(curriculum, "_stage_run", lambda *_: gone)
+        return train(settings(corpus, killed, "training.num_workers=1", "tracking.registered_model=tiny-test"))
+
+
+def test_after_a_workers_death_the_losses_are_those_of_an_undisturbed_run(finished, killed):
+    assert (killed / "starts-summaries-1.txt").read_text().split() == ["0", "2"]
+    expected = losses(finished[0].training.out, "summaries")
+    assert losses(killed, "summaries") == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_killed_job_goes_on_in_the_middle_of_its_stage_with_fewer_workers(finished, killed, resumed):
+    assert [stage.name for stage in resumed.stages] == ["summaries", "questions"]
+    expected = losses(finished[0].training.out, "questions")
+    found = losses(killed, "questions")
+    assert found[:2] == pytest.approx(expected[:2], rel=1e-6)  # from before the checkpoint
+    assert found[2:] == pytest.approx(expected[2:], rel=2e-3)  # the routers' loss is each worker's own
+    assert resumed.stages[1].metrics["val_loss"] == pytest.approx(finished[1].stages[1].metrics["val_loss"], rel=0.01)
+
+
+def test_a_tracking_server_that_is_gone_stops_nothing(resumed):
+    assert (resumed.model / "model.safetensors").is_file()
+    assert resumed.registered is None
+
+
+def test_a_finished_stage_keeps_its_model_and_no_checkpoint(killed, resumed):
+    for stage in ("summaries", "questions"):
+        kept = {path.name for path in (killed / "stages" / stage).iterdir()}
+        assert kept == {"model", "run.json", "settings.json", "stage.json", "steps.jsonl"}
+
+
+def test_each_model_has_a_card(finished):
+    config, result = finished
+    for stage in result.stages:
+        card = ModelCard.load(stage.model / "README.md")
+        assert card.data.pipeline_tag == "video-text-to-text"
+        assert f"{stage.metrics['val_loss']:.4f}" in card.text
+        assert f"| steps | {STEPS} |" in card.text
+    assert (result.model / "README.md").read_text() == (result.stages[1].model / "README.md").read_text()
 
 
 def test_both_stages_end_in_a_model_that_loads(finished):
@@ -66,6 +166,13 @@ def test_mlflow_has_a_child_for_each_stage_with_losses_and_the_config(finished):
         losses = client.get_metric_history(child.info.run_id, "language_loss")
         assert [metric.step for metric in losses] == list(range(1, STEPS + 1))
         assert all(math.isfinite(metric.value) for metric in losses)
+        assert child.data.metrics.keys() >= METRICS
+        assert [file.path for file in client.list_artifacts(child.info.run_id, "experts")] == [
+            "experts/step-000006.png"
+        ]
+        table = client.load_table(result.run.experiment_id, "answers.json", [child.info.run_id])
+        assert list(table.columns) == ["step", "clip", "question", "expected", "answer"]
+        assert list(table["step"]) == [STEPS] * 2
 
 
 def test_each_stage_ends_with_a_held_out_loss(finished):
@@ -101,19 +208,6 @@ def test_other_settings_in_the_same_folder_are_refused(finished, corpus):
     config, _ = finished
     with pytest.raises(ConfigError, match="holds this stage with other settings"):
         train(settings(corpus, config.training.out, "seed=7"))
-
-
-def test_a_stage_that_was_cut_off_is_run_again_also_with_fewer_workers(finished, corpus, tmp_path):
-    config, result = finished
-    copy = tmp_path / "copy"
-    shutil.copytree(config.training.out, copy)
-    (copy / "stages" / "questions" / "stage.json").unlink()
-    first = json.loads((copy / "stages" / "summaries" / "stage.json").read_text())
-    again = train(
-        config.model_copy(update={"training": config.training.model_copy(update={"out": str(copy), "num_workers": 1})})
-    )
-    assert json.loads((copy / "stages" / "summaries" / "stage.json").read_text()) == first
-    assert again.stages[1].last_loss == pytest.approx(result.stages[1].last_loss, abs=0.3)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from favchat.config.data import (
 )
 from favchat.config.evaluation import AskedServerConfig, EvaluationConfig, JudgeConfig, ServerConfig, TaskName
 from favchat.config.loading import apply_override, flatten, known_keys, load, require, validate
+from favchat.config.optimisation import OptimisationConfig
 from favchat.config.section import ConfigError, Section
 from favchat.config.sections import (
     AdapterConfig,
@@ -46,6 +47,7 @@ __all__ = [
     "JudgeConfig",
     "LoraConfig",
     "ModelConfig",
+    "OptimisationConfig",
     "QualityWeights",
     "RayConfig",
     "Section",

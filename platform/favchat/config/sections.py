@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from favchat.config.data import AnnotateConfig, DataConfig
 from favchat.config.evaluation import EvaluationConfig
+from favchat.config.optimisation import OptimisationConfig
 from favchat.config.section import Section
 
 
@@ -117,41 +118,15 @@ class ModelConfig(Section):
     """Frames of a clip that the model sees, picked uniformly."""
 
 
-class StageConfig(Section):
+class StageConfig(OptimisationConfig):
     """One stage of the curriculum."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     """Names the stage's folder and its MLflow child run."""
     task: Literal["summary", "qa"]
     """Which annotations it trains on."""
-    trainable: list[str] = ["adapter"]
-    """Modules that learn: ``adapter``, ``vision_model``, ``face_model``, ``language_model``, or a module inside one of
-    them, such as ``language_model.layers.29``; ``lora`` for low-rank updates of the language model."""
-    steps: int = Field(default=100, ge=1)
-    """Optimiser steps."""
     batch_size: int = Field(default=8, ge=1)
     """Samples a step, over all workers."""
-    learning_rate: float = Field(default=1e-3, gt=0)
-    """Peak of the learning rate: linear warm-up, then a cosine down to a tenth of it."""
-    warmup: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the steps that warm up."""
-    weight_decay: float = Field(default=0.01, ge=0)
-    """AdamW's weight decay."""
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    """Gradients are clipped to this norm."""
-    deepspeed: dict[str, Any] = {"zero_optimization": {"stage": 0}}
-    """Handed to DeepSpeed as it is; batch size, clipping and optimiser come from the keys above."""
-
-    @field_validator("trainable")
-    @classmethod
-    def _parts_exist(cls, names: list[str]) -> list[str]:
-        for name in names:
-            if name.split(".")[0] not in MODEL_PARTS:
-                raise ValueError(f"'{name}' is no part of the model; its parts are {', '.join(MODEL_PARTS)}")
-        return names
-
-
-MODEL_PARTS = ("adapter", "vision_model", "face_model", "language_model", "lora")
 
 
 class TrainingConfig(Section):
@@ -167,8 +142,21 @@ class TrainingConfig(Section):
     """The split that ``val_loss`` is measured on, where the corpus has it."""
     val_batches: int = Field(default=4, ge=0)
     """Batches of held-out samples that one validation takes, always the same ones; 0: no validation."""
+    val_answers: int = Field(default=10, ge=0)
+    """Held-out questions that the model answers at each validation, always the same ones; MLflow keeps a table."""
+    val_answer_tokens: int = Field(default=64, ge=1)
+    """Longest of those answers, in tokens."""
     reports: int = Field(default=1, ge=1)
-    """How often a stage validates and reports to Ray Train, evenly over its steps and at its end."""
+    """How often a stage validates and reports to Ray Train, evenly over its steps and at its end, where the stage has
+    no ``validate_every``."""
+    checkpoint_every: int = Field(default=100, ge=1)
+    """Steps between checkpoints, from which a stage goes on after a worker's death or in the next run."""
+    keep: int = Field(default=2, ge=1)
+    """Checkpoints that a running stage keeps; a finished one keeps its model alone."""
+    max_failures: int = Field(default=3, ge=0)
+    """How often Ray Train starts a stage's workers again after one of them, or its node, has died."""
+    compile: bool = False
+    """Whether the adapter runs through ``torch.compile``."""
     num_workers: int = Field(default=1, ge=1)
     """Training processes."""
     use_gpu: bool = False
@@ -181,10 +169,11 @@ class TrainingConfig(Section):
     @model_validator(mode="after")
     def _batches_divide(self) -> TrainingConfig:
         for stage in self.stages:
-            if stage.batch_size % self.num_workers:
+            if stage.batch_size % (self.num_workers * stage.accumulate):
+                times = f" times accumulate = {stage.accumulate}" if stage.accumulate > 1 else ""
                 raise ValueError(
                     f"stage '{stage.name}': batch_size = {stage.batch_size} does not divide by "
-                    f"num_workers = {self.num_workers}"
+                    f"num_workers = {self.num_workers}{times}"
                 )
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):

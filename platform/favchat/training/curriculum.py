@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ray
-from ray.train import CheckpointConfig, RunConfig, ScalingConfig, UserCallback
+from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchTrainer
-from ray.util.queue import Queue
+from ray.train.v2.api.exceptions import TrainingFailedError
 
 from favchat import tracking
 from favchat.config import Config, ConfigError, StageConfig, require
 from favchat.data.addresses import absolute
 from favchat.files import write_text_whole
 from favchat.model_names import resolve_backbones, resolve_model
-from favchat.training.ingest import samples
+from favchat.training.batches import BatchSource
+from favchat.training.checkpoints import RECORD, newest
+from favchat.training.faults import TrainingFault
+from favchat.training.ingest import count_samples
 from favchat.training.job import StageJob
 from favchat.training.job import run as train_stage
-from favchat.training.progress import show_progress
+from favchat.training.model_card import model_card
+from favchat.training.plain_source import PlainSource
+from favchat.training.progress import read_steps, showing
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,8 @@ def train(
 ) -> TrainResult:
     """Run every stage of the curriculum on the running Ray cluster.
 
-    A stage that an earlier call with the same settings finished is not run again. With several nodes
-    ``training.out`` and ``data.out`` must lie on storage that all of them see.
+    A stage that an earlier call with the same settings finished is not run again, and one that was cut off goes on from
+    its last checkpoint. With several nodes ``training.out`` and ``data.out`` must lie on storage that all of them see.
 
     Args:
         config: Needs ``data.out``, ``training.out`` and ``training.stages``.
@@ -88,24 +93,20 @@ def train(
     Raises:
         ConfigError: Something is missing, or ``training.out`` holds a run with other settings.
         AssetError: An embedded default cannot be fetched.
+        TrainingFault: A stage could not be finished; the message says why.
     """
     corpus, folder = require(config, "data.out", "training.out")
     if not config.training.stages:
         raise ConfigError("training.stages is empty: there is nothing to train")
-    out, corpus = Path(folder).absolute(), str(Path(corpus).absolute())
+    out, corpus = Path(folder).absolute(), absolute(corpus)
     # Workers have working directories of their own.
     config = config.model_copy(update={"data": config.data.model_copy(update={"out": corpus})})
-    init = config.training.init
-    if init is None:
+    inits = [_resolve(stage.init) for stage in config.training.stages]
+    inits[0] = inits[0] or _resolve(config.training.init)
+    if inits[0] is None:
         config = config.model_copy(update={"model": resolve_backbones(config.model)})
-    else:
-        init = resolve_model(init)
-    data = {stage.name: samples(corpus, stage.task, config.training.split) for stage in config.training.stages}
     for stage in config.training.stages:
-        if data[stage.name].count < stage.batch_size:
-            raise ConfigError(
-                f"stage '{stage.name}': {data[stage.name].count} samples are fewer than batch_size = {stage.batch_size}"
-            )
+        _check_samples(config, stage)
 
     def begin() -> tracking.Run:
         name = f"train {out.name}"
@@ -114,96 +115,147 @@ def train(
         return started
 
     run = tracking.kept_run(out / "run.json", config.tracking, begin)
+    results: list[StageResult] = []
     try:
-        results: list[StageResult] = []
-        for stage in config.training.stages:
-            results.append(
-                _run_stage(
-                    config,
-                    stage,
-                    init,
-                    data[stage.name].dataset,
-                    parent=run,
-                    callbacks=callbacks,
-                    scaling=scaling(config, runs_at_once),
-                )
-            )
-            init = str(results[-1].model)
+        for stage, init in zip(config.training.stages, inits, strict=True):
+            start = init or (str(results[-1].model) if results else None)
+            results.append(_run_stage(config, stage, start, run, callbacks, scaling(config, runs_at_once)))
         _link_tree(results[-1].model, out / "model")
-        registered = _register(config, out, results[-1].model, run)
+        registered = tracking.attempt("the model is not registered", lambda: _register(config, out, run))
     except BaseException:
-        run.finish("FAILED")
+        tracking.attempt("the run is not marked as failed", lambda: run.finish("FAILED"))
         raise
-    run.finish()
+    tracking.attempt("the run is not marked as finished", run.finish)
     return TrainResult(out / "model", results, run, registered)
+
+
+def _resolve(init: str | None) -> str | None:
+    """A place that does not depend on where a worker runs: of a checkpoint, or of a model."""
+    if init is not None and (Path(init) / RECORD).is_file():
+        return str(Path(init).absolute())
+    return None if init is None else resolve_model(init)
+
+
+def _check_samples(config: Config, stage: StageConfig) -> None:
+    count = count_samples(config.data.out or "", stage.task, config.training.split)
+    if count < stage.batch_size:
+        raise ConfigError(f"stage '{stage.name}': {count} samples are fewer than batch_size = {stage.batch_size}")
 
 
 def _run_stage(
     config: Config,
     stage: StageConfig,
     init: str | None,
-    data: ray.data.Dataset,
-    *,
     parent: tracking.Run,
     callbacks: Sequence[UserCallback],
     scaling: ScalingConfig,
 ) -> StageResult:
     folder = Path(config.training.out or "").absolute() / "stages" / stage.name
-    record, key = folder / "stage.json", _fingerprint(config, stage, init)
+    record, settings, key = folder / "stage.json", folder / "settings.json", _fingerprint(config, stage, init)
+    if settings.is_file() and json.loads(settings.read_text())["key"] != key:
+        raise ConfigError(
+            f"{folder} holds this stage with other settings; choose another training.out or delete that folder"
+        )
     if record.is_file():
         found = json.loads(record.read_text())
-        if found["key"] != key:
-            raise ConfigError(
-                f"{folder} holds this stage with other settings; choose another training.out or delete that folder"
-            )
-        del found["key"]
         return StageResult(**found | {"model": folder / found["model"]})
-    # Without its record a stage was cut off.
-    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text_whole(settings, json.dumps({"key": key}))
 
-    run = parent.child(stage.name)
-    handlers: list[Any] = [*callbacks]  # Ray's annotation still names the class of its first version
-    queue = Queue(actor_options={"num_cpus": 0})
-    history: list[dict[str, float]] = []
-    watcher = threading.Thread(target=show_progress, args=(queue, stage, history), daemon=True)
-    watcher.start()
+    count = count_samples(config.data.out or "", stage.task, config.training.split)
+    source = batch_source(config, stage, init)
+    steps = stage.steps or math.ceil(stage.epochs * source.steps_per_epoch)
+    run = tracking.attempt(f"stage '{stage.name}' is not tracked", lambda: _stage_run(parent, folder, stage.name))
+    job = StageJob(config, stage, steps, init, source, folder, asdict(run) if run else None)
     try:
-        trainer = TorchTrainer(
-            train_stage,
-            train_loop_config={"job": StageJob(config, stage, init, asdict(run), queue)},
-            datasets={"train": data},
-            scaling_config=scaling,
-            run_config=RunConfig(
-                name=stage.name,
-                storage_path=str(folder.parent),
-                checkpoint_config=CheckpointConfig(num_to_keep=1),
-                callbacks=handlers,
-            ),
-        )
-        result = trainer.fit()
+        with showing(job.step_file, stage.name, steps):
+            metrics = _fit(job, callbacks, scaling)
     except BaseException:
-        run.finish("FAILED")
+        if run:
+            tracking.attempt("the stage's run is not marked as failed", lambda: run.finish("FAILED"))
         raise
-    finally:
-        queue.put(None)
-        watcher.join(timeout=10)
-        queue.shutdown()
-    if result.checkpoint is None or result.metrics is None:
-        raise RuntimeError(f"stage '{stage.name}' ended without a model; its log lies in {folder}")
-    losses = [metrics["language_loss"] for metrics in history]
+    lines = read_steps(job.step_file)
+    losses = [line["language_loss"] for line in lines]
     tenth = max(1, len(losses) // 10)
     outcome = StageResult(
         stage.name,
-        Path(result.checkpoint.path),
+        job.model,
         sum(losses[:tenth]) / tenth,
         sum(losses[-tenth:]) / tenth,
-        history[-1]["elapsed"],
-        result.metrics,
+        lines[-1]["elapsed"],
+        metrics,
     )
-    run.finish()
-    values: dict[str, Any] = {"key": key, **asdict(outcome), "model": outcome.model.name}
-    write_text_whole(record, json.dumps(values, indent=2))
+    card = model_card(
+        config,
+        stage,
+        steps=steps,
+        samples=count,
+        losses=(outcome.first_loss, outcome.last_loss),
+        metrics=metrics,
+        init=init,
+    )
+    write_text_whole(job.model / "README.md", card)
+    write_text_whole(record, json.dumps({**asdict(outcome), "model": job.model.name}, indent=2))
+    # What is finished needs no optimiser any more.
+    shutil.rmtree(job.checkpoints, ignore_errors=True)
+    if run:
+        tracking.attempt("the stage's run is not marked as finished", run.finish)
     return outcome
+
+
+def batch_source(config: Config, stage: StageConfig, init: str | None) -> BatchSource:
+    """What gives a stage its batches."""
+    return PlainSource(config, stage, init, count_samples(config.data.out or "", stage.task, config.training.split))
+
+
+def _fit(job: StageJob, callbacks: Sequence[UserCallback], scaling: ScalingConfig) -> dict[str, float]:
+    """Run a stage's workers until they have left a model; return the last report.
+
+    Ray Train gets no checkpoints: it commits them seconds after they are reported, and copies them. The workers find
+    the last one in the stage's folder.
+    """
+    handlers: list[Any] = [*callbacks]  # Ray's annotation still names the class of its first version
+    own = job.folder / "ray"
+    shutil.rmtree(own, ignore_errors=True)
+    trainer = TorchTrainer(
+        cast(Any, train_stage),  # annotated as if what it returns were lost
+        train_loop_config={"job": job},
+        scaling_config=scaling,
+        run_config=RunConfig(
+            name=job.stage.name,
+            storage_path=str(own),
+            callbacks=handlers,
+            failure_config=FailureConfig(max_failures=job.config.training.max_failures),
+        ),
+    )
+    try:
+        result: Any = trainer.fit()
+    except TrainingFailedError as error:
+        last = newest(job.checkpoints)
+        kept = f"from {last.name}" if last else "from the stage's beginning, since it has no checkpoint yet"
+        raise TrainingFault(
+            f"stage '{job.stage.name}' failed {job.config.training.max_failures + 1} times; the same command goes on "
+            f"{kept}. The last error: {error}"
+        ) from error
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+    ended: dict[str, Any] = result.return_value
+    if "fault" in ended:
+        raise TrainingFault(ended["fault"])
+    return ended["metrics"]
+
+
+def _stage_run(parent: tracking.Run, folder: Path, name: str) -> tracking.Run:
+    """The stage's run below its parent's: the one that an interrupted call has begun, or a new one."""
+    record = folder / "run.json"
+    if record.is_file():
+        run = tracking.Run(**json.loads(record.read_text()))
+        if run.uri == parent.uri and run.exists():
+            run.resume()
+            return run
+    run = parent.child(name)
+    write_text_whole(record, json.dumps(asdict(run), indent=2))
+    return run
 
 
 def scaling(config: Config, runs_at_once: int = 1) -> ScalingConfig:
@@ -220,9 +272,9 @@ def scaling(config: Config, runs_at_once: int = 1) -> ScalingConfig:
     return ScalingConfig(num_workers=workers, resources_per_worker={"CPU": min(1.0, free / workers / runs_at_once)})
 
 
-def _register(config: Config, out: Path, model: Path, run: tracking.Run) -> str | None:
+def _register(config: Config, out: Path, run: tracking.Run) -> str | None:
     """Register the last stage's model, unless an earlier call has done so."""
-    name, record = config.tracking.registered_model, out / "registered.json"
+    name, record, model = config.tracking.registered_model, out / "registered.json", out / "model"
     if name is None:
         return None
     done = json.loads(record.read_text()) if record.is_file() else {}
@@ -233,12 +285,16 @@ def _register(config: Config, out: Path, model: Path, run: tracking.Run) -> str 
     return version
 
 
+FREE = {"deepspeed", "accumulate", "gradient_checkpointing", "validate_every"}
+"""Settings of a stage that may change while it is interrupted: they change how its steps are computed, not which."""
+
+
 def _fingerprint(config: Config, stage: StageConfig, init: str | None) -> str:
     """A hash of the settings that decide what a stage learns."""
     settings = {
         "seed": config.seed,
         "model": config.model.model_dump(mode="json"),
-        "stage": stage.model_dump(mode="json"),
+        "stage": stage.model_dump(mode="json", exclude=FREE),
         "data": absolute(config.data.out or ""),
         "split": config.training.split,
         "init": init,

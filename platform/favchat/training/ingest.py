@@ -83,6 +83,18 @@ def samples(out: str, task: str, split: str) -> Samples:
     return Samples(clips.flat_map(join), chosen.num_rows)
 
 
+def count_samples(out: str, task: str, split: str) -> int:
+    """How many samples of one task and split there are.
+
+    Raises:
+        ConfigError: There are no shards, no annotations, or none of that task and split.
+    """
+    count = _annotations(out, task, split).num_rows
+    if not count:
+        raise ConfigError(f"data.out = {out}: no annotation of task '{task}' in split '{split}'")
+    return count
+
+
 def some_samples(out: str, task: str, split: str, count: int) -> pa.Table:
     """At most `count` samples of one task and split, always the same: spread evenly over the annotations by clip.
 

@@ -7,10 +7,13 @@ workers alone, or every stage would start seconds later.
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from ray.util.queue import Queue
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from favchat.config import Config, StageConfig
+
+if TYPE_CHECKING:
+    from favchat.training.batches import BatchSource
 
 
 @dataclass(frozen=True)
@@ -19,26 +22,52 @@ class StageJob:
 
     config: Config
     stage: StageConfig
+    steps: int
+    """Optimiser steps of the stage."""
     init: str | None
-    """Model directory to start from; without one the model is built from the ``model`` section."""
-    run: dict[str, str]
-    """The fields of the stage's :class:`favchat.tracking.Run`, to which only rank 0 writes."""
-    progress: Queue
-    """Where rank 0 puts the metrics of each step for the driver."""
+    """Where the stage starts: a model directory or hub name, or a checkpoint; without one the model is built from the
+    ``model`` section."""
+    source: BatchSource
+    """Gives the batches."""
+    folder: Path
+    """The stage's own: ``model/``, ``checkpoints/`` and ``steps.jsonl``."""
+    run: dict[str, str] | None
+    """The fields of the stage's :class:`favchat.tracking.Run`, to which only rank 0 writes; None: nothing is
+    tracked."""
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.folder / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        """Folder of the finished model."""
+        return self.folder / "model"
+
+    @property
+    def step_file(self) -> Path:
+        """The metrics of each step, see :class:`favchat.training.progress.StepFile`."""
+        return self.folder / "steps.jsonl"
 
 
-def run(settings: dict[str, StageJob]) -> None:
-    """Train one stage; rank 0 reports the finished model as a Ray Train checkpoint.
+def run(settings: dict[str, StageJob]) -> dict[str, Any]:
+    """Train one stage, from its last checkpoint where it has one, and leave the finished model in its folder.
 
-    Every report, ``training.reports`` of them, has ``step``, ``language_loss`` (mean of the steps since the last
-    report, over all workers) and, where the corpus has clips for it, ``val_loss``.
+    Every report to Ray Train has ``step``, ``language_loss`` (mean of the steps since the last report) and, where the
+    corpus has clips for it, ``val_loss``.
 
     Args:
         settings: ``{"job": StageJob}``, as Ray Train hands a mapping over.
 
-    Raises:
-        FloatingPointError: The loss is no longer a finite number.
+    Returns:
+        ``{"metrics": the last report}``, or ``{"fault": message}`` for what a retry would only meet again: Ray Train
+        starts workers anew after every exception.
     """
+    from favchat.training.faults import TrainingFault
     from favchat.training.worker import train_stage
 
-    train_stage(settings["job"])
+    try:
+        return {"metrics": train_stage(settings["job"])}
+    except TrainingFault as fault:
+        return {"fault": f"stage '{settings['job'].stage.name}', {fault}"}

@@ -3,68 +3,115 @@
 from __future__ import annotations
 
 import math
-import re
+from fnmatch import fnmatchcase
 
+import torch
 from torch import nn
 from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
 
-from favchat.config import ConfigError, StageConfig
+from favchat.config import ConfigError, OptimisationConfig
+
+LORA = "lora"
+"""Stands for the low-rank updates of the language model among what learns."""
+PEAK = "peak"
+"""Key of an optimiser's parameter group: its peak learning rate."""
+RATE = "rate_name"
+"""Key of an optimiser's parameter group: what its learning rate is called among the metrics."""
 
 
-def set_trainable(model: nn.Module, prefixes: list[str]) -> list[str]:
-    """Freeze the model but for the named modules below `model.model`, such as `adapter` or `language_model.layers.29`.
+def set_trainable(model: nn.Module, patterns: list[str]) -> list[str]:
+    """Freeze the model but for some modules below `model.model`.
 
-    `lora` names the low-rank updates, which the model must have (:func:`favchat.model.lora.add_lora`). What is frozen
-    goes to evaluation mode, so that its batch statistics and dropout rest too.
+    What is frozen goes to evaluation mode, so that its batch statistics and dropout rest too.
+
+    Args:
+        model: The whole model.
+        patterns: Names such as `adapter`, or patterns such as `language_model.layers.2[0-9].mlp`; `lora` for the
+            low-rank updates, which the model must have.
 
     Returns:
         Names of the parameters that learn.
 
     Raises:
-        ConfigError: A name is no module of the model.
+        ConfigError: A pattern fits no module of the model.
     """
     model.eval()
     model.requires_grad_(False)
-    inner = model.get_submodule("model")
-    names = []
-    for prefix in prefixes:
-        if prefix == "lora":
-            for name, module in model.named_modules():
-                if re.search(r"\.lora_\w+$", name):
-                    module.train().requires_grad_(True)
-            names += [name for name, _ in model.named_parameters() if ".lora_" in name]
+    modules = dict(model.get_submodule("model").named_modules())
+    for pattern in patterns:
+        wanted = f"*.{LORA}_*" if pattern == LORA else pattern
+        chosen = [module for name, module in modules.items() if name and fnmatchcase(name, wanted)]
+        if not chosen:
+            parts = ", ".join(name for name, _ in model.get_submodule("model").named_children())
+            raise ConfigError(f"training.stages: trainable '{pattern}' is no part of the model; its parts are {parts}")
+        for module in chosen:
+            module.train().requires_grad_(True)
+    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+def make_optimizer(model: nn.Module, stage: OptimisationConfig) -> AdamW:
+    """AdamW over what learns, a group for each rate and decay; vectors (norms, biases) are not decayed.
+
+    On a GPU its fused kernel is taken.
+
+    Raises:
+        ConfigError: A name of `learning_rates` fits nothing that learns.
+    """
+    groups: dict[tuple[str | None, float], list[nn.Parameter]] = {}
+    unused = set(stage.learning_rates)
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
             continue
-        try:
-            part = inner.get_submodule(prefix)
-        except AttributeError as error:
-            parts = ", ".join(name for name, _ in inner.named_children())
-            raise ConfigError(
-                f"training.stages: trainable '{prefix}' is no part of the model; its parts are {parts}"
-            ) from error
-        part.train().requires_grad_(True)
-        names += [f"model.{prefix}.{name}" for name, _ in part.named_parameters()]
-    return names
+        part = _rate_name(name, stage.learning_rates)
+        unused.discard(part or "")
+        decay = stage.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((part, decay), []).append(parameter)
+    if unused:
+        raise ConfigError(f"training.stages: learning_rates names {', '.join(sorted(unused))}, where nothing learns")
+    on_gpu = all(parameter.is_cuda for group in groups.values() for parameter in group)
+    return AdamW(
+        [
+            {
+                "params": group,
+                "weight_decay": decay,
+                PEAK: stage.learning_rates[part] if part else stage.learning_rate,
+                RATE: f"learning_rate.{part}" if part else "learning_rate",
+            }
+            for (part, decay), group in groups.items()
+        ],
+        lr=stage.learning_rate,
+        fused=on_gpu or None,
+    )
 
 
-def make_optimizer(model: nn.Module, stage: StageConfig) -> AdamW:
-    """AdamW over what learns; vectors (norms, biases) are not decayed."""
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in learning if p.ndim > 1], "weight_decay": stage.weight_decay},
-        {"params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return AdamW([group for group in groups if group["params"]], lr=stage.learning_rate)
+def rate_factor(stage: OptimisationConfig, step: int, steps: int) -> float:
+    """The share of its peak that every learning rate has at a step.
+
+    It depends on the step alone, so that a run that goes on needs no state of it.
+
+    Args:
+        stage: Its schedule, warm-up and final share.
+        step: Counts from 0.
+        steps: All steps of the stage.
+    """
+    warmup = max(1, round(stage.warmup * steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    done = min(1.0, (step - warmup) / max(1, steps - warmup))
+    left = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[stage.schedule]
+    return stage.final_rate + (1 - stage.final_rate) * left
 
 
-def make_schedule(optimizer: AdamW, stage: StageConfig) -> LambdaLR:
-    """Linear warm-up, then a cosine down to a tenth of the peak."""
-    warmup = max(1, round(stage.warmup * stage.steps))
+def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Give every group its peak rate times a factor."""
+    for group in optimizer.param_groups:
+        group["lr"] = group[PEAK] * factor
 
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        done = (step - warmup) / max(1, stage.steps - warmup)
-        return 0.1 + 0.45 * (1 + math.cos(math.pi * min(1.0, done)))
 
-    return LambdaLR(optimizer, factor)
+def _rate_name(parameter: str, rates: dict[str, float]) -> str | None:
+    """The longest name that a parameter lies under; a low-rank update lies under `lora` alone."""
+    if f".{LORA}_" in parameter:
+        return LORA if LORA in rates else None
+    inner = parameter.removeprefix("model.")
+    fitting = [name for name in rates if inner == name or inner.startswith(f"{name}.")]
+    return max(fitting, key=len, default=None)

@@ -1,4 +1,4 @@
-"""The loss on held-out clips."""
+"""The loss on held-out clips, and answers to a few questions about them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import torch.distributed as dist
 from torch import nn
 
 from favchat.config import Config, StageConfig
-from favchat.model import FaVChatProcessor
-from favchat.training.ingest import collate, some_samples
+from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
+from favchat.model.generation import answer
+from favchat.training.ingest import collate, read_clip, some_samples
 
 
 class Validation:
@@ -29,6 +30,8 @@ class Validation:
         samples = some_samples(config.data.out or "", stage.task, training.val_split, rows)
         share = samples.num_rows // workers
         self._processor = processor
+        self._asked = samples_asked(config, stage)
+        self._answer_tokens = training.val_answer_tokens
         self._batch_size = stage.batch_size // workers
         self._samples = samples.slice(rank * share, share)
 
@@ -51,9 +54,36 @@ class Validation:
             dist.all_reduce(loss_and_tokens)
         return (loss_and_tokens[0] / loss_and_tokens[1]).item()
 
+    def answers(self, model: FaVChatForConditionalGeneration) -> dict[str, list[str]]:
+        """The columns of a table: clips, questions, the corpus's answers and the model's, always to the same questions.
+
+        A model that ZeRO-3 has spread over the workers needs all of them to ask.
+        """
+        rows = self._asked.to_pylist()
+        if not rows:
+            return {}
+        questions = [row["question"] for row in rows]
+        with evaluating(model):
+            found = answer(
+                model, self._processor, [read_clip(row) for row in rows], questions, max_new_tokens=self._answer_tokens
+            )
+        return {
+            "clip": [row["clip_id"] for row in rows],
+            "question": questions,
+            "expected": [row["answer"] for row in rows],
+            "answer": found,
+        }
+
     def _batches(self) -> Iterator[pa.Table]:
         for begin in range(0, self._samples.num_rows, self._batch_size):
             yield self._samples.slice(begin, self._batch_size)
+
+
+def samples_asked(config: Config, stage: StageConfig) -> pa.Table:
+    """The held-out samples whose questions a model is asked at each validation."""
+    training = config.training
+    count = training.val_answers if training.val_batches else 0
+    return some_samples(config.data.out or "", stage.task, training.val_split, count)
 
 
 @contextmanager

@@ -1,0 +1,105 @@
+"""A trained model as a directory for others: LoRA merged, another precision, the folder of a hub."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+import torch
+from huggingface_hub import ModelCardData
+from transformers import PreTrainedModel
+
+from favchat import __version__
+from favchat.config import ConfigError, ModelConfig
+from favchat.model.lora import has_lora, merge_lora
+from favchat.model_names import resolve_model
+from favchat.training.checkpoints import RECORD
+from favchat.training.start import starting_model
+
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+CARD = "README.md"
+
+GIT_ATTRIBUTES = """*.safetensors filter=lfs diff=lfs merge=lfs -text
+tokenizer.json filter=lfs diff=lfs merge=lfs -text
+"""
+"""Which files of a hub's repository are kept beside git's history."""
+
+HUB_SHARD = "5GB"
+"""Largest weights file in a hub's folder."""
+
+
+def export(
+    source: str,
+    out: str | Path,
+    *,
+    to: Literal["model", "hub-folder"] = "model",
+    merge: bool = False,
+    precision: Literal["fp32", "fp16", "bf16"] | None = None,
+) -> Path:
+    """Write a model as a `from_pretrained` directory.
+
+    Args:
+        source: A model directory, a hub name, ``models:/NAME@ALIAS``, or a checkpoint of a stage.
+        out: The directory; it must not exist or be empty.
+        to: ``hub-folder``: what `push_to_hub` would send, with weights in pieces of at most 5 GB and the file that
+            tells git where they go.
+        merge: Whether low-rank updates are added to the weights they belong to; else they lie beside them.
+        precision: Of the weights; by default as they are.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ConfigError: There is no model, or something lies in `out`.
+        OSError: `out` cannot be written.
+    """
+    place = Path(out).absolute()
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise ConfigError(f"{out}: something lies there already; choose another directory or delete it")
+    source = str(Path(source).absolute()) if (Path(source) / RECORD).is_file() else resolve_model(source)
+    # A model that is loaded needs no section, and a checkpoint brings its own.
+    model, processor = starting_model(ModelConfig(), 0, source)
+    if merge:
+        merge_lora(model)
+    if precision:
+        model = model.to(PRECISIONS[precision])
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as partial:
+        hub = to == "hub-folder"
+        # In the original format transformers would name the weights as peft's file did that LoRA was loaded from.
+        model.save_pretrained(partial, save_original_format=False, **({"max_shard_size": HUB_SHARD} if hub else {}))
+        processor.save_pretrained(partial)
+        card = Path(source, CARD)
+        Path(partial, CARD).write_text(card.read_text() if card.is_file() else short_card(model))
+        if hub:
+            Path(partial, ".gitattributes").write_text(GIT_ATTRIBUTES)
+        place.mkdir(exist_ok=True)
+        for file in Path(partial).iterdir():
+            shutil.move(file, place / file.name)
+    return place
+
+
+def short_card(model: PreTrainedModel) -> str:
+    """A model card of a model that came without one, such as a checkpoint."""
+    front = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="video-text-to-text",
+        tags=["favchat", "video", "face", "mixture-of-experts"],
+    )
+    adapter = model.config.adapter_config
+    lora = " Low-rank updates of the language model lie beside the weights." if has_lora(model) else ""
+    return f"""---
+{front.to_yaml()}
+---
+
+# A FaVChat model
+
+{model.config.text_config.model_type}, {model.config.vision_config.model_type} and {model.config.face_config.model_type}
+with {adapter.num_experts} experts, top-{adapter.num_experts_per_tok}; written by FaVChat {__version__}.{lora}
+
+Nothing is known here about its data and its quality. Do not identify people with it, and do not decide about people
+by it.
+"""

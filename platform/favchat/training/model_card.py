@@ -1,0 +1,134 @@
+"""The model card of a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from huggingface_hub import ModelCardData
+
+from favchat import __version__
+from favchat.config import BackboneConfig, Config, StageConfig
+from favchat.tracking import git_revision
+
+
+def model_card(
+    config: Config,
+    stage: StageConfig,
+    *,
+    steps: int,
+    samples: int,
+    losses: tuple[float, float],
+    metrics: Mapping[str, float],
+    init: str | None,
+) -> str:
+    """Write the README.md of a stage's model: what it is made of, what it saw, what was measured, how to use it.
+
+    Args:
+        config: The whole configuration.
+        stage: The stage that ended.
+        steps: Its optimiser steps.
+        samples: Samples of its task in the training split.
+        losses: Mean training loss a token of the first and the last tenth of the steps.
+        metrics: The last report.
+        init: Where the stage started.
+    """
+    front = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="video-text-to-text",
+        tags=["favchat", "video", "face", "mixture-of-experts"],
+    )
+    model, adapter = config.model, config.model.adapter
+    rows = [
+        ("language model", _backbone(model.text)),
+        ("general encoder", _backbone(model.vision)),
+        ("face encoder", _backbone(model.face)),
+        ("adapter", f"{adapter.num_layers} expert layer(s) of {adapter.num_experts} experts, top-{adapter.top_k}"),
+        ("frames a clip", str(model.num_frames)),
+    ]
+    parts = "the parts above" if init is None else "an earlier stage or model, whose parts stay as they were there"
+    held_out = (
+        f"{metrics['val_loss']:.4f}" if "val_loss" in metrics else "not measured: the corpus has no held-out samples"
+    )
+    return f"""---
+{front.to_yaml()}
+---
+
+# A FaVChat model
+
+Answers questions about the face in a video. Trained with FaVChat {__version__}\
+{f" at revision {revision}" if (revision := git_revision()) else ""}.
+
+## Parts
+
+| part | what |
+|---|---|
+{_table(rows)}
+
+Where `training.init` or a stage's `init` named a model, its own parts count; config.json tells.
+
+## Training
+
+The last stage, `{stage.name}`, started from {parts}.
+
+| setting | value |
+|---|---|
+{
+        _table(
+            [
+                ("task", stage.task),
+                ("split", config.training.split),
+                ("samples", f"{samples:,}"),
+                ("steps", f"{steps:,}"),
+                ("samples a step", str(stage.batch_size)),
+                ("what learns", ", ".join(f"`{name}`" for name in stage.trainable)),
+                ("peak learning rate", f"{stage.learning_rate:g}"),
+                ("schedule", stage.schedule),
+                ("seed", str(config.seed)),
+            ]
+        )
+    }
+
+## Metrics
+
+| metric | value |
+|---|---|
+{
+        _table(
+            [
+                ("training loss a token, first tenth of the steps", f"{losses[0]:.4f}"),
+                ("training loss a token, last tenth of the steps", f"{losses[1]:.4f}"),
+                (f"loss a token on `{config.training.val_split}`", held_out),
+            ]
+        )
+    }
+
+A loss says little about answers: `favchat evaluate` measures those.
+
+## Use
+
+```python
+import favchat.model  # registers the classes
+from favchat.model.build import load
+
+model, processor = load("DIRECTORY OR HUB NAME")
+```
+
+or `favchat ask DIRECTORY VIDEO "What is the person's expression?"`.
+
+## Limits
+
+It describes what can be seen, as its training texts did, and can be wrong about every attribute, more often for faces
+unlike those it was trained on. Do not identify people with it, and do not decide about people by it.
+"""
+
+
+def _backbone(slot: BackboneConfig) -> str:
+    if slot.pretrained:
+        # Of a directory its name: where it lay is nobody's business.
+        return f"`{Path(slot.pretrained).name if Path(slot.pretrained).is_absolute() else slot.pretrained}`"
+    return f"random weights, {(slot.config or {}).get('model_type')} layout"
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    return "\n".join(f"| {name} | {value} |" for name, value in rows)

@@ -1,0 +1,47 @@
+"""Run by test_curriculum.py: a training that is hit by death.
+
+In the first stage one of the workers kills itself after three steps, once. In the second both stop after three, for the
+whole job to be killed.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import ray
+
+from favchat.config import load
+from favchat.training import curriculum
+from favchat.training.batches import Batch
+from favchat.training.plain_source import PlainSource
+from jobs.cli import CONFIGS
+
+STEPS_BEFORE_DEATH = 3
+
+
+class DeadlySource(PlainSource):
+    def batches(self, rank: int, workers: int, start_step: int) -> Iterator[Batch]:
+        notes = Path(self.config.training.out or "", f"starts-{self.stage.name}-{rank}.txt")
+        notes.parent.mkdir(parents=True, exist_ok=True)
+        first = not notes.exists()
+        with notes.open("a") as file:
+            file.write(f"{start_step}\n")
+        for step, batch in enumerate(super().batches(rank, workers, start_step), start_step):
+            if step == STEPS_BEFORE_DEATH and first and self.stage.task == "summary" and rank == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if step == STEPS_BEFORE_DEATH and self.stage.task == "qa":
+                time.sleep(600)
+            yield batch
+
+
+def main(address: str, words: list[str]) -> None:
+    ray.init(address=address, log_to_driver=False)
+    curriculum.PlainSource = DeadlySource
+    curriculum.train(load(CONFIGS / "tiny.yaml", words))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
