@@ -8,8 +8,7 @@ TRAIN and VAL are corpora of `favchat prepare`. The table holds
 - the expression trunk's own seven logits, mean over the frames with a face (it knows no contempt), not trained here,
 - logistic regression on the expression trunk's last level, on all of its levels, and on both trunks: means over the
   frames and over each map, the same features that the model gets, its regularisation chosen by cross validation,
-- SmolLM2 without vision: the likelihood of each word after the same question, without and with the correction by the
-  same question without a clip (which leaves nothing: every clip gets the same answer),
+- SmolLM2 without vision: the likelihood of each word after the same question, the same for every clip,
 
 and a line for each REPORT of `favchat evaluate` whose task ``celebv_hq_emotion`` asked about VAL. Intervals are 95 %
 bootstrap intervals by person, as everywhere in the evaluation.
@@ -211,6 +210,8 @@ def main() -> None:
 
     people = len({item.identity for item in now})
     lines = [
+        "# What a model has to beat on stills_in_motion/val",
+        "",
         f"Emotion, {len(NAMES)} classes ({len({item.truth for item in now})} present), {len(now)} clips of {people} "
         f"people; {len(before)} training clips. 95 % intervals by person, {arguments.resamples} draws.",
         "",

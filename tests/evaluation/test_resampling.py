@@ -43,6 +43,14 @@ def test_the_interval_holds_the_value_and_is_wider_for_few_people():
     assert together.value == alone.value == plain(answers(truth, predicted))["war"]
 
 
+def test_a_rare_class_that_is_not_drawn_does_not_raise_the_mean_recall():
+    """One answer of a class that is always missed: without it in a draw, the others alone would give UAR 1."""
+    some = answers([0] * 20 + [1] * 20 + [2], [0] * 20 + [1] * 20 + [0], 3)
+    found = estimates(some, np.arange(41), resamples=300)["uar"]
+    assert found.value == pytest.approx(2 / 3)
+    assert found.high == pytest.approx(2 / 3)
+
+
 def test_the_same_seed_gives_the_same_interval():
     some = answers([0, 1] * 10, [0] * 20)
     assert estimates(some, np.arange(20), seed=3) == estimates(some, np.arange(20), seed=3)

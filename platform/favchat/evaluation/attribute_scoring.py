@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ def attribute_results(items: Sequence[Item], rows: Sequence[Row], scoring: Scori
         spread: dict[str, dict[str, Floats]] = {}
         for name, labels in found.items():
             places = np.array([numbers[person] for person in labels.people])
-            spread[name] = resampled(lambda some, one=labels: weighted_metrics(one.answers, some), draws[:, places])  # type: ignore[misc]
+            spread[name] = resampled(partial(weighted_metrics, labels.answers), draws[:, places])
             single[name] = _single(name, way, labels, spread[name])
         told = [name for name, labels in found.items() if 0 < labels.answers.truth.sum() < len(labels.answers.truth)]
         for group in ("all", *GROUPS):
@@ -103,7 +104,7 @@ def _having(name: str) -> int:
 def weighted_metrics(answers: Answers, weights: Floats) -> dict[str, Floats]:
     """The metrics of one attribute under `(R, N)` weights, each `(R,)`."""
     counts = confusions(answers, weights)
-    values = of_confusion(counts)
+    values = of_confusion(counts, confusions(answers, np.ones((1, len(answers.truth)))))
     with np.errstate(invalid="ignore", divide="ignore"):
         values["f1"] = 2 * counts[:, 1, 1] / (counts[:, 1].sum(1) + counts[:, :, 1].sum(1))
     if answers.probabilities is not None:

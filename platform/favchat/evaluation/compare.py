@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,7 +161,7 @@ def _attributes(pairs: Sequence[tuple[Row, Row]], resamples: int, seed: int) -> 
             continue
         weights = draws[:, [numbers[person] for person in labels.people]]
         both = [side[name].answers for side in sides]
-        drawn = [resampled(lambda some, one=one: weighted_metrics(one, some), weights) for one in both]  # type: ignore[misc]
+        drawn = [resampled(partial(weighted_metrics, one), weights) for one in both]
         found = [metrics_of(one) for one in both]
         for metric in found[0].keys() & found[1].keys():
             values.setdefault(metric, []).append((found[0][metric], found[1][metric]))

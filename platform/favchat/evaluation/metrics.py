@@ -86,16 +86,24 @@ def _of_probabilities(truth: Ints, probabilities: Floats) -> dict[str, float]:
     }
 
 
-def weighted(answers: Answers, weights: Floats) -> dict[str, Floats]:
+def weighted(answers: Answers, weights: Floats, *, same_classes: bool = False) -> dict[str, Floats]:
     """The same metrics under R sets of weights at once, each `(R,)`; with whole weights as if answers were repeated.
 
     Args:
         answers: The answers.
         weights: `(R, N)`, 0 or more.
+        same_classes: Take means over the classes of all answers under any weights: for one whose answers all weigh
+            nothing its value without weights stands in. Else UAR would rise whenever a rare, hard class is not drawn.
     """
-    values = of_confusion(confusions(answers, weights))
+    everything = np.ones((1, len(answers.truth))) if same_classes else None
+    values = of_confusion(confusions(answers, weights), None if everything is None else confusions(answers, everything))
     if answers.probabilities is not None:
-        values |= _weighted_of_probabilities(answers.truth, answers.probabilities, weights)
+        ap, auc = _rankings(answers.truth, answers.probabilities, weights)
+        if everything is not None:
+            whole = _rankings(answers.truth, answers.probabilities, everything)
+            ap, auc = (np.where(np.isnan(some), one, some) for some, one in zip((ap, auc), whole, strict=True))
+        ece = _ece(answers.truth, answers.probabilities, weights)
+        values |= {"map": mean_of_known(ap), "auc": mean_of_known(auc), "ece": ece}
     return values
 
 
@@ -115,15 +123,30 @@ def confusions(answers: Answers, weights: Floats) -> Floats:
     return (weights @ one_hot).reshape(-1, answers.classes, width)
 
 
-def of_confusion(counts: Floats) -> dict[str, Floats]:
-    """WAR, UAR and macro-F1 of weighted counts `(R, K, K + 1)`, each `(R,)`; NaN where nothing is counted."""
+def of_confusion(counts: Floats, whole: Floats | None = None) -> dict[str, Floats]:
+    """WAR, UAR and macro-F1 of weighted counts `(R, K, K + 1)`, each `(R,)`; NaN where nothing is counted.
+
+    Args:
+        counts: The counts.
+        whole: Counts `(1, K, K + 1)` whose recall and F1 stand in for classes that some of `counts` do not hold.
+    """
+    recall, f1 = _by_class(counts)
+    if whole is not None:
+        recall, f1 = (
+            np.where(np.isnan(some), one, some) for some, one in zip((recall, f1), _by_class(whole), strict=True)
+        )
+    right = np.diagonal(counts[..., :-1], axis1=-2, axis2=-1).sum(-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        war = right / counts.sum((-2, -1))
+    return {"war": war, "uar": mean_of_known(recall), "macro_f1": mean_of_known(f1)}
+
+
+def _by_class(counts: Floats) -> tuple[Floats, Floats]:
+    """Recall and F1 of each class, `(R, K)`; NaN where it is absent from the truth."""
     right = np.diagonal(counts[..., :-1], axis1=-2, axis2=-1)  # (R, K)
     true, said = counts.sum(-1), counts[..., :-1].sum(-2)  # (R, K) each
     with np.errstate(invalid="ignore", divide="ignore"):
-        recall = np.where(true > 0, right / true, np.nan)
-        f1 = np.where(true > 0, 2 * right / (true + said), np.nan)
-        war = right.sum(-1) / true.sum(-1)
-    return {"war": war, "uar": mean_of_known(recall), "macro_f1": mean_of_known(f1)}
+        return np.where(true > 0, right / true, np.nan), np.where(true > 0, 2 * right / (true + said), np.nan)
 
 
 def mean_of_known(values: Floats) -> Floats:
@@ -137,14 +160,11 @@ def _columns(answers: Answers) -> Ints:
     return np.where(answers.predicted == UNPARSED, answers.classes, answers.predicted)
 
 
-def _weighted_of_probabilities(truth: Ints, probabilities: Floats, weights: Floats) -> dict[str, Floats]:
+def _rankings(truth: Ints, probabilities: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Average precision and AUC of each class, `(R, K)`."""
     pairs = [ranking(truth == k, probabilities[:, k], weights) for k in range(probabilities.shape[1])]
-    aps, aucs = (np.stack(some, axis=-1) for some in zip(*pairs, strict=True))  # (R, K) each
-    return {
-        "map": mean_of_known(aps),
-        "auc": mean_of_known(aucs),
-        "ece": _ece(truth, probabilities, weights),
-    }
+    aps, aucs = zip(*pairs, strict=True)
+    return np.stack(aps, axis=-1), np.stack(aucs, axis=-1)
 
 
 def ranking(positive: NDArray[np.bool_], scores: Floats, weights: Floats) -> tuple[Floats, Floats]:

@@ -13,7 +13,7 @@ from favchat.evaluation.scoring import Metric, Result
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLOUR = "#0369a1"
+_COLOUR = "#7dd3fc"
 
 
 def confusion_picture(result: Result) -> bytes:

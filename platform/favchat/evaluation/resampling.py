@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -69,7 +70,7 @@ def estimates(
     if len(np.unique(clusters)) < 2:
         return {name: Estimate(values[name], None, None) for name in names(answers)}
     weights = cluster_weights(clusters, resamples, seed)
-    spread = resampled(lambda some: weighted(answers, some), weights)
+    spread = resampled(partial(weighted, answers, same_classes=True), weights)
     return {name: Estimate(values[name], *interval(spread[name])) for name in names(answers)}
 
 
@@ -125,7 +126,7 @@ def paired(
     p: dict[str, float] = {}
     if len(np.unique(clusters)) > 1:
         weights = cluster_weights(clusters, resamples, seed)
-        both = [resampled(lambda some, one=one: weighted(one, some), weights) for one in (a, b)]  # type: ignore[misc]
+        both = [resampled(partial(weighted, one, same_classes=True), weights) for one in (a, b)]
         bounds = {name: interval(both[1][name] - both[0][name]) for name in shared}
         p = _swap_test(a, b, clusters, resamples, seed)
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -164,7 +165,8 @@ def _mean_of_folds(
     for fold in sorted({row["fold"] for row in rows}):
         places = np.flatnonzero([row["fold"] == fold for row in rows])
         answers = answers_of([rows[place] for place in places.tolist()], classes)
-        for name, values in resampled(lambda some, a=answers: weighted(a, some), weights[:, places]).items():  # type: ignore[misc]
+        drawn = resampled(partial(weighted, answers, same_classes=True), weights[:, places])
+        for name, values in drawn.items():
             spread.setdefault(name, []).append(values)
     metrics = {}
     for name in folds[0].metrics:
