@@ -16,7 +16,7 @@ def favchat(*words: str, cwd=None) -> subprocess.CompletedProcess:
 def test_help_lists_every_command():
     done = favchat("--help")
     assert done.returncode == 0
-    for command in ("quickstart", "assets", "prepare", "annotate", "train", "ask"):
+    for command in ("quickstart", "assets", "prepare", "annotate", "train", "export", "ask"):
         assert command in done.stdout
 
 
