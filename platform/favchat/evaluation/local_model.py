@@ -11,7 +11,7 @@ Shapes: B sequences, L tokens of a sequence, V videos, K options.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,8 +28,6 @@ MAX_TOKENS = 768
 MAX_ANSWERS = 32
 """Free answers that are written at once."""
 _NOBODY = -1
-_ANY_FACE = np.array([[0.4, 0.4], [0.6, 0.4], [0.5, 0.5], [0.42, 0.6], [0.58, 0.6]], np.float32)
-"""Landmarks where there is no face: they count for nothing, but have to span a face."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +76,7 @@ class LocalModel:
     @torch.inference_mode()
     def visual(self, clips: Sequence[StoredClip]) -> Any:
         """Encode V clips: what the adapter gives, see ``favchat.model.adapter.AdapterOutput``."""
-        faces = [_with_landmarks(clip) for clip in clips]
-        inputs = {name: tensor.to(self.model.device) for name, tensor in self.processor.video_inputs(faces).items()}
+        inputs = {name: tensor.to(self.model.device) for name, tensor in self.processor.video_inputs(clips).items()}
         return self.model.model.get_video_features(**inputs)
 
     def features(self, visual: Any) -> list[list[float]]:
@@ -230,11 +227,6 @@ def _no_content(frames: int) -> StoredClip:
         landmarks=np.zeros((frames, 5, 2), np.float32),
         visible=np.zeros(frames, bool),
     )
-
-
-def _with_landmarks(clip: StoredClip) -> StoredClip:
-    """A clip whose landmarks span a face in every frame; where none is visible they count for nothing."""
-    return replace(clip, landmarks=np.where(clip.visible[:, None, None], clip.landmarks, _ANY_FACE))
 
 
 def _common_prefix(rows: list[list[int]]) -> int:
