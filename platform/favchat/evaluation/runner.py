@@ -100,13 +100,16 @@ def ask(config: Config, items: Sequence[Item]) -> Asking:
         if key not in before:
             missing.setdefault(item.clip_id, []).append(item)
     failures: Counter[str] = Counter()
+    fault: str | None = None
     if missing:
         cluster.start(config.ray)
         with clip_progress("evaluate", len(missing)) as progress:
+            # To the end in any case, which is near after a fault: a run that is left halfway keeps its actors for long.
             for row in _rows(config, missing, out, progress):
-                if row["fault"] is not None:
-                    raise ConfigError(row["fault"])
+                fault = fault or row["fault"]
                 failures.update(row["failures"])
+    if fault is not None:
+        raise ConfigError(fault)
     answered = read_answers(out, ["item"]).keys() & wanted.keys()
     return Asking(len(answered), len(before), dict(failures))
 
