@@ -232,7 +232,7 @@ def _pictures(results: Sequence[Result]) -> str:
 
 def _examples(evaluation: Evaluation, task: str, seed: int) -> str:
     rows = [row for row in evaluation.rows if row["task"] == task and row["way"] != "features"]
-    drawn = Random(seed).sample(rows, min(_EXAMPLES, len(rows)))  # noqa: S311 - picks what is shown
+    drawn = Random(seed).sample(rows, min(_EXAMPLES, len(rows)))
     if not drawn:
         return ""
     lines = ""

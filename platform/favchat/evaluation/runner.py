@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
-from ray.data import ActorPoolStrategy, DataContext
-from ray.util.annotations import RayDeprecationWarning
+from ray.data import ActorPoolStrategy
 from upath import UPath
 
 from favchat import cluster
 from favchat.config import Config, ConfigError
 from favchat.data.addresses import path_of
 from favchat.data.progress import clip_progress
+from favchat.data.ray_data import quiet_execution
 from favchat.data.schema import SHARDS
 from favchat.data.storage import arrow_place, parquet_files, read_table
 from favchat.evaluation.answerers import CLIP_COLUMNS, answerer
@@ -119,11 +116,7 @@ def _rows(config: Config, missing: Mapping[str, list[Item]], out: UPath, progres
     wanted = pc.field("clip_id").isin(sorted(missing))
     # Pictures are read only where they are needed.
     files = [file for file in parquet_files(shards) if len(read_table(file, ["clip_id"], filters=wanted))]
-    context = DataContext.get_current().copy()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    with DataContext.current(context), _quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RayDeprecationWarning)  # retries have no named argument yet
+    with quiet_execution():
         asked = (
             ray.data.read_parquet(
                 [arrow_place(file)[0] for file in files],
@@ -151,15 +144,3 @@ def _rows(config: Config, missing: Mapping[str, list[Item]], out: UPath, progres
             )
         )
         yield from asked.iter_rows()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Ray Data off the console; what goes wrong is raised."""
-    logger = logging.getLogger("ray.data")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

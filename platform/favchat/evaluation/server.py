@@ -125,4 +125,4 @@ def _wait(attempt: int, error: Exception) -> float:
             return min(float(error.response.headers.get("retry-after", "")), _LONGEST_WAIT_S)
         except ValueError:
             pass  # none, or a date
-    return min(2 ** (attempt - 1), _LONGEST_WAIT_S) * random.uniform(0.5, 1)  # noqa: S311 - spreads retries
+    return min(2 ** (attempt - 1), _LONGEST_WAIT_S) * random.uniform(0.5, 1)
