@@ -92,7 +92,7 @@ def main() -> None:
     ]
     print("\n".join(lines))
     for name, known in (("all 83 known", 1.0), ("a third known", 1 / 3), ("a few known", 0.05)):
-        lines.append(measure(name, clips(arguments.clips, known, Random(0))))  # noqa: S311 - test data
+        lines.append(measure(name, clips(arguments.clips, known, Random(0))))
         print(lines[-1], flush=True)
     if arguments.out:
         arguments.out.write_text("\n".join(lines) + "\n", encoding="utf-8")

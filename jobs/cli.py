@@ -126,6 +126,36 @@ def train(config: ConfigArgument, overrides: Overrides = None, print_config: Pri
 
 
 @app.command()
+def evaluate(config: ConfigArgument, overrides: Overrides = None, print_config: PrintConfig = False) -> None:
+    """Ask a model the benchmarks' questions about the clips in data.out; the report goes to evaluation.out.
+
+    evaluation.model is a checkpoint; without it evaluation.server.base_url and evaluation.server.model name any
+    OpenAI-compatible server. evaluation.tasks lists what is asked. Started again it asks only for what is missing.
+    """
+    settings = _settings(config, overrides, print_config)
+    import jobs.evaluate
+
+    evaluated = jobs.evaluate.run(settings)
+    from favchat.evaluation.report import show
+
+    show(evaluated.evaluation)
+    typer.echo(evaluated.summary())
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="RUN_A", help="Folder of an evaluation (evaluation.out).")],
+    b: Annotated[str, typer.Argument(metavar="RUN_B", help="Folder of another one.")],
+    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap samples and permutations.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of their draws.")] = 0,
+) -> None:
+    """Compare two evaluations on the questions that both answered: differences, intervals, paired tests."""
+    import jobs.compare
+
+    jobs.compare.run(a, b, resamples=resamples, seed=seed)
+
+
+@app.command()
 def export(
     model: Annotated[
         str, typer.Argument(help="A model directory, a hub name, models:/NAME@champion, or a stage's checkpoint.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 
 from upath import UPath
@@ -20,7 +21,7 @@ def write_bytes_whole(path: Path | UPath, data: bytes) -> None:
     if not isinstance(path, Path):
         path.fs.pipe_file(path.path, data)
         return
-    hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    hidden = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")  # on shared storage process ids may repeat
     try:
         hidden.write_bytes(data)
         os.replace(hidden, path)

@@ -29,9 +29,11 @@ def test_presets_are_described_without_their_weights(preset, tokens):
     parts = {part.name: part.parameters for part in card.parts}
     assert list(parts) == ["vision_model", "face_model", "adapter", "language_model"]
     trainable = dict(card.trainable)
-    if preset != "tiny":
+    if preset == "tiny":
+        assert trainable["questions"] == parts["adapter"] + parts["language_model"]
+    else:
         assert trainable["summaries"] == parts["adapter"]
-    assert trainable["questions"] == parts["adapter"] + parts["language_model"]
+        assert parts["adapter"] < trainable["questions"] < parts["adapter"] + parts["language_model"] / 20
     head = card.parameters - sum(parts.values())
     assert head == (151936 * 4096 if preset == "8b" else 0)  # the others share it with the embeddings
 

@@ -245,8 +245,8 @@ def test_precisions(dtype, implementation):
 
 
 def test_the_roll_of_an_upside_down_face_has_no_seam():
-    geometry = torch.tensor([[0.5, 0.5, 0.3, -1.0], [0.5, 0.5, 0.3, 1.0], [0.5, 0.5, 0.3, 0.9]])
-    features = geometry_features(geometry)
+    geometry = torch.tensor([[0.5, 0.5, 0.3, -1.0], [0.5, 0.5, 0.3, 1.0], [0.5, 0.5, 0.3, 0.9]]).unsqueeze(1)
+    features = geometry_features(geometry, torch.ones(3, 1, dtype=torch.bool))[:, 0]
     torch.testing.assert_close(features[0], features[1], atol=1e-5, rtol=0)
     assert (features[1] - features[2]).abs().max() > 0.1
     assert features.shape == (3, GEOMETRY_FEATURES)
@@ -260,3 +260,28 @@ def test_active_parameters_are_those_of_top_k_experts():
     expert = layers * 3 * 8 * 12  # gate, up and down
     assert count(2, 2) - count(2, 1) == count(4, 2) - count(4, 1) == expert
     assert count(4, 1) - count(2, 1) == layers * 2 * 8  # two more rows of the router
+
+
+def test_geometry_tells_movement_apart_from_place():
+    still = torch.tensor([0.5, 0.4, 0.3, 0.1]).expand(1, 4, 4).clone()
+    seen = torch.ones(1, 4, dtype=torch.bool)
+    nod = still.clone()
+    nod[0, :, 1] += torch.tensor([0.05, -0.05, 0.05, -0.05])
+    movement = geometry_features(still, seen)[..., 24:].unflatten(-1, (3, 4))
+    assert (movement == 0).all()
+    deviation, change, spread = geometry_features(nod, seen)[0, :, 24:].unflatten(-1, (3, 4)).unbind(1)
+    assert deviation[:, 1].sign().tolist() == [1, -1, 1, -1]
+    assert change[:, 1].sign().tolist() == [0, -1, 1, -1]
+    assert (spread[:, 1] > 0.6).all()
+    for measure in (deviation, change, spread):
+        assert (measure[:, [0, 2, 3]].abs() < 1e-5).all()
+    elsewhere = nod + torch.tensor([0.2, 0.1, 0.0, 0.0])
+    torch.testing.assert_close(geometry_features(elsewhere, seen)[..., 24:], geometry_features(nod, seen)[..., 24:])
+
+
+def test_a_frame_without_a_face_counts_for_no_movement():
+    geometry = torch.tensor([0.5, 0.4, 0.3, 0.1]).expand(1, 3, 4).clone()
+    geometry[0, 1] = 0.0
+    seen = torch.tensor([[True, False, True]])
+    assert (geometry_features(geometry, seen)[..., 24:] == 0).all()
+    assert geometry_features(geometry, torch.zeros_like(seen)).isfinite().all()

@@ -91,6 +91,12 @@ def test_updates_are_saved_apart_and_come_back(lora, tiny, batch, tmp_path):
     loaded = AutoModelForImageTextToText.from_pretrained(tmp_path)
     torch.testing.assert_close(logits(loaded, batch), expected)
 
+    loaded.save_pretrained(tmp_path / "again")
+    assert load_file(tmp_path / "again" / "model.safetensors").keys() == base.keys()
+    merge_lora(loaded)
+    loaded.save_pretrained(tmp_path / "merged")
+    torch.testing.assert_close(logits(type(lora).from_pretrained(tmp_path / "merged"), batch), expected)
+
     again, _ = load(str(tmp_path))
     names = set_trainable(again, ["lora"])  # a later stage goes on with the same updates
     assert names

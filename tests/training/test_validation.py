@@ -36,7 +36,7 @@ def test_held_out_samples_are_always_the_same_and_come_from_many_clips(corpus):
     everything = some_samples(str(corpus), "qa", "val", 10**6)
     assert rows.num_rows == 10 < everything.num_rows
     clips = set(everything["clip_id"].to_pylist())
-    assert set(rows["clip_id"].to_pylist()) == clips
+    assert len(set(rows["clip_id"].to_pylist())) > len(clips) / 2
     assert not clips & set(some_samples(str(corpus), "qa", "train", 10**6)["clip_id"].to_pylist())
 
 

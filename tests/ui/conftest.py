@@ -216,9 +216,10 @@ class Reader:
         self.button("Ask").wait_for()
 
     def ask(self, question: str) -> None:
-        """Type a question and send it."""
+        """Type a question, send it, and see it stand in the conversation."""
         self.page.get_by_label("Question").fill(question)
         self.button("Ask").click()
+        self.page.locator('#fc-chat [data-testid="user"]', has_text=question).last.wait_for()
 
     def button(self, name: str):
         """The button of the question box."""

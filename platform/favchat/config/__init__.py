@@ -12,6 +12,7 @@ from favchat.config.data import (
     SelectionConfig,
     SourceConfig,
 )
+from favchat.config.evaluation import AskedServerConfig, EvaluationConfig, JudgeConfig, ServerConfig, TaskName
 from favchat.config.loading import apply_override, flatten, known_keys, load, require, validate
 from favchat.config.optimisation import OptimisationConfig
 from favchat.config.section import ConfigError, Section
@@ -33,15 +34,18 @@ from favchat.config.stage_data import MixedSamplesConfig, SamplesConfig, StageDa
 __all__ = [
     "AdapterConfig",
     "AnnotateConfig",
+    "AskedServerConfig",
     "BackboneConfig",
     "Bounds",
     "Config",
     "ConfigError",
     "DataConfig",
     "EndpointConfig",
+    "EvaluationConfig",
     "FacesConfig",
     "FilterConfig",
     "FramesConfig",
+    "JudgeConfig",
     "LoraConfig",
     "MixedSamplesConfig",
     "ModelConfig",
@@ -52,9 +56,11 @@ __all__ = [
     "Section",
     "SelectionConfig",
     "ServeConfig",
+    "ServerConfig",
     "SourceConfig",
     "StageConfig",
     "StageDataConfig",
+    "TaskName",
     "TrackingConfig",
     "TrainingConfig",
     "TuneConfig",

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from favchat.config.data import AnnotateConfig, DataConfig
+from favchat.config.evaluation import EvaluationConfig
 from favchat.config.optimisation import OptimisationConfig
 from favchat.config.section import Section
 from favchat.config.stage_data import StageDataConfig
@@ -300,6 +301,7 @@ class Config(Section):
     annotate: AnnotateConfig = AnnotateConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
     tune: TuneConfig = TuneConfig()
     serve: ServeConfig = ServeConfig()
     tracking: TrackingConfig = TrackingConfig()

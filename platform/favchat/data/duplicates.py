@@ -120,6 +120,29 @@ def decide(settled: Sequence[Row], new: Sequence[Row], *, drop: bool) -> list[De
     return decisions
 
 
+def near_pairs(some: Sequence[str], others: Sequence[str]) -> list[tuple[int, int, int]]:
+    """For each hash the nearest of others, where it is near enough for a near-duplicate.
+
+    Args:
+        some: Hashes, as a shard holds them.
+        others: Those they are compared with; of equally near ones the first counts.
+
+    Returns:
+        Position in `some`, position in `others`, and in how many bits the two differ.
+    """
+    if not some or not others:
+        return []
+    words = _words(others)
+    pairs = []
+    for start in range(0, len(some), _CHUNK):
+        distances = _distances(_words(some[start : start + _CHUNK]), words)
+        nearest = distances.argmin(axis=1)
+        for index, (other, bits) in enumerate(zip(nearest, distances.min(axis=1), strict=True)):
+            if bits <= DUPLICATE_DISTANCE:
+                pairs.append((start + index, int(other), int(bits)))
+    return pairs
+
+
 def settle(out: UPath, clips: Sequence[Clip], *, drop: bool, drawn: Collection[str]) -> None:
     """Decide on the rows of a corpus that no earlier run decided on, and carry it out.
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -15,8 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 from ray.actor import ActorHandle
-from ray.data import ActorPoolStrategy, DataContext, Dataset
-from ray.util.annotations import RayDeprecationWarning
+from ray.data import ActorPoolStrategy, Dataset
 from upath import UPath
 
 from favchat import cluster
@@ -26,6 +22,7 @@ from favchat.data.clips import Clip
 from favchat.data.duplicates import settle
 from favchat.data.processing import ClipProcessor, ready
 from favchat.data.progress import clip_progress
+from favchat.data.ray_data import quiet_execution
 from favchat.data.row_settings import check_settings
 from favchat.data.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
 from favchat.data.sources import list_clips
@@ -120,8 +117,10 @@ def _run(
 ) -> None:
     """Run the pipeline over clips; with ``alone`` each clip is a task, and an actor holds no second one."""
     workers = settings.workers or max(1, int(ray.available_resources().get("CPU", 1)))
-    with DataContext.current(_context()), _quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RayDeprecationWarning)  # the retries have no named argument in Ray 2.60 to 2.63
+    with quiet_execution() as context:
+        context.execution_options.preserve_order = True  # the same clips give the same shards
+        # Only the death of a process loses a block; its clips are tried again, then rejected.
+        context.max_errored_blocks = -1
         fates = (
             _dataset(clips, settings.source.kind, 1 if alone else _block_rows(len(clips), workers))
             .map_batches(
@@ -145,33 +144,6 @@ def _run(
         for fate in fates.iter_rows():
             if fate["error"] is not None:
                 raise OSError(fate["error"])
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Ray Data off the console: what goes wrong is raised or becomes a reject; its log file has the rest."""
-    console = [
-        handler for handler in logging.getLogger("ray.data").handlers if isinstance(handler, logging.StreamHandler)
-    ]
-    levels = [handler.level for handler in console]
-    try:
-        for handler in console:
-            handler.setLevel(logging.CRITICAL)
-        yield
-    finally:
-        for handler, level in zip(console, levels, strict=True):
-            handler.setLevel(level)
-
-
-def _context() -> DataContext:
-    context = DataContext.get_current().copy()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.execution_options.preserve_order = True  # the same clips give the same shards
-    context.max_errored_blocks = (
-        -1
-    )  # only the death of a process loses a block; its clips are tried again, then rejected
-    return context
 
 
 def _block_rows(clips: int, workers: int) -> int:

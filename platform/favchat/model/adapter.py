@@ -254,7 +254,8 @@ class FaVChatAdapter(PreTrainedModel):
         *shallow, deepest = face.split(list(self.config.face_sizes), dim=-1)
 
         time_VT1D = self.time_proj(time_features(frame_times).to(vision.dtype)).unsqueeze(2)
-        geometry_VT1D = self.geometry_proj(geometry_features(face_geometry).to(vision.dtype)).unsqueeze(2)
+        geometry = geometry_features(face_geometry, face_visible).to(vision.dtype)
+        geometry_VT1D = self.geometry_proj(geometry).unsqueeze(2)
         general_VTGD = self.vision_proj(vision) + _all_rows(self.vision_place)
         face_VTFD = self.face_proj(deepest) + geometry_VT1D
         hidden_VT11 = ~face_visible[..., None, None]
@@ -304,14 +305,38 @@ def time_features(seconds: Tensor) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
-GEOMETRY_FEATURES = 24
+GEOMETRY_FEATURES = 36
+MOTION_UNITS = (0.2, 0.2, 0.2, 0.05)
+"""What counts as a clear movement: a fifth of the face's size, sideways, up and down or towards the camera, and nine
+degrees of roll."""
 
 
-def geometry_features(geometry: Tensor) -> Tensor:
-    """Sines and cosines of a face's geometry at three octaves: `(..., 4)` to `(..., 24)`.
+def geometry_features(geometry: Tensor, visible: Tensor) -> Tensor:
+    """Where the face is, and how it moves: what alignment removes and a nod is made of.
 
-    Position, size and roll are at most a unit long (see :func:`favchat.video.align.face_geometry`); half a period of
-    the lowest octave covers that. A roll of -1 and one of 1, both upside down, give the same.
+    Of x, y, size and roll (see :func:`favchat.video.align.face_geometry`) sines and cosines at three octaves, half a
+    period of the lowest covering their range, so that a roll of -1 and one of 1, both upside down, give the same. Then
+    three measures of movement, x, y and size in face sizes, each as the hyperbolic tangent of multiples of
+    :data:`MOTION_UNITS`: the deviation from the clip's mean, the change since the frame before, and the standard
+    deviation over the clip. Frames without a face count in none of them.
+
+    Args:
+        geometry: `(V, T, 4)`.
+        visible: `(V, T)` bool, whether the frame has a face.
+
+    Returns:
+        `(V, T, 36)` float32.
     """
-    angles = math.pi * geometry.float().unsqueeze(-1) * torch.tensor([1.0, 2.0, 4.0], device=geometry.device)
-    return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+    geometry, seen = geometry.float(), visible.unsqueeze(-1).float()  # (V, T, 4), (V, T, 1)
+    angles = math.pi * geometry.unsqueeze(-1) * torch.tensor([1.0, 2.0, 4.0], device=geometry.device)
+    place = torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(-2)  # (V, T, 24)
+
+    frames = seen.sum(dim=1, keepdim=True).clamp(min=1)  # (V, 1, 1)
+    mean = (geometry * seen).sum(dim=1, keepdim=True) / frames  # (V, 1, 4)
+    size = mean[..., 2:3].clamp(min=1e-3)
+    unit = torch.cat([size, size, size, torch.ones_like(size)], dim=-1) * geometry.new_tensor(MOTION_UNITS)
+    deviation = (geometry - mean) / unit * seen
+    change = torch.zeros_like(deviation)
+    change[:, 1:] = (deviation[:, 1:] - deviation[:, :-1]) * seen[:, 1:] * seen[:, :-1]
+    spread = (deviation.square().sum(dim=1, keepdim=True) / frames).sqrt().expand_as(deviation)
+    return torch.cat([place, torch.cat([deviation, change, spread], dim=-1).tanh()], dim=-1)

@@ -60,7 +60,7 @@ def add_lora(model: FaVChatForConditionalGeneration, settings: LoraConfig) -> No
     model.add_adapter(
         PeftLoraConfig(
             r=settings.rank,
-            lora_alpha=settings.alpha,  # type: ignore[arg-type]
+            lora_alpha=settings.alpha,  # type: ignore[arg-type]  # peft says int, and only divides it
             lora_dropout=settings.dropout,
             # The encoders have layers of these names too.
             target_modules=rf"{re.escape(PART)}\..*\.({names})",

@@ -7,59 +7,19 @@ frame, C channels, G general and F face tokens a frame, S = G + F, H language-mo
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import MODEL_MAPPING, AutoModel, GenerationMixin, PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import Cache
-from transformers.utils import ModelOutput
 
 from favchat.model.adapter import AdapterOutput, FaVChatAdapter
 from favchat.model.configuration_favchat import FaVChatConfig
 from favchat.model.encoders import face_features, vision_features
 from favchat.model.face_levels import receive_face_levels
 from favchat.model.lora import has_lora, without_lora
-
-
-@dataclass
-class FaVChatOutput(ModelOutput):
-    """Output of :class:`FaVChatForConditionalGeneration`.
-
-    Attributes:
-        loss: Language loss plus the weighted router losses, where labels were given.
-        language_loss: Mean cross-entropy over the labelled tokens.
-        balance_loss: Load-balancing loss of the routers, unweighted.
-        z_loss: Router z-loss, unweighted.
-        logits: `(B, L, vocabulary)`.
-        past_key_values: The language model's cache.
-        router_logits: For each expert layer `(V T S, E)` float32, with `output_router_logits=True`: of each video and
-            frame the general tokens first, then the face tokens.
-    """
-
-    loss: Tensor | None = None
-    language_loss: Tensor | None = None
-    balance_loss: Tensor | None = None
-    z_loss: Tensor | None = None
-    logits: Tensor | None = None
-    past_key_values: Cache | None = None
-    router_logits: tuple[Tensor, ...] | None = None
-
-
-@dataclass
-class FaVChatModelOutput(ModelOutput):
-    """Output of :class:`FaVChatModel`.
-
-    Attributes:
-        last_hidden_state: `(B, L, H)`.
-        past_key_values: The language model's cache.
-        visual: What the adapter gave, where there were videos.
-    """
-
-    last_hidden_state: Tensor | None = None
-    past_key_values: Cache | None = None
-    visual: AdapterOutput | None = None
+from favchat.model.outputs import FaVChatModelOutput, FaVChatOutput
 
 
 class FaVChatPreTrainedModel(PreTrainedModel):
@@ -403,6 +363,13 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
                 super().save_pretrained(save_directory, **kwargs)
             finally:
                 self._hf_peft_config_loaded = True
+
+    def load_adapter(self, *args: Any, **kwargs: Any) -> Any:
+        """As transformers does it, but the names under which the weights are saved stay as they were."""
+        conversions = getattr(self, "_weight_conversions", None)
+        report = super().load_adapter(*args, **kwargs)
+        self._weight_conversions = conversions
+        return report
 
     def prepare_inputs_for_generation(
         self, input_ids: Tensor, is_first_iteration: bool | None = False, **kwargs: Any

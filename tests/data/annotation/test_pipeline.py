@@ -1,5 +1,6 @@
 """Annotations of shards: which rows, how they are marked, and what a run says of itself."""
 
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -127,3 +128,14 @@ def test_settings_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             load(file, [word])
+
+
+def test_a_missing_client_is_named_with_what_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shard(tmp_path, [make_clip("a", "happy")])
+    monkeypatch.setitem(sys.modules, "openai", None)
+    for name in ("endpoint", "requests"):
+        monkeypatch.delitem(sys.modules, f"favchat.data.annotation.{name}", raising=False)
+    config = settings(tmp_path)
+    config.annotate.writer = "endpoint"
+    with pytest.raises(ConfigError, match=r"install favchat\[annotate\]; openai is missing"):
+        annotate(config)

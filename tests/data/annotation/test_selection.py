@@ -143,7 +143,7 @@ def test_one_clip_does_not_take_the_places_of_others() -> None:
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 1.0])
 def test_families_and_answers_stay_balanced(share: float) -> None:
-    random = Random(0)  # noqa: S311 - test data
+    random = Random(0)
     sizes = {"hair": 400, "nose": 60, "emotion": 150}
     candidates = [
         candidate(

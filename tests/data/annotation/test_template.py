@@ -27,7 +27,7 @@ WRITER = TemplateWriter(seed=0, summaries=3, questions=60)
 
 
 def seeded(seed: int) -> Random:
-    return Random(seed)  # noqa: S311 - test data
+    return Random(seed)
 
 
 def answers(clip: Clip) -> list[str]:

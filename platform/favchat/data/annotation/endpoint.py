@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 import ray
 from pydantic import SecretStr
-from ray.data import ActorPoolStrategy, DataContext
-from ray.util.annotations import RayDeprecationWarning
+from ray.data import ActorPoolStrategy
 from upath import UPath
 
 from favchat import cluster
@@ -26,6 +21,7 @@ from favchat.data.annotation.requests import SETTINGS, EndpointCaller
 from favchat.data.annotation.rows import Annotation, Written, table_of
 from favchat.data.clips import clip_from_row
 from favchat.data.progress import clip_progress
+from favchat.data.ray_data import quiet_execution
 from favchat.data.schema import ANNOTATION_REJECT_SCHEMA, CLIP_SCHEMA
 from favchat.data.storage import arrow_place, parquet_files, read_folder
 
@@ -51,13 +47,9 @@ class EndpointWriter:
             out: The corpus, for the cache.
 
         Raises:
-            ConfigError: The server or the model is not named, a prompt cannot be used, or ``openai`` is missing.
+            ConfigError: The server or the model is not named, or a prompt cannot be used.
         """
         require(config, "annotate.endpoint.base_url", "annotate.endpoint.model")
-        try:
-            import openai  # noqa: F401 - an optional extra; a missing one fails here, before Ray starts
-        except ModuleNotFoundError as error:
-            raise ConfigError("annotate.writer = endpoint: install favchat[annotate]; openai is missing") from error
         settings = config.annotate
         self._config = config
         self._prompts = read_prompts(
@@ -104,11 +96,7 @@ class EndpointWriter:
         files = [arrow_place(file)[0] for file in parquet_files(shards)]
         system = arrow_place(shards)[1]
         columns = [*CLIP_SCHEMA.names, "timestamps", "frames"]
-        context = DataContext.get_current().copy()
-        context.enable_progress_bars = False
-        context.print_on_execution_start = False
-        with DataContext.current(context), _quiet(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RayDeprecationWarning)  # restarts and retries have no named argument yet
+        with quiet_execution():
             fates = ray.data.read_parquet(files, filesystem=system, columns=columns, num_cpus=_READER_CPUS).map_batches(
                 EndpointCaller,
                 batch_format="pyarrow",
@@ -128,15 +116,3 @@ class EndpointWriter:
                 max_task_retries=0,
             )
             return {row["clip_id"]: row for row in fates.iter_rows()}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Ray Data off the console; what goes wrong with a clip becomes a reject."""
-    logger = logging.getLogger("ray.data")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

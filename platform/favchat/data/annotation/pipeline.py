@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import pyarrow as pa
 from upath import UPath
 
-from favchat.config import Config, SelectionConfig
+from favchat.config import Config, ConfigError, SelectionConfig
 from favchat.data.addresses import path_of
 from favchat.data.annotation import scores
 from favchat.data.annotation.consistency import Check, check, truths
@@ -165,6 +166,8 @@ def _writer(config: Config, out: UPath) -> Writer:
     settings = config.annotate
     if settings.writer == "template":
         return TemplateWriter(config.seed, settings.summaries_per_clip, settings.questions_per_clip)
+    if find_spec("openai") is None:
+        raise ConfigError("annotate.writer = endpoint: install favchat[annotate]; openai is missing")
     from favchat.data.annotation.endpoint import EndpointWriter
 
     return EndpointWriter(config, out)

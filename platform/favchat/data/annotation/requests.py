@@ -257,7 +257,7 @@ class EndpointCaller:
             except ValueError:
                 pass  # none, or a date
         wait = min(self._settings.backoff_s * 2 ** (attempt - 1), _LONGEST_WAIT_S)
-        return wait * random.uniform(0.5, 1)  # noqa: S311 - spreads retries, guards nothing
+        return wait * random.uniform(0.5, 1)
 
 
 def _kept(file: UPath) -> Reply | None:

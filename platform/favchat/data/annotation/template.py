@@ -59,7 +59,7 @@ class TemplateWriter:
         facts = facts_of(clip)
         if facts.empty:
             return []
-        random = Random(f"{self.seed}/{clip.id}")  # noqa: S311 - picks wordings, guards nothing
+        random = Random(f"{self.seed}/{clip.id}")
         looks = noun_phrase(facts)
         rows = self._summaries(clip, facts, random, looks)
         for question in pick(facts, random, self.questions, looks):

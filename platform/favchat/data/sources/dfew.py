@@ -25,17 +25,22 @@ def dfew_clips(source: SourceConfig) -> list[Clip]:
     folder = dataset_folder(source, "EmoLabel_DataSplit/ and Clip/")
     media = first_folder(folder, _CLIPS, "clips")
     files = _by_number(media)
-    lists = [
+    lists = dfew_lists(source.fold)
+    clips = listed_clips(folder, lists, lambda name: files.get(name.lstrip("0"), media / name.zfill(5)))
+    return [replace(clip, id=clip.id.zfill(5)) for clip in clips]
+
+
+def dfew_lists(fold: int) -> list[ExpressionList]:
+    """The ways in which a fold's lists are written, the official one first."""
+    return [
         ExpressionList(
-            f"EmoLabel_DataSplit/{{split}}(single-labeled)/set_{source.fold}.csv",
+            f"EmoLabel_DataSplit/{{split}}(single-labeled)/set_{fold}.csv",
             numbered(_EMOTIONS, first=1),
             separator=",",
             header=True,
         ),
-        ExpressionList(f"dfew_org_split0{source.fold}_{{split}}.csv", numbered(_EMOTIONS)),
+        ExpressionList(f"dfew_org_split0{fold}_{{split}}.csv", numbered(_EMOTIONS)),
     ]
-    clips = listed_clips(folder, lists, lambda name: files.get(name.lstrip("0"), media / name.zfill(5)))
-    return [replace(clip, id=clip.id.zfill(5)) for clip in clips]
 
 
 def _by_number(media: UPath) -> dict[str, UPath]:

@@ -79,7 +79,27 @@ def listed_clips(folder: UPath, layouts: list[ExpressionList], video: Callable[[
 
 
 def _read(path: UPath, split: str, layout: ExpressionList, video: Callable[[str], UPath]) -> list[Clip]:
-    clips, faults = [], []
+    clips = []
+    for stem, known in read_labels(path, layout):
+        ours = EMOTIONS[known]
+        clips.append(
+            Clip(
+                id=safe(stem),
+                video=str(video(stem)),
+                split=split,
+                emotion=None if ours is None else emotion_name(ours),
+            )
+        )
+    return clips
+
+
+def read_labels(path: UPath, layout: ExpressionList) -> list[tuple[str, str]]:
+    """The lines of one list: a clip's name without ``.mp4``, and its emotion as the dataset calls it.
+
+    Raises:
+        ConfigError: The file is no UTF-8 text, or has malformed lines.
+    """
+    found, faults = [], []
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -95,18 +115,9 @@ def _read(path: UPath, split: str, layout: ExpressionList, video: Callable[[str]
                 f"{', '.join(layout.labels)}"
             )
             continue
-        ours = EMOTIONS[known]
-        stem = name.strip().removesuffix(".mp4")
-        clips.append(
-            Clip(
-                id=safe(stem),
-                video=str(video(stem)),
-                split=split,
-                emotion=None if ours is None else emotion_name(ours),
-            )
-        )
+        found.append((name.strip().removesuffix(".mp4"), known))
     raise_faults(str(path), faults)
-    return clips
+    return found
 
 
 def first_folder(folder: UPath, names: list[str], what: str) -> UPath:

@@ -18,8 +18,12 @@ def ferv39k_clips(source: SourceConfig) -> list[Clip]:
     """
     folder = dataset_folder(source, "4_setups/ and 2_ClipsforFaceCrop/")
     media = first_folder(folder, ["2_ClipsforFaceCrop"], "clips")
-    lists = [
+    return listed_clips(folder, ferv39k_lists(), lambda name: media / name)
+
+
+def ferv39k_lists() -> list[ExpressionList]:
+    """The ways in which the lists are written, the official one first."""
+    return [
         ExpressionList("4_setups/All_scenes/{split}_All.csv", {name: name for name in _EMOTIONS.split()}),
         ExpressionList("ferv39k_all_scenes_{split}.csv", numbered(_EMOTIONS)),
     ]
-    return listed_clips(folder, lists, lambda name: media / name)

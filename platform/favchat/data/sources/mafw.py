@@ -23,11 +23,15 @@ def mafw_clips(source: SourceConfig) -> list[Clip]:
     folder = dataset_folder(source, "'Train & Test Set/' and data/clips/")
     media = first_folder(folder, ["data/clips", "data/frames"], "clips")
     suffix = ".mp4" if media.name == "clips" else ""
-    lists = [
+    return listed_clips(folder, mafw_lists(source.fold), lambda name: media / f"{name}{suffix}")
+
+
+def mafw_lists(fold: int) -> list[ExpressionList]:
+    """The ways in which a fold's lists are written, the official one first."""
+    return [
         ExpressionList(
-            f"Train & Test Set/single/no_caption/set_{source.fold}/{{split}}.txt",
+            f"Train & Test Set/single/no_caption/set_{fold}/{{split}}.txt",
             {name: name for name in _EMOTIONS.split()},
         ),
-        ExpressionList(f"mafw_single_split0{source.fold}_{{split}}.csv", numbered(_EMOTIONS)),
+        ExpressionList(f"mafw_single_split0{fold}_{{split}}.csv", numbered(_EMOTIONS)),
     ]
-    return listed_clips(folder, lists, lambda name: media / f"{name}{suffix}")

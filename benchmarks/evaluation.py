@@ -1,0 +1,131 @@
+"""Questions a second: likelihoods of all options, batched on features encoded once, against one `generate` a question.
+
+    python benchmarks/evaluation.py CORPUS [--model DIR] [--clips 16] [--out benchmarks/results/FILE.md]
+
+CORPUS is a folder of `favchat prepare`. Without a model, an untrained `nano` is measured: speed does not depend on what
+the weights say, but for where a free answer ends. All ways answer the same closed questions about the same clips: each
+known label of the 83 attributes and the emotion, as the task ``celebv_hq_attributes`` asks them. `generate` decodes,
+encodes and answers each question by itself, as `favchat ask` does; free answers are also measured the way the
+evaluation writes them, with each clip encoded once. Likelihoods include those of the clip without content.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow.compute as pc
+import torch
+
+from favchat.config import Config, load
+from favchat.data.addresses import path_of
+from favchat.data.schema import SHARDS
+from favchat.data.storage import parquet_files, read_table
+from favchat.evaluation.corpus import read_clips, some_of
+from favchat.evaluation.items import Item
+from favchat.evaluation.local_model import LocalModel
+from favchat.evaluation.tasks import TASKS
+from favchat.evaluation.tasks.base import Asked
+from favchat.model.build import build
+from favchat.model.generation import answer
+from favchat.training.ingest import CLIP_COLUMNS, StoredClip, read_clip
+from jobs.cli import CONFIGS
+
+
+def questions(corpus: str, count: int) -> dict[str, list[Item]]:
+    """Clip -> its closed questions."""
+    clips = some_of(read_clips(corpus), count)
+    split = clips[0].clip.split
+    config = Config.model_validate({"data": {"out": corpus}})
+    found: dict[str, list[Item]] = {}
+    for item in TASKS["celebv_hq_attributes"].items(Asked(config, clips, split, ("likelihood",))):
+        found.setdefault(item.clip_id, []).append(item)
+    return found
+
+
+def read(corpus: str, names: list[str]) -> list[dict]:
+    """The shards' rows of some clips, in their order."""
+    wanted = pc.field("clip_id").isin(names)
+    tables = [read_table(file, CLIP_COLUMNS, filters=wanted) for file in parquet_files(path_of(corpus) / SHARDS)]
+    rows = {row["clip_id"]: row for table in tables for row in table.to_pylist()}
+    return [rows[name] for name in names]
+
+
+def seconds(work: Callable[[], object]) -> tuple[float, float]:
+    """Wall and CPU seconds."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("corpus")
+    parser.add_argument("--model", help="a model directory; by default an untrained nano")
+    parser.add_argument("--clips", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=8, help="clips encoded together")
+    parser.add_argument("--generated", type=int, default=32, help="questions that are answered one by one")
+    parser.add_argument("--tokens", type=int, default=16, help="longest free answer")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="also write the table to this file")
+    arguments = parser.parse_args()
+
+    torch.set_num_threads(arguments.threads)
+    by_clip = questions(arguments.corpus, arguments.clips)
+    rows = read(arguments.corpus, list(by_clip))
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.model is None:
+            for part in build(load(CONFIGS / "nano.yaml").model):
+                part.save_pretrained(folder)
+        model = LocalModel(arguments.model or folder, max_new_tokens=arguments.tokens)
+    items = list(by_clip.values())
+    flat = [(row, item) for row, some in zip(rows, items, strict=True) for item in some]
+    some = flat[:: max(1, len(flat) // arguments.generated)][: arguments.generated]
+
+    def batches(ask: Callable[[object, list[list[Item]]], object]) -> None:
+        for begin in range(0, len(rows), arguments.batch):
+            part = slice(begin, begin + arguments.batch)
+            ask(model.visual([read_clip(row) for row in rows[part]]), items[part])
+
+    def one_by_one() -> None:
+        for row, item in some:
+            clip: StoredClip = read_clip(row)
+            answer(model.model, model.processor, [clip], [item.question], max_new_tokens=arguments.tokens)
+
+    answer(model.model, model.processor, [read_clip(rows[0])], ["?"], max_new_tokens=2)  # warms up
+    measured = [
+        ("one `generate` a question", len(some), seconds(one_by_one)),
+        ("free answers, clip encoded once", len(flat), seconds(lambda: batches(model.texts))),
+        ("likelihood of each option, packed", len(flat), seconds(lambda: batches(model.likelihoods))),
+    ]
+    options = sum(len(item.options) for _, item in flat) / len(flat)
+    base = measured[0][1] / measured[0][2][1]
+    lines = [
+        "# Questions a second",
+        "",
+        f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, {arguments.threads} thread(s), "
+        f"Python {platform.python_version()}, torch {torch.__version__}. {len(rows)} clips, {len(flat)} closed "
+        f"questions ({options:.1f} options each on average); free answers of at most "
+        f"{arguments.tokens} tokens. CPU time counts: other work on the machine slows the wall clock.",
+        "",
+        "| | questions | wall (s) | CPU (s) | questions a CPU second | to `generate` |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {name} | {count} | {wall:.1f} | {cpu:.1f} | {count / cpu:.2f} | {count / cpu / base:.1f}x |"
+            for name, count, (wall, cpu) in measured
+        ),
+    ]
+    print("\n".join(lines))
+    if arguments.out:
+        arguments.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

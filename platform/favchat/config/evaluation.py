@@ -1,0 +1,127 @@
+"""The section of benchmarks."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from favchat.config.section import Section
+
+TaskName = Literal[
+    "questions",
+    "summaries",
+    "celebv_hq_attributes",
+    "celebv_hq_emotion",
+    "dfew",
+    "mafw",
+    "ferv39k",
+    "linear_probe",
+]
+
+
+class ServerConfig(Section):
+    """A server that speaks the OpenAI chat API."""
+
+    base_url: str | None = None
+    """Its address, such as ``http://127.0.0.1:8000/v1``."""
+    model: str | None = None
+    """The model's name there."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Name of the environment variable that holds the key; the key itself is never written anywhere. Servers that ask
+    for none need no such variable."""
+    parameters: dict[str, Any] = {"max_tokens": 128, "temperature": 0}
+    """Further fields of a request as the server knows them."""
+    concurrency: int = Field(default=8, ge=1)
+    """Requests under way at once, for each of ``evaluation.workers``."""
+    timeout_s: float = Field(default=120, gt=0)
+    """Seconds after which a request that has no reply counts as failed."""
+    attempts: int = Field(default=4, ge=1)
+    """How often a question is asked before it is left for a later run."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _no_password(cls, url: str | None) -> str | None:
+        if url is not None:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("an address begins with http:// or https://, such as http://127.0.0.1:8000/v1")
+            if parts.username or parts.password:
+                raise ValueError("put no password into the address, it would be logged; name a variable in api_key_env")
+        return url
+
+
+class AskedServerConfig(ServerConfig):
+    """A server that is asked in place of a checkpoint; clips are sent to it."""
+
+    media: Literal["frames", "video"] = "frames"
+    """What is sent of a clip: ``frames`` as ``image_url`` parts, or the ``video`` as one ``video_url`` part, as
+    ``favchat serve`` and vLLM take it."""
+    frames: int = Field(default=8, ge=1)
+    """Frames of a clip that go along as pictures, spread evenly over it."""
+
+
+class JudgeConfig(ServerConfig):
+    """A model that gives open answers a score; it gets the texts, no frames."""
+
+    prompt: str | None = None
+    """A file with the prompt; null: ``favchat/evaluation/prompts/judge.txt``."""
+    parameters: dict[str, Any] = {"max_tokens": 200, "temperature": 0}
+    """Further fields of a request as the server knows them."""
+
+
+class EvaluationConfig(Section):
+    """Benchmarks; docs/evaluation.md explains them."""
+
+    model: str | None = None
+    """The model: a directory (``training.out/model``), a hub name or ``models:/NAME@ALIAS``. Null: ``server``."""
+    server: AskedServerConfig = AskedServerConfig()
+    out: str | None = None
+    """Folder of the report: ``metrics.json``, ``predictions.parquet``, ``report.html``."""
+    tasks: list[TaskName] = Field(default=["questions", "summaries"], min_length=1)
+    """What is asked."""
+    split: str | None = None
+    """The split that is asked about; null: ``test`` where the corpus has it, else ``val``."""
+    folds: list[int] | None = None
+    """Folds of ``dfew`` and ``mafw`` whose test lists in ``data.source.path`` are asked about; null: the split."""
+    trained_on: list[str] | None = None
+    """Corpora the model was trained on, where leaks and the baselines' frequencies are looked for; null: ``data.out``.
+    Their training split is ``training.split``."""
+    max_clips: int | None = Field(default=None, ge=1)
+    """Clips that a task asks about, spread evenly over the split; null: all."""
+    ways: list[Literal["likelihood", "text"]] | None = None
+    """How closed questions are answered; null: both of a checkpoint, ``text`` of a server."""
+    hints: bool | None = None
+    """Whether closed questions that are answered in words say how ("Answer with one word only: ..."); null: of a
+    server they do, of a checkpoint, which was trained without, they do not."""
+    calibration: Literal["content_free", "length", "none"] = "content_free"
+    """How likelihoods become probabilities, see docs/evaluation.md."""
+    max_new_tokens: int = Field(default=96, ge=1)
+    """Longest free answer of a checkpoint, in tokens."""
+    judge: JudgeConfig = JudgeConfig()
+    """Scores open answers where ``judge.base_url`` is given."""
+    resamples: int = Field(default=1000, ge=100)
+    """Bootstrap samples and permutations."""
+    batch_clips: int = Field(default=8, ge=1)
+    """Clips that are encoded and asked about together."""
+    workers: int = Field(default=1, ge=1)
+    """Processes, each with a model of its own."""
+    use_gpu: bool = False
+    """Whether each worker takes a GPU."""
+    threads: int | None = Field(default=None, ge=1)
+    """Torch threads a worker; by default the machine's cores divided by the workers."""
+
+    @field_validator("folds")
+    @classmethod
+    def _five_folds(cls, folds: list[int] | None) -> list[int] | None:
+        if folds is not None and (not folds or len(set(folds)) < len(folds) or not set(folds) <= set(range(1, 6))):
+            raise ValueError("folds are one or more different numbers from 1 to 5")
+        return folds
+
+    @field_validator("tasks", "ways")
+    @classmethod
+    def _once_each(cls, names: list[str] | None) -> list[str] | None:
+        if names is not None and (not names or len(set(names)) < len(names)):
+            raise ValueError("name at least one, and each once")
+        return names

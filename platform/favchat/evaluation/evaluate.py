@@ -1,0 +1,174 @@
+"""``evaluate``: questions, answers, numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from upath import UPath
+
+from favchat.config import Config, ConfigError
+from favchat.data.addresses import path_of
+from favchat.data.clips import Clip
+from favchat.data.storage import write_whole
+from favchat.evaluation.attribute_scoring import attribute_results
+from favchat.evaluation.corpus import Labelled, asked_split, read_clips, some_of, training_corpora
+from favchat.evaluation.items import Item, Way
+from favchat.evaluation.judge import judge
+from favchat.evaluation.leaks import Leaks, find_leaks
+from favchat.evaluation.predictions import Row, predictions, table_of
+from favchat.evaluation.probe import probe_predictions
+from favchat.evaluation.runner import Asking, ask
+from favchat.evaluation.scoring import Result, Scoring, class_results, question_results
+from favchat.evaluation.store import read_answers
+from favchat.evaluation.tasks import TASKS
+from favchat.evaluation.tasks.base import Asked, Task
+from favchat.evaluation.text_scoring import text_results
+
+PREDICTIONS = "predictions.parquet"
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """The numbers of one task."""
+
+    task: Task
+    split: str
+    leaks: Leaks
+    results: Sequence[Result]
+    unlisted: int = 0
+    """Clips of the benchmark's lists that are not in the shards, and were not asked about."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found."""
+
+    model: str
+    out: UPath
+    asking: Asking
+    tasks: Sequence[TaskResult]
+    rows: Sequence[Row]
+    """All predictions."""
+    unjudged: int = 0
+    """Open answers that the judge has not replied to."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The questions of one task."""
+
+    task: Task
+    items: list[Item]
+    trained: list[Item]
+    """The same questions about the training split, for the baselines; features to learn from, of a probe."""
+    absent: int = 0
+    """Clips that the benchmark's lists name and the shards do not hold."""
+
+
+def evaluate(config: Config) -> Evaluation:
+    """Ask what has no answer yet, and compute all numbers anew.
+
+    Args:
+        config: The whole configuration; ``evaluation``, ``data.out``, ``data.source.path``, ``training.split``, ``ray``
+            and ``seed`` are used.
+
+    Raises:
+        ConfigError: A setting is missing or wrong, a task finds no clip that it could ask about, or ``evaluation.out``
+            holds answers of another model.
+        OSError: The output cannot be written.
+    """
+    settings = config.evaluation
+    model = settings.model or settings.server.model or ""
+    clips = read_clips(config.data.out or "")
+    split = asked_split(config, clips)
+    corpora = training_corpora(config, clips)
+    trained = [one for some in corpora.values() for one in some]
+    plans = [_plan(TASKS[name], config, clips, corpora, split) for name in settings.tasks]
+    asking = ask(config, [item for plan in plans for item in _to_ask(plan)])
+    out = path_of(settings.out or "")
+    answers = read_answers(out)
+    by_id = {one.clip.id: one for one in clips}
+    rows: list[Row] = []
+    found: list[tuple[_Plan, list[Row]]] = []
+    for plan in plans:
+        if plan.task.kind == "probe":
+            learnt, items, some = _probed(plan, answers, by_id, config.seed)
+            found.append((_Plan(plan.task, items, learnt), some))
+        else:
+            found.append((plan, predictions(plan.items, answers, settings.calibration)))
+        rows += found[-1][1]
+    names = {one.clip.id: one.clip for one in clips}
+    unjudged = judge(rows, names, settings.judge, out) if settings.judge.base_url else 0
+    write_whole(table_of(rows), out / PREDICTIONS)
+    results = []
+    for plan, some in found:
+        scoring = Scoring(settings.resamples, config.seed, plan.trained)
+        asked = [by_id[clip_id] for clip_id in sorted({item.clip_id for item in plan.items})]
+        results.append(
+            TaskResult(plan.task, split, find_leaks(trained, asked), _scored(plan, some, names, scoring), plan.absent)
+        )
+    return Evaluation(model, out, asking, results, rows, unjudged)
+
+
+def _plan(
+    task: Task, config: Config, clips: Sequence[Labelled], corpora: Mapping[str, Sequence[Labelled]], split: str
+) -> _Plan:
+    settings = config.evaluation
+    if task.kind == "probe" and not settings.model:
+        raise ConfigError(f"evaluation.tasks: {task.name} looks into a checkpoint; give evaluation.model")
+    ways: tuple[Way, ...] = tuple(settings.ways or (["likelihood", "text"] if settings.model else ["text"]))
+    if not settings.model and "likelihood" in ways:
+        raise ConfigError("evaluation.ways: likelihoods need a checkpoint (evaluation.model); of a server only text")
+    asked = Asked(config, clips, split, ways)
+    items = task.items(asked)
+    absent = max(0, task.listed(asked) - len({(item.clip_id, item.fold) for item in items})) if task.listed else 0
+    items = _some(items, clips, settings.max_clips)
+    if task.kind == "probe":
+        return _Plan(task, items, _to_learn_from(task, config, clips))
+    trained: list[Item] = []
+    for corpus, some in corpora.items():
+        there = config.model_copy(update={"data": config.data.model_copy(update={"out": corpus})})
+        try:
+            trained += task.items(Asked(there, some, config.training.split, ways[:1]))
+        except ConfigError:
+            # Nothing of this kind is known of the training split: the baselines take the questions' own frequencies.
+            continue
+    return _Plan(task, items, trained, absent)
+
+
+def _to_learn_from(task: Task, config: Config, clips: Sequence[Labelled]) -> list[Item]:
+    """The features of the training split of ``data.out``."""
+    items = task.items(Asked(config, clips, config.training.split, ("features",)))
+    if not items:
+        raise ConfigError(f"data.out = {config.data.out}: {task.name} needs clips of split '{config.training.split}'")
+    return items
+
+
+def _some(items: Sequence[Item], clips: Sequence[Labelled], count: int | None) -> list[Item]:
+    """The questions about at most `count` clips, spread evenly over those that there are questions about."""
+    there = {item.clip_id for item in items}
+    kept = {one.clip.id for one in some_of([one for one in clips if one.clip.id in there], count)}
+    return [item for item in items if item.clip_id in kept]
+
+
+def _to_ask(plan: _Plan) -> list[Item]:
+    return plan.items + plan.trained if plan.task.kind == "probe" else plan.items
+
+
+def _probed(
+    plan: _Plan, answers: Mapping[str, Row], clips: Mapping[str, Labelled], seed: int
+) -> tuple[list[Item], list[Item], list[Row]]:
+    features = {item.clip_id: answers[item.key]["features"] for item in _to_ask(plan) if item.key in answers}
+    trained, asked = ([clips[item.clip_id] for item in some] for some in (plan.trained, plan.items))
+    return probe_predictions(features, trained, asked, seed=seed)
+
+
+def _scored(plan: _Plan, rows: Sequence[Row], clips: Mapping[str, Clip], scoring: Scoring) -> list[Result]:
+    if plan.task.kind == "attributes":
+        return attribute_results(plan.items, rows, scoring)
+    if plan.task.kind == "questions":
+        return question_results(plan.items, rows, scoring) + text_results(plan.items, rows, clips, scoring)
+    if plan.task.kind == "texts":
+        return text_results(plan.items, rows, clips, scoring)
+    return class_results(plan.items, rows, scoring)

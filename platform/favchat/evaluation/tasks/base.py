@@ -1,0 +1,100 @@
+"""What a task is, and how its questions are put."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from favchat.attributes import Attribute
+from favchat.config import Config
+from favchat.data.annotation.wording import UNKNOWN, VIDEO, infinitive, joined
+from favchat.evaluation.corpus import Labelled
+from favchat.evaluation.items import Item, Way
+from favchat.evaluation.parsing import YES_NO
+
+Kind = Literal["classes", "attributes", "questions", "texts", "probe"]
+"""How a task is scored, see ``favchat.evaluation.scoring``."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Whom a task asks about."""
+
+    config: Config
+    clips: Sequence[Labelled]
+    """The clips of the corpus; a task takes those that it has questions about."""
+    split: str
+    ways: tuple[Way, ...]
+    """How closed questions are answered."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A benchmark."""
+
+    name: str
+    title: str
+    kind: Kind
+    protocol: str
+    """What is asked of which clips, and which numbers count."""
+    source: str
+    """Who defined it, and where."""
+    access: str
+    """Where to ask for the data."""
+    items: Callable[[Asked], list[Item]]
+    """Its questions.
+
+    Raises:
+        ConfigError: The corpus has nothing that it could ask about.
+    """
+    listed: Callable[[Asked], int] | None = None
+    """How many clips the benchmark's lists name, where there are lists: those that could not be decoded count too."""
+
+
+def closed(
+    asked: Asked, task: str, labelled: Labelled, question: str, options: Sequence[str], truth: int, **more: Any
+) -> list[Item]:
+    """A closed question about a clip, once for each way of answering.
+
+    Args:
+        asked: Whom the task asks about.
+        task: Its name.
+        labelled: The clip.
+        question: The question.
+        options: What may be answered.
+        truth: The right option.
+        more: Further fields of the item; ``part`` is needed.
+    """
+    clip = labelled.clip
+    fields: dict[str, Any] = {
+        "split": asked.split,
+        "question": question,
+        "options": tuple(options),
+        "truth": truth,
+    } | more
+    return [Item(task=task, clip_id=clip.id, identity=labelled.person, way=way, **fields) for way in asked.ways]
+
+
+def choice(labels: Sequence[str], when: str = "") -> str:
+    """The question which word fits the expression; `when` stands before it, such as "From 1 to 2 seconds"."""
+    question = f"hich word fits the person's expression best: {joined(labels, 'or')}?"
+    return f"{when}, w{question}" if when else f"W{question}"
+
+
+EXPRESSION_LEAD = "They look"
+"""What the likelihood of a word for an expression is taken after, as the template writer's answers begin."""
+
+
+def claim(statement: Attribute) -> str:
+    """The question whether an attribute's statement holds, answered with yes or no."""
+    asked = VIDEO if statement.subject == "video" else UNKNOWN
+    phrase = asked.phrase(statement)
+    if statement.verb == "is":
+        return f"Is {asked.the} {phrase}?"
+    return f"Does {asked.the} {infinitive(statement.verb)} {phrase}?"
+
+
+def yes_no(asked: Asked, task: str, labelled: Labelled, question: str, truth: bool, **more: Any) -> list[Item]:
+    """As ``closed``, for a question that is answered with yes or no."""
+    return closed(asked, task, labelled, question, YES_NO, 0 if truth else 1, **more)

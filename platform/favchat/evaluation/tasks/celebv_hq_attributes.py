@@ -1,0 +1,75 @@
+"""The 83 attributes of CelebV-HQ."""
+
+from __future__ import annotations
+
+from favchat.attributes import ACTION, APPEARANCE, EMOTION
+from favchat.config import ConfigError
+from favchat.evaluation.corpus import Labelled
+from favchat.evaluation.items import Item
+from favchat.evaluation.tasks.base import EXPRESSION_LEAD, Asked, Task, choice, claim, closed, yes_no
+
+NAME = "celebv_hq_attributes"
+ACCESS = (
+    "CelebV-HQ's annotation file and download list are at https://github.com/CelebV-HQ/CelebV-HQ (non-commercial "
+    "research); then `favchat prepare` with data.source.kind=celebv_hq"
+)
+
+
+def attribute_items(asked: Asked) -> list[Item]:
+    """One question for each known label of appearance and action, one of eight words for the emotion."""
+    items: list[Item] = []
+    for labelled in asked.clips:
+        if labelled.clip.split == asked.split:
+            items += _of_clip(asked, labelled)
+    if not items:
+        raise ConfigError(
+            f"data.out = {asked.config.data.out}: no clip of split '{asked.split}' has one of the 83 attributes "
+            f"labelled. {ACCESS}"
+        )
+    return items
+
+
+def _of_clip(asked: Asked, labelled: Labelled) -> list[Item]:
+    clip = labelled.clip
+    items: list[Item] = []
+    labels = [*clip.appearance, *clip.action]
+    for statement, label in zip((*APPEARANCE, *ACTION), labels, strict=True):
+        if label is not None:
+            items += yes_no(
+                asked,
+                NAME,
+                labelled,
+                claim(statement),
+                statement.holds(label),
+                part=statement.name,
+                family=statement.family,
+            )
+    if clip.emotion is not None:
+        words = [emotion.phrase for emotion in EMOTION]
+        truth = [emotion.name for emotion in EMOTION].index(clip.emotion)
+        items += closed(
+            asked,
+            NAME,
+            labelled,
+            choice(words),
+            words,
+            truth,
+            part="emotion",
+            family="emotion",
+            lead=EXPRESSION_LEAD,
+        )
+    return items
+
+
+TASK = Task(
+    name=NAME,
+    title="CelebV-HQ, 83 attributes",
+    kind="attributes",
+    protocol="Each known label of 40 appearances and 35 actions is a yes/no question, the emotion a choice of eight; "
+    "unknown labels are not asked for. Macro-F1 (of the label's two values), mAP and AUC are means over the attributes "
+    "that some clips have and others have not. Accuracy is high for whoever always says no (about 0.9): read it beside "
+    "the majority. CelebV-HQ has no official split; ours keeps a YouTube channel's clips together (data.splits).",
+    source="Zhu et al., ECCV 2022, arXiv 2207.12393",
+    access=ACCESS,
+    items=attribute_items,
+)

@@ -1,0 +1,71 @@
+"""Emotions of CelebV-HQ, of whole clips and over time."""
+
+from __future__ import annotations
+
+from favchat.attributes import EMOTION
+from favchat.config import ConfigError
+from favchat.data.annotation.facts import facts_of
+from favchat.data.annotation.wording import seconds
+from favchat.evaluation.corpus import Labelled
+from favchat.evaluation.items import Item
+from favchat.evaluation.tasks.base import EXPRESSION_LEAD, Asked, Task, choice, closed, yes_no
+from favchat.evaluation.tasks.celebv_hq_attributes import ACCESS
+
+NAME = "celebv_hq_emotion"
+_NAMES = [emotion.name for emotion in EMOTION]
+_WORDS = [emotion.phrase for emotion in EMOTION]
+
+
+def emotion_items(asked: Asked) -> list[Item]:
+    """The emotion of clips with one, whether it changes, and the emotion of each stretch where it does."""
+    items: list[Item] = []
+    for labelled in asked.clips:
+        if labelled.clip.split == asked.split:
+            items += _of_clip(asked, labelled)
+    if not items:
+        raise ConfigError(
+            f"data.out = {asked.config.data.out}: no clip of split '{asked.split}' has its emotion labelled. {ACCESS}"
+        )
+    return items
+
+
+def _of_clip(asked: Asked, labelled: Labelled) -> list[Item]:
+    facts = facts_of(labelled.clip)
+    if facts.emotion is None and not facts.segments:
+        return []
+    changes = bool(facts.segments)
+    question = "Does the person's expression change during the video?"
+    items = yes_no(asked, NAME, labelled, question, changes, part="change", level="time")
+    if facts.emotion is not None:
+        items += _named(asked, labelled, facts.emotion.name, "clip", "")
+    for segment in facts.segments:
+        stretch = f"From {segment.start:.1f} to {seconds(segment.end)}"
+        items += _named(asked, labelled, segment.emotion, "segment", stretch)
+    return items
+
+
+def _named(asked: Asked, labelled: Labelled, emotion: str, part: str, when: str) -> list[Item]:
+    return closed(
+        asked,
+        NAME,
+        labelled,
+        choice(_WORDS, when),
+        _WORDS,
+        _NAMES.index(emotion),
+        part=part,
+        lead=EXPRESSION_LEAD,
+        family="emotion",
+        level="time" if when else "one",
+    )
+
+
+TASK = Task(
+    name=NAME,
+    title="CelebV-HQ, emotion and its change",
+    kind="classes",
+    protocol="clip: one of eight emotions of each clip that shows one; segment: the same of each labelled stretch of "
+    "the clips whose emotion changes; change: whether it changes, yes or no. WAR and UAR of each.",
+    source="labels of Zhu et al., ECCV 2022, arXiv 2207.12393; the questions are ours",
+    access=ACCESS,
+    items=emotion_items,
+)

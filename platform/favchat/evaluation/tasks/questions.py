@@ -1,0 +1,83 @@
+"""The corpus's own questions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from favchat.attributes import attribute
+from favchat.config import ConfigError
+from favchat.data.annotation.statements import statements
+from favchat.data.annotation.wording import UNKNOWN
+from favchat.evaluation.corpus import Labelled, read_annotations
+from favchat.evaluation.items import Item
+from favchat.evaluation.tasks.base import EXPRESSION_LEAD, Asked, Task, closed, yes_no
+
+NAME = "questions"
+_LEADS = {"is": "They are", "has": "They have", "looks": EXPRESSION_LEAD}
+
+
+def question_items(asked: Asked) -> list[Item]:
+    """The selected questions of the split: closed ones where the options are plain, else open ones."""
+    there = {labelled.clip.id: labelled for labelled in asked.clips}
+    items: list[Item] = []
+    for row in read_annotations(asked.config.data.out or "", "qa", asked.split).to_pylist():
+        labelled = there.get(row["clip_id"])
+        if labelled is not None:
+            items += _of_row(asked, labelled, row)
+    if not items:
+        raise ConfigError(f"data.out = {asked.config.data.out}: no selected question of split '{asked.split}'")
+    return items
+
+
+def _of_row(asked: Asked, labelled: Labelled, row: dict[str, Any]) -> list[Item]:
+    more = {"family": row["family"], "level": row["level"]}
+    if row["truth"] is not None:
+        return yes_no(asked, NAME, labelled, row["question"], row["truth"], part="yes_no", **more)
+    options = choices(row["question"], row["answer"]) if row["answer_type"] == "choice" else None
+    if options is not None:
+        words, lead, truth = options
+        return closed(asked, NAME, labelled, row["question"], words, truth, part="choice", lead=lead, **more)
+    return [
+        Item(
+            task=NAME,
+            part="open",
+            clip_id=labelled.clip.id,
+            identity=labelled.person,
+            split=asked.split,
+            way="text",
+            question=row["question"],
+            references=(row["answer"],),
+            **more,
+        )
+    ]
+
+
+def choices(question: str, answer: str) -> tuple[list[str], str, int] | None:
+    """The options that a question offers, the words before them, and which one its answer names.
+
+    Returns:
+        None where the words do not plainly tell: the options are not of one kind, or the answer names none or several.
+    """
+    offered = list(dict.fromkeys(s.name for s in statements(question) if not s.presupposed))
+    said = {s.name for s in statements(answer) if s.holds and not s.presupposed} & set(offered)
+    verbs = {attribute(name).verb for name in offered}
+    if len(offered) < 2 or len(said) != 1 or len(verbs) != 1:
+        return None
+    words = [UNKNOWN.phrase(attribute(name)) for name in offered]
+    if all(word.endswith(" hair") for word in words):  # "Is their hair black or brown?"
+        words = [word.removesuffix(" hair") for word in words]
+        return words, "Their hair is", offered.index(said.pop())
+    return words, _LEADS[verbs.pop()], offered.index(said.pop())
+
+
+TASK = Task(
+    name=NAME,
+    title="The corpus's own questions",
+    kind="questions",
+    protocol="The selected questions of the split (`favchat annotate`), by family and level. Yes/no and choice: "
+    "accuracy, UAR and macro-F1 of yes/no. Open ones: attributes that the answer states and the labels confirm or "
+    "contradict, and ROUGE-L against the annotation's answer.",
+    source="docs/annotation.md",
+    access="Any corpus with labels, after `favchat annotate`",
+    items=question_items,
+)
