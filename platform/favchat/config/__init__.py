@@ -12,7 +12,7 @@ from favchat.config.data import (
     SelectionConfig,
     SourceConfig,
 )
-from favchat.config.evaluation import AskedServerConfig, EvaluationConfig, JudgeConfig, ServerConfig, TaskName
+from favchat.config.evaluation import AskedServerConfig, EvaluationConfig, JudgeConfig, TaskName
 from favchat.config.loading import apply_override, flatten, known_keys, load, require, validate
 from favchat.config.optimisation import OptimisationConfig
 from favchat.config.section import ConfigError, Section
@@ -29,6 +29,7 @@ from favchat.config.sections import (
     TrainingConfig,
     TuneConfig,
 )
+from favchat.config.server import ServerConfig
 from favchat.config.stage_data import MixedSamplesConfig, SamplesConfig, StageDataConfig
 
 __all__ = [

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from favchat.config.section import Section
+from favchat.config.server import ServerConfig
 from favchat.data.splits import check_fractions
 
 
@@ -148,16 +148,9 @@ class DataConfig(Section):
         return self
 
 
-class EndpointConfig(Section):
-    """A server that speaks the OpenAI API and can look at pictures; the frames of every clip are sent to it."""
+class EndpointConfig(ServerConfig):
+    """A server that can look at pictures; the frames of every clip are sent to it."""
 
-    base_url: str | None = None
-    """Its address, such as ``http://127.0.0.1:8000/v1``."""
-    model: str | None = None
-    """The model's name there."""
-    api_key_env: str = "OPENAI_API_KEY"
-    """Name of the environment variable that holds the key; the key itself is never written anywhere. Servers that ask
-    for none need no such variable."""
     frames: int = Field(default=4, ge=1)
     """Frames of a clip that go along as pictures, spread evenly over it."""
     prompts: str | None = None
@@ -167,33 +160,16 @@ class EndpointConfig(Section):
     """How the server is told to answer in JSON; ``text`` leaves it to the prompt. Replies are checked in any case."""
     parameters: dict[str, Any] = {"max_tokens": 2000}
     """Further fields of a request as the server knows them, such as ``temperature``."""
-    concurrency: int = Field(default=8, ge=1)
-    """Requests under way at once."""
     requests_per_minute: float | None = Field(default=None, gt=0)
     """At most this many requests a minute, repeated ones included; null: no limit."""
     token_limit: int | None = Field(default=None, ge=1)
     """No request is sent once the replies of this run have used so many tokens of prompts and answers; the clips that
     are left are rejected, and a later run goes on with them. Up to ``concurrency`` requests may be under way then."""
-    timeout_s: float = Field(default=120, gt=0)
-    """Seconds after which a request that has no reply counts as failed."""
-    attempts: int = Field(default=4, ge=1)
-    """How often a clip is asked for before it is rejected."""
     backoff_s: float = Field(default=1, gt=0)
     """Seconds before the second attempt, doubled before every further one up to a minute; a server's ``Retry-After``
     goes before."""
     cache: str | None = None
     """Folder of the replies, which are never paid for twice; null: ``reply_cache`` in ``data.out``."""
-
-    @field_validator("base_url")
-    @classmethod
-    def _no_password(cls, url: str | None) -> str | None:
-        if url is not None:
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError("an address begins with http:// or https://, such as http://127.0.0.1:8000/v1")
-            if parts.username or parts.password:
-                raise ValueError("put no password into the address, it would be logged; name a variable in api_key_env")
-        return url
 
 
 class QualityWeights(Section):

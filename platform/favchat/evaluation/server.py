@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import os
-import random
 import time
 from typing import Annotated, Any
 
-from openai import (
-    APIConnectionError,
-    APIError,
-    APIStatusError,
-    AuthenticationError,
-    ConflictError,
-    InternalServerError,
-    NotFoundError,
-    OpenAI,
-    PermissionDeniedError,
-    RateLimitError,
-)
+from openai import APIConnectionError, APIError, APIStatusError, OpenAI
 from pydantic import BaseModel, Field, ValidationError
 
+from favchat.chat_errors import fault_of, is_refusal, retry_wait, said
 from favchat.config import ServerConfig
 
 _LONGEST_WAIT_S = 30.0
@@ -90,7 +79,7 @@ class ChatServer:
                             f"{self._key}: {self._settings.base_url} does not answer: {reason}"
                         ) from error
                     raise NoReplyError(f"{reason} ({attempt} attempts)") from error
-                time.sleep(_wait(attempt, error))
+                time.sleep(retry_wait(attempt, error, first=1, longest=_LONGEST_WAIT_S))
         raise AssertionError("the last attempt returns or raises")
 
     def _judge(self, error: Exception) -> str:
@@ -102,27 +91,11 @@ class ChatServer:
         """
         if isinstance(error, ValidationError):
             return f"the answer is no chat completion: {error.errors()[0]['msg']}"
-        place, said = f"{self._key}: {self._settings.base_url}", str(error)[:300] or type(error).__name__
         if isinstance(error, APIStatusError):
             self._heard = True
-        if isinstance(error, AuthenticationError | PermissionDeniedError):
-            raise ServerFaultError(f"{place} refuses the key in {self._settings.api_key_env}: {said}") from error
-        if isinstance(error, NotFoundError):
-            raise ServerFaultError(f"{place} knows no such model ({self._settings.model}): {said}") from error
-        if isinstance(error, RateLimitError) and error.code == "insufficient_quota":
-            raise ServerFaultError(f"{place} says that the quota is used up: {said}") from error
-        if isinstance(error, APIStatusError) and not isinstance(
-            error, RateLimitError | InternalServerError | ConflictError
-        ):
-            raise RefusedError(f"status {error.status_code}: {said}") from error
-        return said
-
-
-def _wait(attempt: int, error: Exception) -> float:
-    """Seconds before the next attempt: what the server asks for, else doubled each time, with jitter."""
-    if isinstance(error, APIStatusError):
-        try:
-            return min(float(error.response.headers.get("retry-after", "")), _LONGEST_WAIT_S)
-        except ValueError:
-            pass  # none, or a date
-    return min(2 ** (attempt - 1), _LONGEST_WAIT_S) * random.uniform(0.5, 1)
+        fault = fault_of(error, self._settings, self._key)
+        if fault is not None:
+            raise ServerFaultError(fault) from error
+        if is_refusal(error):
+            raise RefusedError(said(error)) from error
+        return said(error)

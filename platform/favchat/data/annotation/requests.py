@@ -5,27 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import random
 import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import pyarrow as pa
-from openai import (
-    APIConnectionError,
-    APIError,
-    APIStatusError,
-    AsyncOpenAI,
-    AuthenticationError,
-    ConflictError,
-    InternalServerError,
-    NotFoundError,
-    PermissionDeniedError,
-    RateLimitError,
-)
+from openai import APIConnectionError, APIError, APIStatusError, AsyncOpenAI
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 from upath import UPath
 
+from favchat.chat_errors import fault_of, is_refusal, retry_wait, said
 from favchat.config import EndpointConfig
 from favchat.data.annotation.facts import facts_of
 from favchat.data.annotation.prompt import Prompts, spread
@@ -183,7 +172,7 @@ class EndpointCaller:
                         self._fault = f"annotate.endpoint: {self._settings.base_url} does not answer: {reason}"
                         stage, reason = SETTINGS, self._fault
                     raise GivenUpError(stage, f"{reason} ({attempt} attempts)") from error
-                await asyncio.sleep(self._wait(attempt, error))
+                await asyncio.sleep(retry_wait(attempt, error, first=self._settings.backoff_s, longest=_LONGEST_WAIT_S))
             else:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 write_text_whole(file, KeptReply(reply=reply, tokens=tokens).model_dump_json())
@@ -232,32 +221,14 @@ class EndpointCaller:
         Raises:
             GivenUpError: It will not pass.
         """
-        place = f"annotate.endpoint: {self._settings.base_url}"
         if isinstance(error, ReplyError):
             return REPLY, str(error)
-        if isinstance(error, AuthenticationError | PermissionDeniedError):
-            self._fault = f"{place} refuses the key in {self._settings.api_key_env}: {_said(error)}"
-        elif isinstance(error, NotFoundError):
-            self._fault = f"{place} knows no such model ({self._settings.model}) or address: {_said(error)}"
-        elif isinstance(error, RateLimitError) and error.code == "insufficient_quota":
-            self._fault = f"{place} says that the quota is used up: {_said(error)}"
-        elif isinstance(error, APIStatusError) and not isinstance(
-            error, RateLimitError | InternalServerError | ConflictError
-        ):
-            raise GivenUpError(REQUEST, f"the server refuses the request: {_said(error)}")
+        self._fault = self._fault or fault_of(error, self._settings, "annotate.endpoint")
         if self._fault is not None:
             raise GivenUpError(SETTINGS, self._fault)
-        return REQUEST, _said(error)
-
-    def _wait(self, attempt: int, error: Exception) -> float:
-        """Seconds before the next attempt: what the server asks for, else doubled each time, with jitter."""
-        if isinstance(error, APIStatusError):
-            try:
-                return min(float(error.response.headers.get("retry-after", "")), _LONGEST_WAIT_S)
-            except ValueError:
-                pass  # none, or a date
-        wait = min(self._settings.backoff_s * 2 ** (attempt - 1), _LONGEST_WAIT_S)
-        return wait * random.uniform(0.5, 1)
+        if is_refusal(error):
+            raise GivenUpError(REQUEST, f"the server refuses the request: {said(error)}")
+        return REQUEST, said(error)
 
 
 def _kept(file: UPath) -> Reply | None:
@@ -272,11 +243,6 @@ def _completion(body: str) -> _Completion:
         return _Completion.model_validate_json(body)
     except ValidationError as error:
         raise ReplyError(f"the server's answer is no chat completion: {body[:80]!r}") from error
-
-
-def _said(error: Exception) -> str:
-    status = f"status {error.status_code}: " if isinstance(error, APIStatusError) else ""
-    return (status + (str(error) or type(error).__name__))[:300]
 
 
 def _guess(body: dict[str, Any], words: str) -> int:
