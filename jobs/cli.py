@@ -222,7 +222,10 @@ def submit(
 @app.command()
 def ask(
     model: Annotated[
-        str, typer.Argument(help="A model directory (training.out/model), a hub name, or models:/NAME@champion.")
+        str,
+        typer.Argument(
+            help="A model directory (training.out/model), a hub name, models:/NAME@champion, or asset:favchat-nano."
+        ),
     ],
     video: Annotated[str, typer.Argument(help="Any video file.")],
     question: Annotated[str, typer.Argument(help="What to ask, in quotes.")],

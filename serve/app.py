@@ -24,6 +24,7 @@ from transformers import AutoConfig
 from favchat import cluster
 from favchat.config import Config, ConfigError, ServeConfig, load, require
 from favchat.model import FaVChatConfig
+from favchat.model_names import resolve_model
 from serve.api import Api
 from serve.encoder import EncoderReplica
 from serve.engine import EngineReplica
@@ -146,11 +147,8 @@ def settled(config: Config) -> Config:
         ConfigError: ``serve.model`` is missing or no FaVChat model.
     """
     [model] = require(config, "serve.model")
-    if model.startswith("models:"):
-        # MLflow takes a second to import.
-        from favchat.tracking import resolve_model
-
-        model = str(resolve_model(model, config.tracking))
+    if model.startswith(("models:", "asset:")):
+        model = resolve_model(model, config.tracking)
     try:
         found = AutoConfig.from_pretrained(model)
     except (OSError, ValueError) as error:

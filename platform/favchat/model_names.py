@@ -6,27 +6,35 @@ import difflib
 from pathlib import Path
 
 from favchat import assets
-from favchat.config import BackboneConfig, ConfigError, ModelConfig
+from favchat.config import BackboneConfig, ConfigError, ModelConfig, TrackingConfig
 
 FACE_TRUNKS = "asset:face-trunks"
 """The face pyramid with the weights that come with the package."""
+EMBEDDED = "asset:favchat-nano"
+"""The trained model that comes with the package."""
 
 
-def resolve_model(name: str) -> str:
+def resolve_model(name: str, store: TrackingConfig | None = None) -> str:
     """The directory or hub name behind a model's name.
 
     Args:
-        name: A directory that `save_pretrained` wrote, a hub name, or ``models:/NAME@ALIAS`` or
-            ``models:/NAME/VERSION`` for a registered model.
+        name: A directory that `save_pretrained` wrote, a hub name, ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``
+            for a registered model, or ``asset:favchat-nano`` for the one that comes with the package.
+        store: Where models are registered; by default where MLflow's settings say.
 
     Raises:
         ConfigError: There is no such registered model, or no model in the directory.
+        AssetError: A part of the package's own model cannot be fetched.
     """
     if name.startswith("models:"):
         # MLflow takes a second to import.
         from favchat import tracking
 
-        name = str(tracking.resolve_model(name))
+        name = str(tracking.resolve_model(name, store))
+    elif name == EMBEDDED:
+        from favchat import embedded
+
+        name = str(embedded.path())
     if not (Path(name) / "config.json").is_file() and (
         Path(name).exists() or name.count("/") != 1 or name.startswith(("/", "."))
     ):

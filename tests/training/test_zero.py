@@ -31,6 +31,7 @@ def ran(corpus, tmp_path_factory):
 @pytest.mark.parametrize("zero", [2, 3])
 def test_the_stages_of_zero_agree(ran, zero):
     assert ran.losses[f"zero{zero}"] == pytest.approx(ran.losses["zero0"], rel=1e-5)
+    assert ran.norms[f"zero{zero}"] == pytest.approx(ran.norms["zero0"], rel=1e-4)
     assert ran.losses["zero0"][-1] < ran.losses["zero0"][0]
 
 

@@ -31,6 +31,7 @@ def main(corpus: str, out: Path) -> None:
     shares = [source.read_batches(2 * rank + part, 2 * workers, 0) for part in range(2)]
     batches = [[next(share) for share in shares] for _ in range(STEPS)]
     losses: dict[str, list[float]] = {}
+    norms: dict[str, list[float]] = {}
 
     def run(name: str, zero: int, start: Path | None = None, precision: torch.dtype = torch.float32) -> DeepSpeedEngine:
         stage = given.model_copy(update={"deepspeed": {"zero_optimization": {"stage": zero}}})
@@ -44,9 +45,11 @@ def main(corpus: str, out: Path) -> None:
         if start:
             engine.restore(checkpoints.read_states(start))
         stepper = Stepper(engine, stage, STEPS, seed=0, rank=rank)
-        losses[name] = []
+        losses[name], norms[name] = [], []
         for step in range(begun + 1, STEPS + 1):
-            losses[name].append(stepper.step(step, batches[step - 1]).metrics["language_loss"])
+            metrics = stepper.step(step, batches[step - 1]).metrics
+            losses[name].append(metrics["language_loss"])
+            norms[name].append(metrics["gradient_norm"])
             if step == HALF and start is None:
                 checkpoints.write(
                     out / name,
@@ -80,7 +83,7 @@ def main(corpus: str, out: Path) -> None:
     dist.all_gather_object(everyones_clips, poisoned[0].clip_ids)
     if rank == 0:
         (out / "results.json").write_text(
-            json.dumps({"losses": losses, "said": everyone, "poison": everyones_clips[1]})
+            json.dumps({"losses": losses, "norms": norms, "said": everyone, "poison": everyones_clips[1]})
         )
 
 

@@ -44,7 +44,8 @@ class EvaluationConfig(Section):
     """Benchmarks; docs/evaluation.md explains them."""
 
     model: str | None = None
-    """The model: a directory (``training.out/model``), a hub name or ``models:/NAME@ALIAS``. Null: ``server``."""
+    """The model: a directory (``training.out/model``), a hub name, ``models:/NAME@ALIAS`` or
+    ``asset:favchat-nano``. Null: ``server``."""
     server: AskedServerConfig = AskedServerConfig()
     out: str | None = None
     """Folder of the report: ``metrics.json``, ``predictions.parquet``, ``report.html``."""

@@ -182,7 +182,8 @@ class ServeConfig(Section):
     """The HTTP API of a trained model on Ray Serve."""
 
     model: str | None = None
-    """The model to serve: a directory (``training.out/model``), a hub name or ``models:/NAME@ALIAS``."""
+    """The model to serve: a directory (``training.out/model``), a hub name, ``models:/NAME@ALIAS`` or
+    ``asset:favchat-nano``, which comes with the package."""
     name: str = Field(default="favchat", min_length=1)
     """What clients call the model."""
     host: str = "127.0.0.1"

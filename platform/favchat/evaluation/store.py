@@ -72,7 +72,7 @@ def answer_settings(config: Config) -> dict[str, Any]:
     common = {"data.out": config.data.out, "evaluation.hints": settings.hints}
     if settings.model:
         return common | {
-            "weights of evaluation.model": fingerprint(resolve_model(settings.model)),
+            "weights of evaluation.model": fingerprint(resolve_model(settings.model, config.tracking)),
             "evaluation.max_new_tokens": settings.max_new_tokens,
         }
     asked = settings.server

@@ -100,8 +100,8 @@ def train(
     out, corpus = Path(folder).absolute(), absolute(corpus)
     # Workers have working directories of their own.
     config = config.model_copy(update={"data": config.data.model_copy(update={"out": corpus})})
-    inits = [_resolve(stage.init) for stage in config.training.stages]
-    inits[0] = inits[0] or _resolve(config.training.init)
+    inits = [_resolve(stage.init, config) for stage in config.training.stages]
+    inits[0] = inits[0] or _resolve(config.training.init, config)
     if inits[0] is None:
         config = config.model_copy(update={"model": resolve_backbones(config.model)})
     for stage in config.training.stages:
@@ -128,11 +128,11 @@ def train(
     return TrainResult(out / "model", results, run, registered)
 
 
-def _resolve(init: str | None) -> str | None:
+def _resolve(init: str | None, config: Config) -> str | None:
     """A place that does not depend on where a worker runs: of a checkpoint, or of a model."""
     if init is not None and (Path(init) / RECORD).is_file():
         return str(Path(init).absolute())
-    return None if init is None else resolve_model(init)
+    return None if init is None else resolve_model(init, config.tracking)
 
 
 def _run_stage(

@@ -13,6 +13,8 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any, cast
 
+from rich.console import Console
+from rich.progress import track
 from upath import UPath
 
 from favchat.config import Config, StageConfig
@@ -62,6 +64,8 @@ def stage_features(
         return None
     import ray
 
+    from favchat.data.ray_data import quiet_execution
+
     wanted = sorted(shards)
 
     @ray.remote(num_cpus=0)
@@ -73,11 +77,8 @@ def stage_features(
 
     class Encoding:
         def __init__(self) -> None:
-            import torch
-
             from favchat.training.encoder import Encoder
 
-            torch.set_num_threads(config.training.threads or max(1, torch.get_num_threads()))
             self._encoder = Encoder(config, stage, init)
 
         def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -87,12 +88,23 @@ def stage_features(
         found: dict[str, tuple[str, bool]] = ray.get(look.remote())
         missing = [{"shard": shard} for shard, (_, there) in found.items() if not there]
         if missing:
-            actors = ray.data.ActorPoolStrategy(size=min(len(missing), config.training.num_workers))
-            data = ray.data.from_items(missing, override_num_blocks=len(missing))
-            data.context.enable_progress_bars = False
-            one_gpu = 1 if config.training.use_gpu else None
-            data.map(cast(Any, Encoding), compute=actors, num_gpus=one_gpu).materialize()
+            gpus = 1 if config.training.use_gpu else None
+            free = config.training.num_workers if gpus else int(ray.available_resources().get("CPU", 1))
+            actors = ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, min(len(missing), free)))
+            with quiet_execution():
+                data = ray.data.from_items(missing, override_num_blocks=len(missing))
+                done = data.map(cast(Any, Encoding), compute=actors, num_gpus=gpus).iter_rows()
+                _show(stage.name, done, len(missing))
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", None) or error.__cause__ or error
         raise TrainingFault(f"stage '{stage.name}': the features of its clips cannot be computed: {cause}") from error
     return {shard: file for shard, (file, _) in found.items()}
+
+
+def _show(stage: str, done: Iterable[Any], shards: int) -> None:
+    """Run through what comes for each shard: a bar on a terminal, a line before it elsewhere."""
+    console, label = Console(stderr=True), f"train {stage}: features of {shards} shard{'s' if shards > 1 else ''}"
+    if not console.is_terminal:
+        console.print(label, highlight=False)
+    for _ in track(done, label, total=shards, console=console, transient=True, disable=not console.is_terminal):
+        pass

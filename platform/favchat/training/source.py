@@ -162,6 +162,7 @@ def _streamed(shared: Any, runs: list[dict[str, int]], rank: int, workers: int, 
     import ray
     import torch
 
+    from favchat.data.ray_data import Unhurried
     from favchat.training.recipe import finished, from_bytes, to_bytes
 
     def make(run: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -173,6 +174,7 @@ def _streamed(shared: Any, runs: list[dict[str, int]], rank: int, workers: int, 
     windows.context.target_max_block_size = BLOCK_BYTES
     windows.context.execution_options.preserve_order = True
     windows.context.enable_progress_bars = False
+    windows.context.custom_execution_callback_classes = [Unhurried]  # type: ignore[list-item]  # by shape
     dataset = windows.flat_map(make, num_cpus=1 / (2 * streams), compute=ray.data.TaskPoolStrategy(size=2))
     blocks: Iterable[Any] = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=2)
     for block in blocks:

@@ -65,8 +65,12 @@ class DeepSpeedEngine:
 
     def update(self) -> float:
         """Clip, step, forget the gradients; return their norm before."""
+        norm = None
+        if not hasattr(self.engine.optimizer, "_global_grad_norm"):
+            # Without ZeRO and half precision DeepSpeed clips, and forgets the norm.
+            norm = nn.utils.get_total_norm([p.grad for p in self._learning().values() if p.grad is not None])
         self.engine.step()
-        return float(self.engine.get_global_grad_norm() or 0.0)
+        return float(self.engine.get_global_grad_norm() or 0.0 if norm is None else norm)
 
     def states(self) -> Iterator[tuple[str, State]]:
         """Each learning parameter's name with its state, gathered from all workers, who must all go through it.

@@ -1,0 +1,63 @@
+"""The trained model that comes with the package: an adapter of a few megabytes, put on the embedded backbones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+
+from filelock import FileLock
+
+from favchat import assets
+from favchat.config import ModelConfig
+
+ADAPTER = Path(assets.__file__).parent / "weights" / "favchat_nano.safetensors"
+"""The adapter's tensors in half precision; the file's metadata has the ``model`` section as JSON under ``model``."""
+CARD = ADAPTER.with_suffix(".md")
+
+
+def path() -> Path:
+    """The whole model as a `from_pretrained` directory in the user's cache, made on its first use.
+
+    Safe when several processes start at once: one does the work, the others wait for it.
+
+    Raises:
+        AssetError: A backbone cannot be fetched.
+    """
+    digest = hashlib.sha256(ADAPTER.read_bytes() + CARD.read_bytes() + version("transformers").encode())
+    folder = assets.home() / "models" / f"favchat-nano-{digest.hexdigest()[:12]}"
+    if not folder.exists():
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise assets.AssetError(
+                f"cannot write to {folder.parent} ({error}); set FAVCHAT_HOME to a folder that you may write to"
+            ) from error
+        with FileLock(folder.parent / "favchat-nano.lock"):
+            if not folder.exists():
+                _make(folder)
+    return folder
+
+
+def _make(folder: Path) -> None:
+    # Torch and transformers take seconds to import, and most callers only need the name.
+    import torch
+    from safetensors import safe_open
+
+    from favchat.model.build import build
+
+    with safe_open(ADAPTER, framework="pt") as file:
+        settings = ModelConfig(**json.loads(file.metadata()["model"]))
+        tensors = {name: file.get_tensor(name).to(torch.float32) for name in file.keys()}  # noqa: SIM118 - no mapping
+    model, processor = build(settings)
+    model.model.adapter.load_state_dict(tensors)
+    # Only the lock's holder writes here: whatever lies in it was left by a process that died.
+    partial = folder.parent / ".favchat-nano.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial)
+    processor.save_pretrained(partial)
+    shutil.copyfile(CARD, partial / "README.md")
+    os.replace(partial, folder)
