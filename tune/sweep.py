@@ -15,6 +15,7 @@ from favchat import cluster, tracking
 from favchat.config import Config, ConfigError, require
 from favchat.files import write_text_whole
 from favchat.training.ingest import some_samples
+from tune.leftovers import Leftovers, remove_dead_groups
 from tune.progress import Progress
 from tune.report import SweepResult, write_report
 from tune.space import grid, optuna_search
@@ -42,13 +43,14 @@ def run(config: Config) -> SweepResult:
         raise ConfigError("training.stages is empty: there is nothing to train")
     out = Path(folder).absolute()
     metric = config.tune.metric or default_metric(config, corpus)
-    # Without the dashboard's state API Ray Train cannot see that a stopped trial is gone, and keeps its CPUs.
+    # Without the dashboard's state API nobody can see that a stopped trial is gone, and its CPUs stay taken.
     cluster.start(config.ray, dashboard=True)
     parent = _parent_run(config, out)
     try:
         # Ray Tune prints a header that no setting turns off; progress goes to standard error.
         with redirect_stdout(StringIO()):
             results = _tuner(config, out, metric, Sweep(config, parent)).fit()
+        remove_dead_groups()  # of trials that were stopped in the last seconds
         parent.end_children()
         result = write_report(results, config, metric, parent, out)
     except BaseException:
@@ -91,7 +93,9 @@ def _tuner(config: Config, out: Path, metric: str, sweep: Sweep) -> ray_tune.Tun
             num_samples=tune.num_samples if by_optuna else 1,
             max_concurrent_trials=tune.max_concurrent,
         ),
-        run_config=ray_tune.RunConfig(name=RAY_FOLDER, storage_path=str(out), verbose=0, callbacks=[Progress(metric)]),
+        run_config=ray_tune.RunConfig(
+            name=RAY_FOLDER, storage_path=str(out), verbose=0, callbacks=[Progress(metric), Leftovers()]
+        ),
     )
 
 

@@ -46,15 +46,37 @@ def words(corpus, out, *more):
 FREED = """
 import sys, time
 import ray
+from ray.util.placement_group import placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 import tune.sweep
 from favchat.config import load
+from tune.leftovers import remove_dead_groups
+
+def freed(seconds, look=lambda: None):
+    total, deadline = ray.cluster_resources()["CPU"], time.monotonic() + seconds
+    while ray.available_resources().get("CPU") != total and time.monotonic() < deadline:
+        look()
+        time.sleep(0.5)
+    return f"cpus {ray.available_resources().get('CPU')} of {total}"
+
+
+@ray.remote(num_cpus=1)
+class Worker:
+    def works(self):
+        return True
+
 
 tune.sweep.run(load(sys.argv[1], sys.argv[2:]))
-total, deadline = ray.cluster_resources()["CPU"], time.monotonic() + 30
-while ray.available_resources().get("CPU") != total and time.monotonic() < deadline:
-    time.sleep(0.5)
 print()
-print("cpus", ray.available_resources().get("CPU"), "of", total)
+print("swept:", freed(60))
+# Nobody but the sweep's own look removes this group.
+group = placement_group([{"CPU": 1}])
+worker = Worker.options(scheduling_strategy=PlacementGroupSchedulingStrategy(group)).remote()
+assert ray.get(worker.works.remote())
+remove_dead_groups()
+print("at work:", freed(2))
+ray.kill(worker)
+print("killed:", freed(60, remove_dead_groups))
 """
 
 
@@ -67,7 +89,7 @@ class Swept:
     """Weights of the trial that was finished before."""
     written: int
     """When they were written, in ns."""
-    freed: str
+    freed: dict[str, str]
     """What FREED says of the CPUs after the end."""
     result: SweepResult
 
@@ -89,8 +111,8 @@ def swept(ray_session, corpus, tmp_path_factory):
     config = load(CONFIGS / "tiny.yaml", settings)
     # Of a sweep that has ended nothing is run again: this only reads.
     # Ray puts warnings of its own on the same stream.
-    freed = re.search("^cpus .*", done.stdout, re.MULTILINE)
-    return Swept(config, weights, written, freed[0] if freed else done.stdout, tune.sweep.run(config))
+    freed = dict(re.findall("^(.+): (cpus .*)", done.stdout, re.MULTILINE))
+    return Swept(config, weights, written, freed, tune.sweep.run(config))
 
 
 def test_a_killed_sweep_goes_on_where_it_was(swept):
@@ -99,7 +121,12 @@ def test_a_killed_sweep_goes_on_where_it_was(swept):
 
 def test_the_cpus_of_trials_that_were_stopped_early_come_back(swept):
     assert {trial.status for trial in swept.result.trials} == {"finished", "stopped"}
-    assert swept.freed == "cpus 2.0 of 2.0"
+    assert swept.freed["swept"] == "cpus 2.0 of 2.0"
+
+
+def test_a_group_of_dead_workers_is_removed_and_no_other(swept):
+    assert swept.freed["at work"] == "cpus 1.0 of 2.0"
+    assert swept.freed["killed"] == "cpus 2.0 of 2.0"
 
 
 def test_every_combination_is_tried_and_the_best_comes_first(swept):
