@@ -19,6 +19,11 @@ def test_what_is_no_model_is_refused(name, tmp_path, monkeypatch):
         resolve_model(name)
 
 
+def test_a_misspelt_asset_is_no_model():
+    with pytest.raises(ConfigError, match="asset:favchat-nanno: the model that comes .* is called asset:favchat-nano"):
+        resolve_model("asset:favchat-nanno")
+
+
 def test_an_unknown_asset_is_refused_with_the_nearest_name():
     slot = BackboneConfig(pretrained="asset:smollm")
     with pytest.raises(ConfigError, match=r"model.text.pretrained: .*asset:smollm; did you mean asset:smollm2-135m"):

@@ -31,7 +31,9 @@ def resolve_model(name: str, store: TrackingConfig | None = None) -> str:
         from favchat import tracking
 
         name = str(tracking.resolve_model(name, store))
-    elif name == EMBEDDED:
+    elif name.startswith("asset:"):
+        if name != EMBEDDED:
+            raise ConfigError(f"{name}: the model that comes with the package is called {EMBEDDED}")
         from favchat import embedded
 
         name = str(embedded.path())
