@@ -215,10 +215,14 @@ class Reader:
         self.page.wait_for_selector(".fc-strip figure")
         self.button("Ask").wait_for()
 
-    def ask(self, question: str) -> None:
-        """Type a question, send it, and see it stand in the conversation."""
+    def send(self, question: str) -> None:
+        """Type a question and send it."""
         self.page.get_by_label("Question").fill(question)
         self.button("Ask").click()
+
+    def ask(self, question: str) -> None:
+        """Send a question and see it stand in the conversation."""
+        self.send(question)
         self.page.locator('#fc-chat [data-testid="user"]', has_text=question).last.wait_for()
 
     def button(self, name: str):
