@@ -1,6 +1,7 @@
 import copy
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +11,11 @@ from favchat.config import ConfigError, load
 from favchat.training import encoder
 from favchat.training.encoder import Encoder, compute_features
 from favchat.training.feature_cache import encoders_rest, shard_fingerprint, stage_features
+from favchat.training.machine import prepare_model
 from favchat.training.reading import ClipReader
 from favchat.training.source import StageSource
+from favchat.training.start import set_learning, starting_model
+from favchat.training.worker import save_model
 from jobs.cli import CONFIGS
 
 
@@ -78,6 +82,23 @@ def test_other_encoders_have_other_files(own, change, tmp_path):
     after = filled(own, *words)
     assert not set(before.values()) & set(after.values())
     assert len(files(own)) == 4
+
+
+def test_the_stage_after_one_in_bfloat16_finds_its_features(own, tmp_path):
+    batch_norms = "{config: {model_type: mobilenet_v2, depth_multiplier: 0.25, image_size: 64}}"
+    config, stage, _ = settings(own, f"model.vision={batch_norms}", "training.stages.1.precision=bf16")
+    stage = stage.model_copy(update={"trainable": ["adapter"]})
+    first = Encoder(config, stage, None)
+    # What a stage trains is loaded anew, and saved as it rested.
+    model, processor = starting_model(config.model, config.seed, None)
+    set_learning(model, config.model, stage.trainable, config.seed)
+    prepare_model(model, config.training, stage, torch.bfloat16)
+    engine = SimpleNamespace(module=model, weights=model.state_dict)
+    job = SimpleNamespace(folder=tmp_path, model=tmp_path / "model", checkpoints=tmp_path / "checkpoints")
+    save_model(job, engine, processor, torch.bfloat16)
+    assert Encoder(config, stage, str(job.model)).folder == first.folder
+    exact = stage.model_copy(update={"precision": "fp32"})
+    assert len({first.folder, *(Encoder(config, exact, init).folder for init in (None, str(job.model)))}) == 3
 
 
 def test_a_single_weight_changes_the_key(tiny):

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
+from transformers import PreTrainedConfig
 from upath import UPath
 
 from favchat.config import Config, StageConfig
@@ -20,6 +21,7 @@ from favchat.files import write_bytes_whole, write_text_whole
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
 from favchat.training.feature_cache import ENCODERS, shard_fingerprint
 from favchat.training.ingest import CLIP_COLUMNS, read_clip
+from favchat.training.machine import rest_in, stage_precision
 from favchat.training.reading import feature_table
 from favchat.training.start import starting_model
 
@@ -44,7 +46,9 @@ class Encoder:
         if stage.frames is not None:
             self._processor.num_frames = stage.frames
         self._device = torch.device("cuda" if config.training.use_gpu and torch.cuda.is_available() else "cpu")
-        self._model.to(self._device).eval()
+        self._model.to(self._device).eval().requires_grad_(False)
+        # As the stage's steps would have them: the stage after it, which starts from what is saved, has them so too.
+        rest_in(self._model, stage_precision(stage, config.training.use_gpu))
         self.about = encoder_settings(self._model, self._processor)
         key = hashlib.sha256(json.dumps(self.about, sort_keys=True).encode()).hexdigest()[:16]
         self.folder = path_of(config.data.out or "") / FEATURES / key
@@ -108,13 +112,18 @@ def encoder_settings(model: FaVChatForConditionalGeneration, processor: FaVChatP
     return {
         "format": FORMAT,
         "weights": weights.hexdigest(),
-        "vision": model.config.vision_config.to_diff_dict(),
-        "face": model.config.face_config.to_diff_dict(),
+        "vision": _settings(model.config.vision_config),
+        "face": _settings(model.config.face_config),
         "face_levels": model.config.face_levels,
         "vision_cells": adapter.vision_grid * adapter.pool_window,
         "face_cells": adapter.face_grid * adapter.pool_window,
         "processor": {name: settings[name] for name in names},
     }
+
+
+def _settings(config: PreTrainedConfig) -> dict[str, Any]:
+    # The weights' precision is part of their hash; this is the one they were loaded in.
+    return {name: value for name, value in config.to_diff_dict().items() if name != "dtype"}
 
 
 def compute_features(config: Config, stage: StageConfig, init: str | None, shards: Iterable[str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -31,12 +32,7 @@ def prepare_model(model: PreTrainedModel, training: TrainingConfig, stage: Stage
     What learns is kept in float32, what rests in `precision`, batch norms apart. FlashAttention 2 is taken where it is
     installed and fits: it knows no mask by which packed questions share a prefix.
     """
-    # Batch norm takes weights in another precision than its running statistics, which are kept in float32, on no CPU.
-    norms = {id(p) for module in model.modules() if isinstance(module, _BatchNorm) for p in module.parameters()}
-    for parameter in model.parameters():
-        if parameter.is_floating_point():
-            exact = parameter.requires_grad or id(parameter) in norms
-            parameter.data = parameter.data.to(torch.float32 if exact else precision)
+    rest_in(model, precision)
     language = model.get_submodule("model.language_model")
     on_gpu = next(model.parameters()).is_cuda
     if on_gpu and precision == torch.bfloat16 and not stage.packed and is_flash_attn_2_available():
@@ -50,3 +46,23 @@ def prepare_model(model: PreTrainedModel, training: TrainingConfig, stage: Stage
                 module.training = True
     if training.compile:
         model.get_submodule("model.adapter").compile()
+
+
+def rest_in(model: nn.Module, precision: torch.dtype) -> None:
+    """Bring what does not learn into a precision, and what learns into float32.
+
+    Batch norms keep float32, since no CPU normalises with weights of another precision than its running statistics.
+    Their values are those of `precision` all the same: a model that is saved in it and loaded again rests as this one
+    does.
+    """
+    for module in model.modules():
+        norm = isinstance(module, _BatchNorm)
+        parameters = list(module.parameters(recurse=False))
+        resting = [parameter for parameter in parameters if not parameter.requires_grad]
+        if norm and len(resting) == len(parameters):
+            resting += module.buffers(recurse=False)
+        for tensor in {*parameters, *resting}:
+            if tensor.requires_grad:
+                tensor.data = tensor.data.float()
+            elif tensor.is_floating_point():
+                tensor.data = tensor.data.to(precision).to(torch.float32 if norm else precision)
