@@ -8,11 +8,11 @@ from pathlib import Path
 from favchat.config import ConfigError, FacesConfig, FramesConfig
 
 
-def run(model: str, video: str, questions: Sequence[str], *, max_new_tokens: int = 128) -> list[str]:
+def run(model: str | None, video: str, questions: Sequence[str], *, max_new_tokens: int = 128) -> list[str]:
     """Decode the video, find and follow its main face, and answer each question.
 
     Args:
-        model: Model directory or hub name.
+        model: A name that :func:`favchat.model_names.resolve_model` knows; None: the model that comes with the package.
         video: Any video file.
         questions: What to ask; each is answered by itself.
         max_new_tokens: Longest answer, in tokens.
@@ -20,14 +20,16 @@ def run(model: str, video: str, questions: Sequence[str], *, max_new_tokens: int
     Raises:
         ConfigError: There is no such model.
         VideoError: The file cannot be read as a video, or shows no face.
+        AssetError: The detector, or a part of the package's own model, cannot be fetched.
     """
     if not Path(video).is_file():
         raise ConfigError(f"{video}: no such file")
     from favchat.model.build import load
     from favchat.model.generation import answer
+    from favchat.model_names import EMBEDDED
     from favchat.video import CenterFaceDetector, process_clip
 
-    network, processor = load(model)
+    network, processor = load(model or EMBEDDED)
     frames, faces = FramesConfig(), FacesConfig()
     clip = process_clip(
         video,

@@ -21,7 +21,7 @@ app = typer.Typer(
     help="Turn face videos into a corpus, train a facial-video language model on it, and ask it questions.\n\n"
     "Most commands take a YAML file and any number of settings that override it: "
     "favchat train nano data.out=corpus training.out=run. "
-    "A preset's name (tiny, nano, 2b, 8b) stands for its file.",
+    "A preset's name (tiny, nano, paper, 2b, 8b) stands for its file.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -29,7 +29,7 @@ app = typer.Typer(
 )
 
 ConfigArgument = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a preset: tiny, nano, 2b, 8b.")
+    str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a preset: tiny, nano, paper, 2b, 8b.")
 ]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Settings that override the file's.")
@@ -221,25 +221,25 @@ def submit(
 
 @app.command()
 def ask(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A model directory (training.out/model), a hub name, models:/NAME@champion, or asset:favchat-nano."
-        ),
-    ],
-    video: Annotated[str, typer.Argument(help="Any video file.")],
-    question: Annotated[str, typer.Argument(help="What to ask, in quotes.")],
+    words: Annotated[list[str], typer.Argument(metavar="[MODEL] VIDEO QUESTION", help="The question in quotes.")],
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 128,
 ) -> None:
-    """Ask a trained model a question about the face in a video."""
+    """Ask a trained model a question about the face in a video.
+
+    MODEL is a model directory (training.out/model), a hub name or models:/NAME@champion; without it the one that comes
+    with the package answers, asset:favchat-nano. VIDEO is any video file.
+    """
+    if len(words) not in (2, 3):
+        raise typer.BadParameter("write favchat ask [MODEL] VIDEO QUESTION, with the question in quotes")
     import jobs.ask
 
-    typer.echo(jobs.ask.run(model, video, [question], max_new_tokens=max_new_tokens)[0])
+    *model, video, question = words
+    typer.echo(jobs.ask.run(model[0] if model else None, video, [question], max_new_tokens=max_new_tokens)[0])
 
 
 @app.command()
 def serve(config: ConfigArgument, overrides: Overrides = None, print_config: PrintConfig = False) -> None:
-    """Serve the model serve.model=MODEL behind an OpenAI-compatible API, until Ctrl-C."""
+    """Serve a model behind an OpenAI-compatible API, until Ctrl-C: serve.model=MODEL, else the one of the package."""
     settings = _settings(config, overrides, print_config)
     import serve.app
 
@@ -256,7 +256,10 @@ def demo(
     browser: Annotated[bool, typer.Option(help="Whether to open a browser.")] = True,
     print_config: PrintConfig = False,
 ) -> None:
-    """Open a page to choose a clip, see its face track and ask the model serve.model=MODEL about it."""
+    """Open a page to choose a clip, see its face track and ask about it.
+
+    Asked is the model serve.model=MODEL, by default the trained one that comes with the package.
+    """
     if "=" in config and not Path(config).is_file():
         config, overrides = "nano", [config, *(overrides or [])]
     settings = _settings(config, overrides, print_config)

@@ -13,6 +13,7 @@ from openai import APIError
 
 from favchat import assets
 from favchat.config import Config, ConfigError
+from favchat.model_names import EMBEDDED
 from ui.client import ApiClient
 from ui.page import build, launch_options
 
@@ -34,7 +35,7 @@ def run(
     """Show the page until Ctrl-C or a signal to end.
 
     Args:
-        config: The whole configuration; ``serve.model`` is served, unless a server is named.
+        config: The whole configuration; ``serve.model`` is served, else the package's own, unless a server is named.
         server: Address of a running server.
         clip: A video that is chosen when the page opens.
         port: Port of the page.
@@ -71,7 +72,7 @@ def showing(
         # Torch comes with it, which a page before somebody else's server does without.
         import serve.app
 
-        say(f"starting a server for {config.serve.model} ...")
+        say(f"starting a server for {config.serve.model or EMBEDDED} ...")
         with serve.app.serving(config) as own, _page(config, own, clip, port, browser) as address:
             yield address
     else:

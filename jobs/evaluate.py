@@ -58,7 +58,7 @@ def run(config: Config) -> Evaluated:
     # Workers have working directories of their own.
     changes = {"out": absolute(settings.out or "")}
     if settings.model is not None:
-        changes["model"] = resolve_model(settings.model, config.tracking)
+        changes["model"] = resolve_model(settings.model, config.tracking, key="evaluation.model")
     resolved = config.model_copy(update={"evaluation": settings.model_copy(update=changes)})
     evaluation = evaluate(resolved)
     page = write_report(evaluation, config)

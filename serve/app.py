@@ -24,7 +24,7 @@ from transformers import AutoConfig
 from favchat import cluster
 from favchat.config import Config, ConfigError, ServeConfig, load, require
 from favchat.model import FaVChatConfig
-from favchat.model_names import resolve_model
+from favchat.model_names import EMBEDDED, resolve_model
 from serve.api import Api
 from serve.encoder import EncoderReplica
 from serve.engine import EngineReplica
@@ -40,7 +40,7 @@ class Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     config: str
-    """A YAML file, or the name of a preset: tiny, nano, 2b, 8b."""
+    """A YAML file, or the name of a preset: tiny, nano, paper, 2b, 8b."""
     overrides: list[str] = []
     """Settings that override the file's, such as ``serve.model=outputs/run/model``."""
 
@@ -52,7 +52,8 @@ def build_app(args: dict[str, Any]) -> Application:
         args: The file's ``args``, those of :class:`Arguments`.
 
     Raises:
-        ConfigError: A setting cannot be used, or ``serve.model`` is missing.
+        ConfigError: A setting cannot be used.
+        AssetError: A part of the package's own model cannot be fetched.
         ValueError: There are other arguments.
     """
     arguments = Arguments.model_validate(args)
@@ -141,14 +142,16 @@ def address(config: Config) -> str:
 def settled(config: Config) -> Config:
     """The configuration with paths that hold in every process, and ``serve.store`` set.
 
-    A registered model becomes the directory it lies in now; without ``serve.store`` a temporary folder is made.
+    A registered model becomes the directory it lies in now, as does the package's own, which is taken where
+    ``serve.model`` is null; without ``serve.store`` a temporary folder is made.
 
     Raises:
-        ConfigError: ``serve.model`` is missing or no FaVChat model.
+        ConfigError: ``serve.model`` is no FaVChat model.
+        AssetError: A part of the package's own model cannot be fetched.
     """
-    [model] = require(config, "serve.model")
+    model = config.serve.model or EMBEDDED
     if model.startswith(("models:", "asset:")):
-        model = resolve_model(model, config.tracking)
+        model = resolve_model(model, config.tracking, key="serve.model")
     try:
         found = AutoConfig.from_pretrained(model)
     except (OSError, ValueError) as error:
@@ -203,7 +206,7 @@ def _welcome(config: Config, base: str) -> str:
     video = {"type": "video_url", "video_url": {"url": "FILE"}}
     body = json.dumps({"model": config.serve.name, "messages": [{"role": "user", "content": [video, question]}]})
     return (
-        f"serving {config.serve.model} as '{config.serve.name}' at {base} (Ctrl-C stops)\n"
+        f"serving {config.serve.model or EMBEDDED} as '{config.serve.name}' at {base} (Ctrl-C stops)\n"
         "ask it about a video:\n"
         f"  FILE=$(curl -s {base}/files -F file=@VIDEO.mp4 | grep -o 'file-[0-9a-f]*')\n"
         f"  curl -s {base}/chat/completions -H 'Content-Type: application/json' \\\n"

@@ -1,5 +1,6 @@
 """Fixtures that every test may use; what is costly is made once."""
 
+import json
 import os
 import socket
 from collections.abc import Iterator
@@ -8,11 +9,13 @@ from pathlib import Path
 import pytest
 import ray
 import s3fs
+import torch
 from moto.server import ThreadedMotoServer
+from safetensors.torch import save_file
 
 import jobs.annotate
 import jobs.prepare
-from favchat import assets
+from favchat import assets, embedded
 from favchat.cluster import KEEP_WORKERS, quiet_environment
 from favchat.config import Config, load
 from jobs.cli import CONFIGS
@@ -81,6 +84,26 @@ def tiny(tiny_preset):
     from favchat.model.build import build
 
     return build(tiny_preset.model, seed=0)
+
+
+@pytest.fixture
+def stand_in(tiny, tiny_preset, tmp_path, monkeypatch) -> dict[str, torch.Tensor]:
+    """A package whose own model is `tiny` with another adapter; gives that adapter's tensors."""
+    generator = torch.Generator().manual_seed(1)
+    tensors = {
+        name: torch.rand(value.shape, generator=generator).half()
+        for name, value in tiny[0].model.adapter.state_dict().items()
+    }
+    monkeypatch.setattr(embedded, "ADAPTER", tmp_path / "small.safetensors")
+    monkeypatch.setattr(embedded, "CARD", tmp_path / "small.md")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "assets").symlink_to(assets.home() / "assets")
+    monkeypatch.setenv("FAVCHAT_HOME", str(home))
+    settings = json.dumps(tiny_preset.model.model_dump(mode="json"))
+    save_file(tensors, embedded.ADAPTER, metadata={"model": settings})
+    embedded.CARD.write_text("Small.")
+    return tensors
 
 
 @pytest.fixture(scope="session")

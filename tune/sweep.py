@@ -41,6 +41,11 @@ def run(config: Config) -> SweepResult:
     corpus, folder = require(config, "data.out", "tune.out")
     if not config.training.stages:
         raise ConfigError("training.stages is empty: there is nothing to train")
+    if config.training.init or any(stage.init for stage in config.training.stages):
+        raise ConfigError(
+            "training.init, or a stage's init, names a trained model, whose number of experts is what it is; set it to "
+            "null: the trials of a sweep begin with adapters of their own"
+        )
     out = Path(folder).absolute()
     metric = config.tune.metric or default_metric(config, corpus)
     # Without the dashboard's state API nobody can see that a stopped trial is gone, and its CPUs stay taken.

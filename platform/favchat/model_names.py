@@ -14,18 +14,28 @@ EMBEDDED = "asset:favchat-nano"
 """The trained model that comes with the package."""
 
 
-def resolve_model(name: str, store: TrackingConfig | None = None) -> str:
+def resolve_model(name: str, store: TrackingConfig | None = None, *, key: str | None = None) -> str:
     """The directory or hub name behind a model's name.
 
     Args:
         name: A directory that `save_pretrained` wrote, a hub name, ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``
             for a registered model, or ``asset:favchat-nano`` for the one that comes with the package.
         store: Where models are registered; by default where MLflow's settings say.
+        key: The setting that holds the name, for messages.
 
     Raises:
         ConfigError: There is no such registered model, or no model in the directory.
         AssetError: A part of the package's own model cannot be fetched.
     """
+    try:
+        return _resolve_model(name, store)
+    except ConfigError as error:
+        if key is None:
+            raise
+        raise ConfigError(f"{key} = {error}") from error
+
+
+def _resolve_model(name: str, store: TrackingConfig | None) -> str:
     if name.startswith("models:"):
         # MLflow takes a second to import.
         from favchat import tracking

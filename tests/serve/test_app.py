@@ -10,6 +10,7 @@ from ray.serve.schema import ServeDeploySchema
 from transformers import LlamaConfig
 
 import serve.app
+from favchat import embedded
 from favchat.config import Config, ConfigError, ServeConfig, TrackingConfig
 from favchat.model import FaVChatAdapterConfig, FaVChatConfig
 from favchat.tracking import start_run
@@ -41,9 +42,12 @@ def test_every_queue_is_bounded(tmp_path) -> None:
     assert 7 + 5 < api.max_queued_requests < 100
 
 
-def test_a_model_is_needed() -> None:
-    with pytest.raises(ConfigError, match="serve.model"):
-        build_app({"config": "tiny", "overrides": ["serve.store=nowhere"]})
+def test_without_a_model_the_packages_own_is_served(stand_in, tmp_path) -> None:
+    found = settled(Config(serve=ServeConfig(store=str(tmp_path)))).serve
+    assert found.model == str(embedded.path())
+
+
+def test_other_arguments_than_the_yamls_are_refused() -> None:
     with pytest.raises(ValueError, match="override"):
         build_app({"config": "tiny", "override": ["serve.model=somewhere"]})
 

@@ -217,7 +217,8 @@ def test_other_settings_in_the_same_folder_are_refused(finished, corpus):
         ("training.stages.0.batch_size=500", r"stage 'summaries': \d+ samples are fewer than batch_size = 500"),
         ("training.stages=[]", "training.stages is empty"),
         ("training.split=test", "no annotation of task 'summary' in split 'test'"),
-        ("training.init=./nowhere", "nowhere: no model here"),
+        ("training.init=./nowhere", "training.init = ./nowhere: no model here"),
+        ("training.stages.1.init=asset:other", "training.stages.1.init = asset:other: the model that comes"),
         (
             "model.vision={pretrained: 'asset:mobilenet', config: null}",
             "model.vision.pretrained: .* did you mean asset:mobilenet-v2",

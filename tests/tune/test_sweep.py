@@ -190,6 +190,11 @@ def test_mlflow_has_a_parent_with_a_child_for_each_trial(swept):
             assert [metric.step for metric in client.get_metric_history(stage.info.run_id, "val_loss")] == [1, 2, 3]
 
 
+def test_a_trained_model_to_start_from_is_refused():
+    with pytest.raises(ConfigError, match="training.init.*set it to null"):
+        tune.sweep.run(load(CONFIGS / "quickstart.yaml", ["data.out=x", "tune.out=y"]))
+
+
 def test_other_settings_in_the_same_folder_are_refused(swept):
     config = swept.config
     with pytest.raises(ConfigError, match="holds a sweep with other settings"):

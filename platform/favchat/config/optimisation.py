@@ -26,8 +26,8 @@ class OptimisationConfig(Section):
     """What learns in a stage, how fast, how long and in which precision."""
 
     init: str | None = None
-    """Where the stage starts: a model directory, a hub name, ``models:/NAME@ALIAS``, or a checkpoint
-    (``stages/NAME/checkpoints/step-...``); by default the end of the stage before."""
+    """Where the stage starts: a model directory, a hub name, ``models:/NAME@ALIAS``, ``asset:favchat-nano``, or a
+    checkpoint (``stages/NAME/checkpoints/step-...``); by default the end of the stage before."""
     trainable: list[str] = ["adapter"]
     """Modules that learn: ``adapter``, ``vision_model``, ``face_model``, ``language_model``, or modules inside one of
     them, such as ``language_model.layers.29`` or ``language_model.layers.2[0-9].mlp``; ``lora`` for low-rank updates of

@@ -132,7 +132,8 @@ class TrainingConfig(Section):
     out: str | None = None
     """Folder of the run: ``model/`` is the result, ``stages/NAME/`` each stage's model."""
     init: str | None = None
-    """A FaVChat model directory to start from in place of the ``model`` section's backbones."""
+    """A trained model to start from in place of the ``model`` section's: a directory, a hub name,
+    ``models:/NAME@ALIAS`` or ``asset:favchat-nano``."""
     split: str = "train"
     """The split that is trained on."""
     val_split: str = "val"
@@ -182,7 +183,7 @@ class ServeConfig(Section):
     """The HTTP API of a trained model on Ray Serve."""
 
     model: str | None = None
-    """The model to serve: a directory (``training.out/model``), a hub name, ``models:/NAME@ALIAS`` or
+    """The model to serve: a directory (``training.out/model``), a hub name, ``models:/NAME@ALIAS``; null:
     ``asset:favchat-nano``, which comes with the package."""
     name: str = Field(default="favchat", min_length=1)
     """What clients call the model."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import os
 import shutil
@@ -30,6 +31,8 @@ from favchat.training.job import run as train_stage
 from favchat.training.model_card import model_card
 from favchat.training.progress import read_steps, showing
 from favchat.training.source import StageSource
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -100,10 +103,15 @@ def train(
     out, corpus = Path(folder).absolute(), absolute(corpus)
     # Workers have working directories of their own.
     config = config.model_copy(update={"data": config.data.model_copy(update={"out": corpus})})
-    inits = [_resolve(stage.init, config) for stage in config.training.stages]
-    inits[0] = inits[0] or _resolve(config.training.init, config)
+    inits = [
+        _resolve(stage.init, f"training.stages.{index}.init", config)
+        for index, stage in enumerate(config.training.stages)
+    ]
+    inits[0] = inits[0] or _resolve(config.training.init, "training.init", config)
     if inits[0] is None:
         config = config.model_copy(update={"model": resolve_backbones(config.model)})
+    else:
+        _warn_of_unused(config, inits[0])
     for stage in config.training.stages:
         _ = StageSource(config, stage, None).plan  # says before any work that a later stage has no samples
 
@@ -128,11 +136,22 @@ def train(
     return TrainResult(out / "model", results, run, registered)
 
 
-def _resolve(init: str | None, config: Config) -> str | None:
+def _resolve(init: str | None, key: str, config: Config) -> str | None:
     """A place that does not depend on where a worker runs: of a checkpoint, or of a model."""
     if init is not None and (Path(init) / RECORD).is_file():
         return str(Path(init).absolute())
-    return None if init is None else resolve_model(init, config.tracking)
+    return None if init is None else resolve_model(init, config.tracking, key=key)
+
+
+def _warn_of_unused(config: Config, init: str) -> None:
+    """Say which settings of the adapter do nothing, since the first stage starts from a model that has others."""
+    if not Path(init).is_dir() or (Path(init) / RECORD).is_file():
+        return
+    # transformers takes seconds to import, which a training that builds its model leaves to its workers.
+    from favchat.training.start import unused_settings
+
+    for line in unused_settings(config.model, init):
+        logger.warning("%s has no effect: training starts from %s", line, init)
 
 
 def _run_stage(

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from favchat.config import Config, ModelConfig, StageConfig
-from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
-from favchat.model.build import build, build_processor, load
+from favchat.model import FaVChatConfig, FaVChatForConditionalGeneration, FaVChatProcessor
+from favchat.model.build import ADAPTER_NAMES, build, build_processor, load
 from favchat.model.lora import add_lora, has_lora
 from favchat.model_names import resolve_model
 from favchat.training.checkpoints import RECORD, load_weights, read_record
@@ -66,6 +66,25 @@ def starting_processor(model: ModelConfig, init: str | None, frames: int | None 
     if frames is not None:
         processor.num_frames = frames
     return processor
+
+
+def unused_settings(model: ModelConfig, init: str) -> list[str]:
+    """The settings of the adapter that were given and that a trained model does not follow.
+
+    Args:
+        model: The ``model`` section.
+        init: A model directory.
+
+    Returns:
+        For each the key, its value, and what the model has.
+    """
+    trained = FaVChatConfig.from_pretrained(init).adapter_config
+    given = model.adapter.model_dump(include=model.adapter.model_fields_set - {"face_levels"})
+    return [
+        f"model.adapter.{name} = {value} (the model's is {found})"
+        for name, value in given.items()
+        if (found := getattr(trained, ADAPTER_NAMES.get(name, name))) != value
+    ]
 
 
 def set_learning(model: FaVChatForConditionalGeneration, section: ModelConfig, trainable: list[str], seed: int) -> None:
