@@ -16,10 +16,11 @@ from ray.data import ActorPoolStrategy, Dataset
 from upath import UPath
 
 from favchat import cluster
-from favchat.config import Config, ConfigError, DataConfig
+from favchat.config import Config, DataConfig
 from favchat.data.addresses import path_of
 from favchat.data.clips import Clip
 from favchat.data.duplicates import settle
+from favchat.data.finished import finished
 from favchat.data.processing import ClipProcessor, ready
 from favchat.data.progress import clip_progress
 from favchat.data.ray_data import quiet_execution
@@ -76,8 +77,8 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
         detector: Makes the face detector in each actor; by default ``CenterFaceDetector``.
 
     Raises:
-        ConfigError: The source cannot be listed, or ``data.out`` holds a clip of the same id from another video, or
-            rows made with other settings.
+        ConfigError: The source cannot be listed, or ``data.out`` holds rows made with other settings, or of a clip that
+            the source tells otherwise of (another video, another part of it, other labels).
         OSError: The output cannot be written.
         RuntimeError: Clips are missing from the output, or are there twice.
     """
@@ -86,7 +87,9 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
     listed = list_clips(settings.source)
     clips = draw_splits(listed, settings.splits, config.seed)
     check_settings(config, out)
-    done = _done(out, clips)
+    drawn = {clip.id for clip in listed if not clip.split}
+    movable = {clip.id for clip in clips if clip.id in drawn and clip.identity is None}
+    done = finished(out, _clip_table(clips, settings.source.kind), movable)
     missing = [clip for clip in clips if clip.id not in done]
     if missing:
         if detector is None:
@@ -101,7 +104,6 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
         left = _left(out, missing)
         if left:
             _write_rejects(_crashed(left, settings), out)
-    drawn = {clip.id for clip in listed if not clip.split}
     settle(out, clips, drop=settings.duplicates == "drop", drawn=drawn)
     return _count(out, clips, skipped=len(clips) - len(missing))
 
@@ -204,18 +206,6 @@ def _rows(out: UPath, columns: list[str]) -> list[dict[str, Any]]:
             extra = ["stage"] if name == REJECTS else []
             rows += [{"stage": None, **row} for row in read_folder(out / name, columns + extra).to_pylist()]
     return rows
-
-
-def _done(out: UPath, clips: list[Clip]) -> set[str]:
-    """Ids of the clips that earlier runs finished."""
-    videos = {row["clip_id"]: row["video"] for row in _rows(out, ["clip_id", "video"])}
-    for clip in clips:
-        if videos.get(clip.id, clip.video) != clip.video:
-            raise ConfigError(
-                f"data.out: {out} holds a clip '{clip.id}' made from {videos[clip.id]}, and this source has one of that"
-                f" id at {clip.video}; choose another data.out"
-            )
-    return videos.keys() & {clip.id for clip in clips}
 
 
 def _left(out: UPath, clips: list[Clip]) -> list[Clip]:
