@@ -21,7 +21,7 @@ app = typer.Typer(
     help="Turn face videos into a corpus, train a facial-video language model on it, and ask it questions.\n\n"
     "Most commands take a YAML file and any number of settings that override it: "
     "favchat train nano data.out=corpus training.out=run. "
-    "A preset's name (tiny, nano, 2b, 8b) stands for its file.",
+    "A preset's name (tiny, nano, paper, 2b, 8b) stands for its file.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -29,7 +29,7 @@ app = typer.Typer(
 )
 
 ConfigArgument = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a preset: tiny, nano, 2b, 8b.")
+    str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a preset: tiny, nano, paper, 2b, 8b.")
 ]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Settings that override the file's.")
