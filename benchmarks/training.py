@@ -4,7 +4,7 @@
 
 Prints Markdown tables, and says on standard error what it is at. The sample clips are prepared and annotated once into
 a temporary corpus; the last stage of the configuration (default: the nano preset, its questions) is trained on them, on
-the CPU, with `--samples` a step. At nano this takes about ten minutes of two cores.
+the CPU, with `--samples` a step. The defaults are meant for less than a quarter of an hour on two cores.
 
 **Steps.** All ways take the same batches, of cached features, with as many threads of torch in all:
 
@@ -12,10 +12,11 @@ the CPU, with `--samples` a step. At nano this takes about ten minutes of two co
 - the project's step in one process without Ray or DeepSpeed, which also weighs tokens and counts experts;
 - `favchat train`: the same step under Ray Train and DeepSpeed, with the step file and MLflow written.
 
-A step's time is the median of all steps but the first two, without waiting for data: the loops get their batches ready
-made, while the tasks that make those of `favchat train` run beside it, on the same cores. Rounds alternate, and the
-best median of each is kept, so that other work on the machine counts little. Two workers halve each batch and the
-threads: on one machine they show what the exchange costs, not what a second machine brings.
+A step's time is the median of all steps but the first two, without waiting for data, which has a column of its own:
+the loops get their batches ready made, while the tasks that make those of `favchat train` run beside it, on the same
+cores. Rounds alternate, and the best median of each is kept, so that other work on the machine counts little. Two
+workers halve each batch and the threads: on one machine they show what the exchange costs, not what a second machine
+brings.
 
 **Packing and features** are measured in CPU seconds of this process on one thread, the least of the rounds, on the
 samples of half as many steps, summaries and questions half and half, so that their lengths differ. A sample's time is
@@ -35,6 +36,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import islice
@@ -67,6 +69,29 @@ from jobs.quickstart import SAMPLE
 
 WARM = 2
 """First steps that are not counted."""
+ONE, TWO = "favchat train, 1 worker", "favchat train, 2 workers"
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of one run."""
+
+    seconds: list[float]
+    """Of each step, without waiting for data."""
+    waited: list[float] | None = None
+    """Seconds that each step waited for data; None where batches were ready made."""
+
+    @property
+    def median(self) -> float:
+        """Seconds of the middle step."""
+        return statistics.median(self.seconds[WARM:])
+
+    @property
+    def waiting_share(self) -> float | None:
+        """The share of the time that went by waiting."""
+        if self.waited is None:
+            return None
+        return sum(self.waited[WARM:]) / (sum(self.waited[WARM:]) + sum(self.seconds[WARM:]))
 
 
 @contextmanager
@@ -85,8 +110,8 @@ def learner(config: Config, stage: StageConfig) -> FaVChatForConditionalGenerati
     return model
 
 
-def bare_loop(config: Config, stage: StageConfig, batches: list[Batch]) -> list[float]:
-    """Seconds of each step of a plain loop."""
+def bare_loop(config: Config, stage: StageConfig, batches: list[Batch]) -> Steps:
+    """The steps of a plain loop."""
     model = learner(config, stage)
     optimizer = make_optimizer(model, stage)
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -100,7 +125,7 @@ def bare_loop(config: Config, stage: StageConfig, batches: list[Batch]) -> list[
         optimizer.zero_grad()
         output.loss.item()
         seconds.append(time.perf_counter() - began)
-    return seconds
+    return Steps(seconds)
 
 
 def own_stepper(config: Config, stage: StageConfig, steps: int) -> Stepper:
@@ -109,32 +134,26 @@ def own_stepper(config: Config, stage: StageConfig, steps: int) -> Stepper:
     return Stepper(TorchEngine(model, make_optimizer(model, stage), stage), stage, steps, seed=config.seed)
 
 
-def own_step(config: Config, stage: StageConfig, batches: list[Batch]) -> list[float]:
-    """Seconds of each of the project's steps in this process."""
+def own_step(config: Config, stage: StageConfig, batches: list[Batch]) -> Steps:
+    """The project's steps in this process."""
     stepper = own_stepper(config, stage, len(batches))
     seconds = []
     for number, batch in enumerate(batches, 1):
         began = time.perf_counter()
         stepper.step(number, [batch])
         seconds.append(time.perf_counter() - began)
-    return seconds
+    return Steps(seconds)
 
 
-def ray_path(config: Config, out: Path) -> list[float]:
-    """Seconds of each step of `favchat train`, from one step's end to the next one's, without waiting for data."""
+def ray_path(config: Config, out: Path) -> Steps:
+    """The steps of `favchat train`, each from the end of the one before."""
     training = config.training.model_copy(update={"out": str(out)})
     train(config.model_copy(update={"training": training}))
     lines = read_steps(out / "stages" / config.training.stages[0].name / "steps.jsonl")
+    waited = [line["waiting_share"] * line["seconds"] for line in lines]
     before = [0.0, *(line["elapsed"] for line in lines)]
-    return [
-        line["elapsed"] - begun - line["waiting_share"] * line["seconds"]
-        for line, begun in zip(lines, before, strict=False)
-    ]
-
-
-def best(runs: list[list[float]]) -> float:
-    """The best round's median."""
-    return min(statistics.median(run[WARM:]) for run in runs)
+    whole = [line["elapsed"] - begun for line, begun in zip(lines, before, strict=False)]
+    return Steps([step - wait for step, wait in zip(whole, waited, strict=True)], waited)
 
 
 def step_report(config: Config, features: dict[str, str], steps: int, rounds: int, folder: Path) -> list[str]:
@@ -142,34 +161,33 @@ def step_report(config: Config, features: dict[str, str], steps: int, rounds: in
     stage, threads = config.training.stages[0], torch.get_num_threads()
     batches = list(islice(StageSource(config, stage, None, features).read_batches(0, 1, 0), steps))
 
-    def workers(count: int) -> Callable[[], list[float]]:
+    def workers(count: int) -> Callable[[], Steps]:
         update = {"num_workers": count, "threads": max(1, threads // count)}
         settings = config.model_copy(update={"training": config.training.model_copy(update=update)})
-        return lambda: ray_path(settings, folder / f"run-{len(list(folder.iterdir()))}")
+        return lambda: ray_path(settings, Path(tempfile.mkdtemp(dir=folder)))
 
-    ways: dict[str, Callable[[], list[float]]] = {
+    ways: dict[str, Callable[[], Steps]] = {
         "bare loop": lambda: bare_loop(config, stage, batches),
         "own step, no Ray": lambda: own_step(config, stage, batches),
-        "favchat train, 1 worker": workers(1),
-        "favchat train, 2 workers": workers(2),
+        ONE: workers(1),
+        TWO: workers(2),
     }
-    runs: dict[str, list[list[float]]] = {way: [] for way in ways}
+    runs: dict[str, list[Steps]] = {way: [] for way in ways}
     for number in range(1, rounds + 1):
         for way, work in ways.items():
             with said(f"round {number} of {rounds}, {way}"):
                 runs[way].append(work())
-    base, one = best(runs["bare loop"]), best(runs["favchat train, 1 worker"])
+    best = {way: min(found, key=lambda run: run.median) for way, found in runs.items()}
+    base, one, two = (best[way].median for way in ("bare loop", ONE, TWO))
+    lines = ["| way | ms a step | to the bare loop | goal | waiting for data |", "|---|---|---|---|---|"]
+    for way, run in best.items():
+        goal, share = "at most 1.10x" if way == ONE else "", run.waiting_share
+        waiting = "" if share is None else f"{share:.1%}"
+        lines.append(f"| {way} | {1e3 * run.median:.0f} | {run.median / base:.2f}x | {goal} | {waiting} |")
     return [
-        "| way | ms a step | to the bare loop | goal |",
-        "|---|---|---|---|",
-        *(
-            f"| {way} | {1e3 * best(found):.0f} | {best(found) / base:.2f}x "
-            f"| {'at most 1.10x' if way.endswith('1 worker') else ''} |"
-            for way, found in runs.items()
-        ),
+        *lines,
         "",
-        f"2 workers take {one / best(runs['favchat train, 2 workers']):.2f} of the steps of 1 worker in the same time, "
-        "with half of the threads each.",
+        f"In the time of one step of 1 worker, 2 workers with half of its threads each take {one / two:.2f}.",
     ]
 
 
