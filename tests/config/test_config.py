@@ -26,6 +26,18 @@ def test_overrides_win_in_order_and_reach_into_lists(file):
     assert (config.seed, config.training.stages[0].learning_rate, config.data.out) == (2, 1e-4, "a b=c")
 
 
+def test_a_stage_that_is_not_enabled_is_left_out():
+    def stages(*words):
+        return {stage.name: stage for stage in load(CONFIGS / "paper.yaml", list(words)).training.stages}
+
+    assert list(stages()) == ["summaries", "questions"]
+    whole = stages("training.stages.2.enabled=true")
+    assert list(whole) == ["summaries", "questions", "emotion"]
+    assert "enabled" not in whole["emotion"].model_dump()  # it decides nothing about what the stage learns
+    # What is not run need not fit the workers.
+    assert list(stages("training.stages.2.batch_size=3", "training.num_workers=2")) == ["summaries", "questions"]
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [

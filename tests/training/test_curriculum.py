@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import ray
@@ -194,6 +195,19 @@ def test_the_model_is_registered_once(finished):
     registered = resolve_model("models:/tiny-test@champion", config.tracking) / "model.safetensors"
     assert registered.read_bytes() == (result.model / "model.safetensors").read_bytes()
     assert train(config).registered == "models:/tiny-test/1"
+
+
+def test_what_a_further_stage_makes_is_registered_too(tmp_path):
+    both = load(CONFIGS / "tiny.yaml", ["tracking.registered_model=tiny-test"])
+    first = both.model_copy(update={"training": both.training.model_copy(update={"stages": both.training.stages[:1]})})
+    for stage in both.training.stages:
+        folder = tmp_path / "stages" / stage.name
+        folder.mkdir(parents=True)
+        (folder / "settings.json").write_text(json.dumps({"key": stage.name}))
+    versions = iter("123")
+    run = SimpleNamespace(register_model=lambda model, name: next(versions))
+    found = [curriculum._register(config, tmp_path, run) for config in (first, first, both, both)]
+    assert found == ["1", "1", "2", "2"]
 
 
 def test_finished_stages_are_not_run_again(finished, corpus):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from favchat.config.data import AnnotateConfig, DataConfig
 from favchat.config.evaluation import EvaluationConfig
@@ -124,6 +124,10 @@ class StageConfig(OptimisationConfig, StageDataConfig):
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     """Names the stage's folder and its MLflow child run."""
+    # Not kept: a stage that is left out is gone from the resolved configuration, and so of those there it says nothing.
+    enabled: bool = Field(default=True, exclude=True)
+    """``false``: the stage is left out, as if it did not stand there. So a preset may offer one that is not always
+    wanted."""
 
 
 class TrainingConfig(Section):
@@ -163,6 +167,11 @@ class TrainingConfig(Section):
     """Torch threads a worker; by default the machine's cores divided by the workers."""
     stages: list[StageConfig] = []
     """The curriculum, in order."""
+
+    @field_validator("stages")
+    @classmethod
+    def _leave_out(cls, stages: list[StageConfig]) -> list[StageConfig]:
+        return [stage for stage in stages if stage.enabled]
 
     @model_validator(mode="after")
     def _batches_divide(self) -> TrainingConfig:

@@ -34,6 +34,9 @@ from favchat.training.source import StageSource
 
 logger = logging.getLogger(__name__)
 
+SETTINGS = "settings.json"
+"""In a stage's folder: a hash of what decides what it learns."""
+
 
 @dataclass(frozen=True)
 class StageResult:
@@ -163,7 +166,7 @@ def _run_stage(
     scaling: ScalingConfig,
 ) -> StageResult:
     folder = Path(config.training.out or "").absolute() / "stages" / stage.name
-    record, settings, key = folder / "stage.json", folder / "settings.json", _fingerprint(config, stage, init)
+    record, settings, key = folder / "stage.json", folder / SETTINGS, _fingerprint(config, stage, init)
     if settings.is_file() and json.loads(settings.read_text())["key"] != key:
         raise ConfigError(
             f"{folder} holds this stage with other settings; choose another training.out or delete that folder"
@@ -284,11 +287,14 @@ def _register(config: Config, out: Path, run: tracking.Run) -> str | None:
     name, record, model = config.tracking.registered_model, out / "registered.json", out / "model"
     if name is None:
         return None
+    # A stage that was added since, or trained anew with other settings, has left another model in the same place.
+    settings = json.loads((out / "stages" / config.training.stages[-1].name / SETTINGS).read_text())
+    wanted = {"name": name, "model": str(model), "stage": settings["key"]}
     done = json.loads(record.read_text()) if record.is_file() else {}
-    if (done.get("name"), done.get("model")) == (name, str(model)):
+    if wanted.items() <= done.items():
         return str(done["version"])
     version = run.register_model(model, name)
-    write_text_whole(record, json.dumps({"name": name, "model": str(model), "version": version}, indent=2))
+    write_text_whole(record, json.dumps({**wanted, "version": version}, indent=2))
     return version
 
 

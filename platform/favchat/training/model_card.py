@@ -8,7 +8,7 @@ from pathlib import Path
 from huggingface_hub import ModelCardData
 
 from favchat import __version__
-from favchat.config import BackboneConfig, Config, StageConfig
+from favchat.config import BackboneConfig, Config, SamplesConfig, StageConfig
 from favchat.tracking import git_revision
 
 
@@ -28,7 +28,7 @@ def model_card(
         config: The whole configuration.
         stage: The stage that ended.
         steps: Its optimiser steps.
-        samples: Samples of its task in the training split.
+        samples: Samples of an epoch, with what is mixed in.
         losses: Mean training loss a token of the first and the last tenth of the steps.
         metrics: The last report.
         init: Where the stage started.
@@ -47,9 +47,7 @@ def model_card(
         ("frames a clip", str(model.num_frames)),
     ]
     parts = "the parts above" if init is None else "an earlier stage or model, whose parts stay as they were there"
-    held_out = (
-        f"{metrics['val_loss']:.4f}" if "val_loss" in metrics else "not measured: the corpus has no held-out samples"
-    )
+    held_out = f"{metrics['val_loss']:.4f}" if "val_loss" in metrics else "not measured"
     return f"""---
 {front.to_yaml()}
 ---
@@ -76,11 +74,12 @@ The last stage, `{stage.name}`, started from {parts}.
 {
         _table(
             [
-                ("task", stage.task),
-                ("split", config.training.split),
-                ("samples", f"{samples:,}"),
+                ("corpus", f"`{Path(config.data.out or '').name}`"),
+                ("samples", _samples(stage, config.training.split)),
+                *(("mixed in", f"{part.share:.0%}: {_samples(part, config.training.split)}") for part in stage.mix),
+                ("samples an epoch", f"{samples:,}"),
                 ("steps", f"{steps:,}"),
-                ("samples a step", str(stage.batch_size)),
+                ("a step", f"{stage.batch_size} samples" if stage.tokens is None else f"{stage.tokens:,} tokens"),
                 ("what learns", ", ".join(f"`{name}`" for name in stage.trainable)),
                 ("peak learning rate", f"{stage.learning_rate:g}"),
                 ("schedule", stage.schedule),
@@ -128,6 +127,13 @@ def _backbone(slot: BackboneConfig) -> str:
         # Of a directory its name: where it lay is nobody's business.
         return f"`{Path(slot.pretrained).name if Path(slot.pretrained).is_absolute() else slot.pretrained}`"
     return f"random weights, {(slot.config or {}).get('model_type')} layout"
+
+
+def _samples(part: SamplesConfig, split: str) -> str:
+    """Which annotations a stage, or a part of its mixture, is trained on."""
+    chosen = {True: "selected ones", False: "those not selected", None: "all"}[part.selected]
+    families = f", families {', '.join(part.families)}" if part.families else ""
+    return f"task {part.task}, split {part.split or split}, {chosen}{families}"
 
 
 def _table(rows: list[tuple[str, str]]) -> str:
