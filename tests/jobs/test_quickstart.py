@@ -5,13 +5,13 @@ from favchat.config import load
 from jobs.cli import CONFIGS
 
 
-def test_the_whole_road_ends_with_answers(ray_session, centerface, tmp_path):
+def test_the_whole_road_ends_with_answers(ray_session, centerface, new_store, tmp_path):
     config = load(
         CONFIGS / "tiny.yaml",
         [
             f"data.out={tmp_path / 'corpus'}",
             f"training.out={tmp_path / 'run'}",
-            f"tracking.uri=sqlite:///{tmp_path / 'mlflow.db'}",
+            f"tracking.uri={new_store(tmp_path / 'mlflow.db')}",
             "data.frames.fps=2",
             "training.stages=[{name: questions, task: qa, steps: 4, batch_size: 8}]",
         ],

@@ -44,7 +44,7 @@ class Encoder:
         if stage.frames is not None:
             self._processor.num_frames = stage.frames
         self._device = torch.device("cuda" if config.training.use_gpu and torch.cuda.is_available() else "cpu")
-        self._model.to(self._device).eval()
+        self._model.eval()
         self.about = encoder_settings(self._model, self._processor)
         key = hashlib.sha256(json.dumps(self.about, sort_keys=True).encode()).hexdigest()[:16]
         self.folder = path_of(config.data.out or "") / FEATURES / key
@@ -79,6 +79,7 @@ class Encoder:
 
     @torch.no_grad()
     def _batches(self, shard: UPath) -> Iterator[tuple[list[str], dict[str, Tensor]]]:
+        self._model.to(self._device)  # not before: who only asks for a file's name takes nothing of a GPU
         with arrow_source(shard) as source:
             for batch in pq.ParquetFile(source).iter_batches(CLIPS, columns=CLIP_COLUMNS):
                 rows = batch.to_pylist()
