@@ -3,13 +3,16 @@
 import json
 import os
 import socket
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import ray
 import s3fs
 import torch
+from mlflow.tracking import MlflowClient
 from moto.server import ThreadedMotoServer
 from safetensors.torch import save_file
 
@@ -64,6 +67,24 @@ def s3() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def new_store(tmp_path_factory) -> Callable[[Path], str]:
+    """Makes an MLflow store at a path and gives its address.
+
+    MLflow brings each new one through every version that its tables ever had, for seconds; here only the first.
+    """
+    first = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{first}").search_experiments()
+
+    def make(path: Path) -> str:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(first)) as source, closing(sqlite3.connect(path)) as target:
+            source.backup(target)
+        return f"sqlite:///{path}"
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def centerface() -> Path:
     """The detector's weights; skips where they cannot be had."""
     try:
@@ -107,7 +128,7 @@ def stand_in(tiny, tiny_preset, tmp_path, monkeypatch) -> dict[str, torch.Tensor
 
 
 @pytest.fixture(scope="session")
-def corpus(ray_session, centerface, tmp_path_factory) -> Path:
+def corpus(ray_session, centerface, new_store, tmp_path_factory) -> Path:
     """The sample clips, prepared and annotated: a folder with shards, rejects and annotations. Not to be written to."""
     out = tmp_path_factory.mktemp("corpus")
     config = load(
@@ -119,7 +140,7 @@ def corpus(ray_session, centerface, tmp_path_factory) -> Path:
             f"data.out={out}",
             "data.frames.fps=4",
             "data.frames.max_frames=8",
-            f"tracking.uri=sqlite:///{tmp_path_factory.mktemp('tracking')}/mlflow.db",
+            f"tracking.uri={new_store(tmp_path_factory.mktemp('tracking') / 'mlflow.db')}",
         ],
     )
     jobs.prepare.run(config)

@@ -24,13 +24,21 @@ from favchat.tracking import (
 
 
 @pytest.fixture
-def store(tmp_path, monkeypatch):
+def home(tmp_path, monkeypatch):
+    """An empty folder in which the default store will lie."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("FAVCHAT_HOME", str(tmp_path))
     return tmp_path
 
 
-def test_a_run_keeps_parameters_metrics_artifacts_and_its_children(store, tmp_path):
+@pytest.fixture
+def store(home, new_store):
+    """The same, with the store."""
+    new_store(home / "mlflow" / "mlflow.db")
+    return home
+
+
+def test_a_run_keeps_parameters_metrics_artifacts_and_its_children(home, tmp_path):
     run = start_run(TrackingConfig(experiment="faces"), "parent")
     run.log_params({"model": {"stages": [{"steps": 3}, {"steps": 5}]}, "seed": 1})
     child = run.child("stage")
@@ -49,8 +57,8 @@ def test_a_run_keeps_parameters_metrics_artifacts_and_its_children(store, tmp_pa
     assert [metric.value for metric in client.get_metric_history(child.run_id, "loss")] == [1.0, 0.5]
     assert client.get_run(child.run_id).data.tags["mlflow.parentRunId"] == run.run_id
     assert [artifact.path for artifact in client.list_artifacts(child.run_id)] == ["note.txt"]
-    assert (store / "mlflow" / "mlflow.db").is_file()
-    assert not (store / "mlruns").exists()
+    assert (home / "mlflow" / "mlflow.db").is_file()
+    assert not (home / "mlruns").exists()
 
 
 def test_many_parameters_are_logged_in_batches(store):
@@ -59,8 +67,8 @@ def test_many_parameters_are_logged_in_batches(store):
     assert len(run.client.get_run(run.run_id).data.params) == 250
 
 
-def test_the_address_comes_from_the_setting_then_the_environment(store, monkeypatch):
-    assert tracking_uri(TrackingConfig()) == f"sqlite:///{store}/mlflow/mlflow.db"
+def test_the_address_comes_from_the_setting_then_the_environment(home, monkeypatch):
+    assert tracking_uri(TrackingConfig()) == f"sqlite:///{home}/mlflow/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracker:5000")
     assert tracking_uri(TrackingConfig()) == "http://tracker:5000"
     assert tracking_uri(TrackingConfig(uri="sqlite:///other.db")) == "sqlite:///other.db"

@@ -14,8 +14,6 @@ from rich.console import Console
 from rich.table import Table
 
 from favchat.config import Config
-from favchat.model import FaVChatConfig
-from favchat.model.adapter import active_parameters
 from favchat.tracking import Run
 from tune.space import Point, chosen
 from tune.trial import trial_config
@@ -172,6 +170,10 @@ def _parameter_count(configs: list[Config]) -> Callable[[Point], int]:
     models = [path for config in configs for path in Path(config.training.out or "").glob("stages/*/*/config.json")]
     if not models:
         return lambda point: 0
+    # Takes seconds to import, which the start of a sweep need not wait for.
+    from favchat.model import FaVChatConfig
+    from favchat.model.adapter import active_parameters
+
     adapter = FaVChatConfig.from_pretrained(models[0].parent).adapter_config
 
     def count(point: Point) -> int:

@@ -13,7 +13,6 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from favchat import cluster
 from favchat.config import Config
 from favchat.tracking import Run
-from favchat.training.curriculum import train
 from tune.space import Point, chosen
 
 
@@ -45,6 +44,9 @@ def run_trial(parameters: dict[str, Any], sweep: Sweep) -> None:
     A trial that was interrupted goes on after its last finished stage. A combination that Optuna draws again costs
     nothing: it waits for the folder of the first and reports what lies there.
     """
+    # Where trials run: what starts the sweep does not train.
+    from favchat.training.curriculum import train
+
     cluster.quiet_environment()
     config = trial_config(sweep.config, chosen(parameters))
     out = Path(config.training.out or "")

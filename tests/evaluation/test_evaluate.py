@@ -24,7 +24,7 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def config(corpus, tiny_folder, place):
+def config(corpus, tiny_folder, new_store, place):
     return settings(
         corpus,
         TASKS,
@@ -33,7 +33,7 @@ def config(corpus, tiny_folder, place):
         "evaluation.max_clips=3",
         "evaluation.max_new_tokens=4",
         "evaluation.threads=1",
-        f"tracking.uri=sqlite:///{place}/mlflow.db",
+        f"tracking.uri={new_store(place / 'mlflow.db')}",
     )
 
 
@@ -139,9 +139,10 @@ def test_a_folder_without_predictions_cannot_be_compared(place):
         jobs.compare.run(str(place), str(place))
 
 
-def served(corpus, server, out, *more):
+def served(corpus, server, store, out, *more):
     return settings(
         corpus,
+        f"tracking.uri={store}",
         f"evaluation.server.base_url={server.url}",
         "evaluation.server.model=m",
         "evaluation.server.attempts=1",
@@ -151,13 +152,12 @@ def served(corpus, server, out, *more):
         "evaluation.tasks=[questions]",
         "evaluation.batch_clips=1",
         "evaluation.max_clips=3",
-        f"tracking.uri=sqlite:///{out.parent}/mlflow.db",
         *more,
     )
 
 
-def test_a_run_that_was_cut_off_goes_on_with_what_is_missing(corpus, ray_session, server, tmp_path):
-    config = served(corpus, server, tmp_path / "report")
+def test_a_run_that_was_cut_off_goes_on_with_what_is_missing(corpus, ray_session, server, new_store, tmp_path):
+    config = served(corpus, server, new_store(tmp_path / "mlflow.db"), tmp_path / "report")
     server.manners = ["good"] * 12 + ["401"] * 1000
     with pytest.raises(ConfigError, match="refuses the key"):
         jobs.evaluate.run(config)
@@ -173,8 +173,8 @@ def test_a_run_that_was_cut_off_goes_on_with_what_is_missing(corpus, ray_session
     assert not asking.failures
 
 
-def test_questions_that_fail_are_said_and_asked_again(corpus, ray_session, server, tmp_path):
-    config = served(corpus, server, tmp_path / "report")
+def test_questions_that_fail_are_said_and_asked_again(corpus, ray_session, server, new_store, tmp_path):
+    config = served(corpus, server, new_store(tmp_path / "mlflow.db"), tmp_path / "report")
     server.manners = ["500", "a page"]
     first = jobs.evaluate.run(config)
     assert sum(first.evaluation.asking.failures.values()) == 2
@@ -187,9 +187,9 @@ def test_questions_that_fail_are_said_and_asked_again(corpus, ray_session, serve
     assert not second.evaluation.asking.failures
 
 
-def test_a_server_and_a_checkpoint_meet_the_same_questions(evaluated, corpus, server, tmp_path, place):
+def test_a_server_and_a_checkpoint_meet_the_same_questions(evaluated, corpus, server, config, tmp_path, place):
     server.reply = lambda body: "Yes." if "one word" in words(body) else "happy"
-    jobs.evaluate.run(served(corpus, server, tmp_path / "report"))
+    jobs.evaluate.run(served(corpus, server, config.tracking.uri, tmp_path / "report"))
     found = jobs.compare.run(str(place / "report"), str(tmp_path / "report"), resamples=100)
     war = next(one for one in found if (one.part, one.way, one.metric) == ("yes_no", "text", "war"))
     assert war.paired.a == 0 < war.paired.b

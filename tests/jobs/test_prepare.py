@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,6 @@ def settings(out: Path) -> Config:
     config.data.source.path = str(SAMPLE / "clips")
     config.data.source.annotations = str(SAMPLE / "annotations.json")
     config.data.frames.max_frames = 4
-    config.tracking.uri = f"sqlite:///{out}/mlflow.db"
     return config
 
 
@@ -49,12 +49,13 @@ def test_a_source_that_is_not_there_is_said_before_ray_is_started(tmp_path: Path
     assert ray.is_initialized() == running
 
 
-def test_the_sample_corpus(ray_session: None, tmp_path: Path) -> None:
+def test_the_sample_corpus(ray_session: None, new_store: Callable[[Path], str], tmp_path: Path) -> None:
     try:
         CenterFaceDetector().detect(np.zeros((1, 64, 64, 3), np.uint8))
     except AssetError as error:
         pytest.skip(f"the face detector's weights cannot be had: {error}")
     config = settings(tmp_path)
+    config.tracking.uri = new_store(tmp_path / "mlflow.db")
     prepared = run(config)
     result = prepared.result
     assert result.clips == len(list((SAMPLE / "clips").glob("*.mp4")))
@@ -73,12 +74,14 @@ def test_the_sample_corpus(ray_session: None, tmp_path: Path) -> None:
     assert {"train", "val"} >= set(pq.read_table(annotated.path)["split"].to_pylist()) >= {"train"}
 
 
-def test_a_job_that_is_killed_and_started_again_ends_like_an_undisturbed_one(corpus: Path, tmp_path: Path) -> None:
+def test_a_job_that_is_killed_and_started_again_ends_like_an_undisturbed_one(
+    corpus: Path, new_store: Callable[[Path], str], tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     same = ["celebv_hq", SAMPLE / "clips", SAMPLE / "annotations.json"]
     words = [f"data.source.{key}={value}" for key, value in zip(("kind", "path", "annotations"), same, strict=True)]
     words += [f"data.out={out}", "data.frames.fps=4", "data.frames.max_frames=8", "data.clips_per_shard=3"]
-    words += [f"tracking.uri=sqlite:///{tmp_path}/mlflow.db", "ray.num_cpus=1"]
+    words += [f"tracking.uri={new_store(tmp_path / 'mlflow.db')}", "ray.num_cpus=1"]
     command = [sys.executable, "-m", "jobs.cli", "prepare", "tiny", *words]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True) as job:
         while not list(out.glob("shards/*.parquet")) and job.poll() is None:

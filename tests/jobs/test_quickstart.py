@@ -4,13 +4,13 @@ from favchat.model.build import load as load_model
 from jobs.cli import CONFIGS
 
 
-def test_the_whole_road_ends_with_answers(ray_session, centerface, stand_in, tmp_path):
+def test_the_whole_road_ends_with_answers(ray_session, centerface, stand_in, new_store, tmp_path):
     config = load(
         CONFIGS / "quickstart.yaml",
         [
             f"data.out={tmp_path / 'corpus'}",
             f"training.out={tmp_path / 'run'}",
-            f"tracking.uri=sqlite:///{tmp_path / 'mlflow.db'}",
+            f"tracking.uri={new_store(tmp_path / 'mlflow.db')}",
             "data.frames.fps=2",
         ],
     )

@@ -121,14 +121,14 @@ def test_driver_and_workers_run_the_shipped_code(cluster, tmp_path):
     assert said["revision"] == "abc123"
 
 
-def test_a_job_is_followed_to_its_end_with_the_configuration_it_names(cluster, tmp_path, corpus):
+def test_a_job_is_followed_to_its_end_with_the_configuration_it_names(cluster, tmp_path, corpus, new_store):
     out = tmp_path / "out"
     out.mkdir()
     shutil.copytree(corpus / "shards", out / "shards")
     settings = yaml.safe_load((CONFIGS / "tiny.yaml").read_text()) | {"annotate": {"questions_per_clip": 3}}
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "mine.yaml").write_text(yaml.safe_dump(settings))
-    store = f"sqlite:///{tmp_path}/mlflow.db"
+    store = new_store(tmp_path / "mlflow.db")
     done = cluster.submit(
         "favchat", "annotate", "configs/mine.yaml", f"data.out={out}", f"tracking.uri={store}", cwd=tmp_path
     )

@@ -94,8 +94,8 @@ def test_address() -> None:
     assert address(Config(serve=ServeConfig(host="10.0.0.2"))) == "http://10.0.0.2:8000/v1"
 
 
-def test_a_registered_model_is_served_from_where_it_lies(model_folder, tmp_path) -> None:
-    tracking = TrackingConfig(uri=f"sqlite:///{tmp_path}/mlflow.db")
+def test_a_registered_model_is_served_from_where_it_lies(model_folder, new_store, tmp_path) -> None:
+    tracking = TrackingConfig(uri=new_store(tmp_path / "mlflow.db"))
     start_run(tracking, "train").register_model(model_folder, "faces")
     stored = settled(Config(serve=ServeConfig(model="models:/faces@champion", store=str(tmp_path)), tracking=tracking))
     weights = Path(stored.serve.model or "") / "model.safetensors"

@@ -1,7 +1,7 @@
 """Run by test_curriculum.py: a training that is hit by death.
 
-In the first stage one of the workers kills itself after three steps, once. In the second both stop after three, for the
-whole job to be killed.
+In the second stage one of the workers kills itself after three steps, once. After five both stop, for the whole job to
+be killed.
 """
 
 import os
@@ -20,6 +20,7 @@ from favchat.training.source import StageSource
 from jobs.cli import CONFIGS
 
 STEPS_BEFORE_DEATH = 3
+STEPS_BEFORE_STOP = 5
 
 
 class DeadlySource(StageSource):
@@ -30,9 +31,9 @@ class DeadlySource(StageSource):
         with notes.open("a") as file:
             file.write(f"{start_step}\n")
         for step, batch in enumerate(super().batches(rank, workers, start_step), start_step):
-            if step == STEPS_BEFORE_DEATH and first and self.stage.task == "summary" and rank == 1:
+            if step == STEPS_BEFORE_DEATH and first and rank == 1:
                 os.kill(os.getpid(), signal.SIGKILL)
-            if step == STEPS_BEFORE_DEATH and self.stage.task == "qa":
+            if step == STEPS_BEFORE_STOP:
                 time.sleep(600)
             yield batch
 

@@ -95,8 +95,9 @@ class Swept:
 
 
 @pytest.fixture(scope="module")
-def swept(ray_session, corpus, tmp_path_factory):
+def swept(ray_session, corpus, new_store, tmp_path_factory):
     out = tmp_path_factory.mktemp("sweep") / "grid"
+    new_store(out.with_name("grid.db"))
     settings = words(corpus, out)
     command = [sys.executable, "-m", "jobs.cli", "tune", "tiny", *settings]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
@@ -154,9 +155,10 @@ def test_table_and_picture_lie_in_the_folder(swept):
         assert len(picture.convert("RGB").getcolors(1 << 20)) > 10
 
 
-def test_train_takes_the_best_configuration(swept, tmp_path, corpus):
+def test_train_takes_the_best_configuration(swept, new_store, tmp_path):
     config, result = swept.config, swept.result
-    best = load(result.best, [f"training.out={tmp_path / 'run'}", f"tracking.uri=sqlite:///{tmp_path}/x.db"])
+    store = f"tracking.uri={new_store(tmp_path / 'x.db')}"
+    best = load(result.best, [f"training.out={tmp_path / 'run'}", store])
     assert (best.model.adapter.num_experts, best.model.adapter.top_k) == (
         result.trials[0].num_experts,
         result.trials[0].top_k,
@@ -165,7 +167,7 @@ def test_train_takes_the_best_configuration(swept, tmp_path, corpus):
     assert best.tune == load(CONFIGS / "tiny.yaml").tune
     # The best trial's own model is what this configuration trains: its record fits.
     trial = result.best.parent / "trials" / f"experts{best.model.adapter.num_experts}-top{best.model.adapter.top_k}"
-    again = train(load(result.best, [f"training.out={trial}", f"tracking.uri=sqlite:///{tmp_path}/x.db"]))
+    again = train(load(result.best, [f"training.out={trial}", store]))
     assert again.stages[0].metrics["val_loss"] == result.trials[0].metric
     assert load_model(str(again.model))[0].config.adapter_config.num_experts == result.trials[0].num_experts
 

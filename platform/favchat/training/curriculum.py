@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -179,7 +178,7 @@ def _run_stage(
 
     source = StageSource(config, stage, init)
     source.features = stage_features(config, stage, init, source.index.files)
-    steps = stage.steps or math.ceil(stage.epochs * source.steps_per_epoch)
+    steps = source.steps
     run = tracking.attempt(f"stage '{stage.name}' is not tracked", lambda: _stage_run(parent, folder, stage.name))
     job = StageJob(config, stage, steps, init, source, folder, asdict(run) if run else None)
     try:

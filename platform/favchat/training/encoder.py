@@ -46,7 +46,7 @@ class Encoder:
         if stage.frames is not None:
             self._processor.num_frames = stage.frames
         self._device = torch.device("cuda" if config.training.use_gpu and torch.cuda.is_available() else "cpu")
-        self._model.to(self._device).eval().requires_grad_(False)
+        self._model.eval().requires_grad_(False)
         # As the stage's steps would have them: the stage after it, which starts from what is saved, has them so too.
         rest_in(self._model, stage_precision(stage, config.training.use_gpu))
         self.about = encoder_settings(self._model, self._processor)
@@ -83,6 +83,7 @@ class Encoder:
 
     @torch.no_grad()
     def _batches(self, shard: UPath) -> Iterator[tuple[list[str], dict[str, Tensor]]]:
+        self._model.to(self._device)  # not before: who only asks for a file's name takes nothing of a GPU
         with arrow_source(shard) as source:
             for batch in pq.ParquetFile(source).iter_batches(CLIPS, columns=CLIP_COLUMNS):
                 rows = batch.to_pylist()

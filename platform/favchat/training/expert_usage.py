@@ -7,8 +7,6 @@ import math
 from typing import Any
 
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from torch import Tensor
 
 STREAMS = ("general", "face")
@@ -61,6 +59,10 @@ def usage_picture(counts: Tensor, title: str) -> bytes:
     Returns:
         A PNG.
     """
+    # Only the first worker draws, and only now and then.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     layers, _, experts = counts.shape
     rows = counts.flatten(0, 1).double().cpu()  # (layers 2, E)
     shares = (rows / rows.sum(dim=-1, keepdim=True).clamp(min=1)).numpy()

@@ -58,7 +58,8 @@ def stage_features(
         The feature file of each shard, for :class:`favchat.training.source.StageSource`.
 
     Raises:
-        TrainingFault: The model cannot be loaded, or the features cannot be computed or written.
+        ConfigError: The model cannot be loaded.
+        TrainingFault: The features cannot be computed or written.
     """
     if not stage.cache_features or not encoders_rest(stage.trainable):
         return None
@@ -66,14 +67,13 @@ def stage_features(
 
     from favchat.data.ray_data import quiet_execution
 
-    wanted = sorted(shards)
-
-    @ray.remote(num_cpus=0)
-    def look() -> dict[str, tuple[str, bool]]:
+    def look() -> tuple[dict[str, str], list[str]]:
+        """The file of each shard, and the shards without one; the model, needed for their names, goes with the end."""
         from favchat.training.encoder import Encoder
 
         encoder = Encoder(config, stage, init)
-        return {shard: (str(encoder.file(shard)), encoder.file(shard).exists()) for shard in wanted}
+        files = {shard: encoder.file(shard) for shard in sorted(shards)}
+        return {shard: str(file) for shard, file in files.items()}, [s for s in files if not files[s].exists()]
 
     class Encoding:
         def __init__(self) -> None:
@@ -85,20 +85,23 @@ def stage_features(
             return {"file": self._encoder.encode(row["shard"])}
 
     try:
-        found: dict[str, tuple[str, bool]] = ray.get(look.remote())
-        missing = [{"shard": shard} for shard, (_, there) in found.items() if not there]
+        # In this process, which has loaded what models need: another one would take seconds for that alone. But a GPU
+        # decides on the precision, and this process may have none.
+        files, missing = ray.get(ray.remote(num_gpus=1)(look).remote()) if config.training.use_gpu else look()
         if missing:
             gpus = 1 if config.training.use_gpu else None
             free = config.training.num_workers if gpus else int(ray.available_resources().get("CPU", 1))
             actors = ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, min(len(missing), free)))
             with quiet_execution():
-                data = ray.data.from_items(missing, override_num_blocks=len(missing))
+                rows = [{"shard": shard} for shard in missing]
+                data = ray.data.from_items(rows, override_num_blocks=len(rows))
                 done = data.map(cast(Any, Encoding), compute=actors, num_gpus=gpus).iter_rows()
                 _show(stage.name, done, len(missing))
-    except ray.exceptions.RayError as error:
-        cause = getattr(error, "cause", None) or error.__cause__ or error
+    except (ray.exceptions.RayError, OSError) as error:
+        by_ray = isinstance(error, ray.exceptions.RayError)
+        cause = (getattr(error, "cause", None) or error.__cause__ or error) if by_ray else error
         raise TrainingFault(f"stage '{stage.name}': the features of its clips cannot be computed: {cause}") from error
-    return {shard: file for shard, (file, _) in found.items()}
+    return files
 
 
 def _show(stage: str, done: Iterable[Any], shards: int) -> None:

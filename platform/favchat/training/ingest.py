@@ -15,7 +15,6 @@ from favchat.data.addresses import path_of
 from favchat.data.images import decode_images
 from favchat.data.schema import ANNOTATIONS, SHARDS
 from favchat.data.storage import parquet_files, read_folder, read_table
-from favchat.model.processing_favchat import picked_frames
 from favchat.training.batches import Sample
 
 if TYPE_CHECKING:
@@ -48,6 +47,9 @@ def read_clip(row: dict[str, Any], frames: int | None = None) -> StoredClip:
     Raises:
         ValueError: A picture cannot be decoded.
     """
+    # The model's package takes seconds to import; who only looks for samples needs none of it.
+    from favchat.model.processing_favchat import picked_frames
+
     count = len(row["frames"])
     picked = np.arange(count) if frames is None else picked_frames(count, frames)
     return StoredClip(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import resource
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import torch
-from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from torch import Tensor
 
-from favchat.tracking import BackgroundLog, Run
 from favchat.training.expert_usage import usage_entropy, usage_picture
 from favchat.training.job import StageJob
 from favchat.training.progress import StepFile
 from favchat.training.step import StepResult, add_up
+
+if TYPE_CHECKING:
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    from favchat.tracking import BackgroundLog
 
 SYSTEM_SECONDS = 10
 """Between two samples of the system's metrics."""
@@ -27,9 +31,15 @@ class Recorder:
         self._losses: list[float] = []
         self._choices: Tensor | None = None
         self._steps = StepFile(job.step_file, after=begun) if rank == 0 else None
-        self._log = BackgroundLog(Run(**job.run)) if rank == 0 and job.run else None
-        self._system = None
-        if self._log and job.run:
+        self._log: BackgroundLog | None = None
+        self._system: SystemMetricsMonitor | None = None
+        if rank == 0 and job.run:
+            # MLflow takes seconds to import, and no other worker needs it.
+            from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+            from favchat.tracking import BackgroundLog, Run
+
+            self._log = BackgroundLog(Run(**job.run))
             self._system = SystemMetricsMonitor(
                 job.run["run_id"], SYSTEM_SECONDS, resume_logging=begun > 0, tracking_uri=job.run["uri"]
             )

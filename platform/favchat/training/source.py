@@ -5,6 +5,7 @@ Ray Train's controller loads this module, which only passes it on: what makes ba
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -45,6 +46,11 @@ class StageSource:
     def steps_per_epoch(self) -> int:
         """Global batches of an epoch, the same in all epochs."""
         return self.plan.steps_per_epoch
+
+    @property
+    def steps(self) -> int:
+        """Steps of the stage: as many as it says, or those of its epochs."""
+        return self.stage.steps or math.ceil(self.stage.epochs * self.steps_per_epoch)
 
     @property
     def samples_per_epoch(self) -> int:
@@ -127,7 +133,8 @@ class StageSource:
     def batches(self, rank: int, workers: int, start_step: int) -> Iterator[Batch]:
         """The parts `rank` of `workers` of the global batches, for ever, from step `start_step` on, counted from 0.
 
-        Where this process has Ray, tasks of Ray Data read ahead and make them; otherwise as `read_batches`.
+        Where this process has Ray, tasks of Ray Data read ahead and make them, up to the end of the stage and then a
+        window at a time; otherwise as `read_batches`.
         """
         ray = sys.modules.get("ray")
         if ray is None or not ray.is_initialized():
@@ -135,10 +142,10 @@ class StageSource:
             return
         shared, plan = ray.put(self.recipe), self.plan
         while True:
-            runs = []
-            for _ in range(RUNS):
-                runs.append({"begin": start_step, "end": plan.window_end(start_step)})
-                start_step = runs[-1]["end"]
+            runs = [{"begin": start_step, "end": plan.window_end(start_step)}]
+            while runs[-1]["end"] < self.steps and len(runs) < RUNS:
+                runs.append({"begin": runs[-1]["end"], "end": plan.window_end(runs[-1]["end"])})
+            start_step = runs[-1]["end"]
             yield from _streamed(shared, runs, rank, workers, self._streams)
 
     def read_batches(self, rank: int, workers: int, start_step: int) -> Iterator[Batch]:

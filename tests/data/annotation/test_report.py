@@ -1,6 +1,7 @@
 """What a run says of its annotations, on the terminal and as a page."""
 
 import re
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
@@ -19,12 +20,12 @@ from tests.data.annotation.conftest import make_clip, write_shard
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Config:
+def config(new_store: Callable[[Path], str], tmp_path: Path) -> Config:
     clips = [make_clip(f"c{number:02}", "happy", smile=number % 2, nod=0) for number in range(15)]
     write_shard(tmp_path, clips)
     config = Config()
     config.data.out = str(tmp_path)
-    config.tracking.uri = f"sqlite:///{tmp_path}/mlflow.db"
+    config.tracking.uri = new_store(tmp_path / "mlflow.db")
     return config
 
 
