@@ -12,6 +12,8 @@ def test_the_whole_road_ends_with_answers(ray_session, centerface, stand_in, new
             f"training.out={tmp_path / 'run'}",
             f"tracking.uri={new_store(tmp_path / 'mlflow.db')}",
             "data.frames.fps=2",
+            "training.stages.0.steps=3",
+            "training.stages.1.steps=3",
         ],
     )
     said: list[str] = []
