@@ -95,7 +95,7 @@ def inspect(
 
     report = write_report(path_of(shards), path_of(out) if out else None)
     report.summary.show()
-    typer.echo(f"-> {report.page}, {report.sheet}")
+    typer.echo(f"-> {', '.join(map(str, report.files))}")
 
 
 @app.command()

@@ -18,12 +18,11 @@ class Prepared:
     """What was prepared, and the report on the whole corpus."""
 
     result: PrepareResult
-    report: Report | None
-    """None where the corpus has no shard."""
+    report: Report
 
     def summary(self) -> str:
         """One line for the terminal."""
-        return self.result.summary() + (f", {self.report.page}" if self.report else "")
+        return f"{self.result.summary()}, {self.report.page}"
 
 
 def run(config: Config) -> Prepared:
@@ -43,8 +42,8 @@ def run(config: Config) -> Prepared:
     from favchat.data.report_page import write_report
 
     result = prepare(config)
-    report = write_report(path_of(config.data.out or "")) if result.in_shards else None
-    if report is not None and find_spec("mlflow"):
+    report = write_report(path_of(config.data.out or ""))
+    if find_spec("mlflow"):
         _log(config, result, report)
     return Prepared(result, report)
 
@@ -58,6 +57,6 @@ def _log(config: Config, result: PrepareResult, report: Report) -> None:
         {"clips": result.clips, "in_shards": result.in_shards, "rejected": result.rejected, "skipped": result.skipped},
         0,
     )
-    for file in (report.page, report.sheet):
+    for file in report.files:
         run.log_file(file.name, file.read_bytes())
     run.finish()

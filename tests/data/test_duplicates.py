@@ -136,11 +136,14 @@ def make_corpus(out: Path) -> Path:
     return out
 
 
+def contents_of_shards(out: Path) -> list[tuple[str, str]]:
+    return sorted((one["clip_id"], one["split"]) for one in pq.read_table(out / SHARDS).to_pylist())
+
+
 def contents(out: Path) -> dict[str, list[tuple[str, ...]]]:
-    shards = pq.read_table(out / SHARDS).to_pylist()
     rejects = pq.read_table(out / REJECTS).to_pylist()
     return {
-        "shards": sorted((one["clip_id"], one["split"]) for one in shards),
+        "shards": contents_of_shards(out),
         "rejects": sorted((one["clip_id"], one["stage"], one["reason"]) for one in rejects),
     }
 
@@ -166,6 +169,15 @@ def test_shards_and_rejects_follow_and_the_rest_of_a_row_stays(tmp_path: Path) -
     before = {file: file.stat().st_mtime_ns for file in out.rglob("*.parquet")}
     settle(out, CLIPS[::-1], drop=True, drawn=DRAWN)  # another order changes nothing that is settled
     assert {file: file.stat().st_mtime_ns for file in out.rglob("*.parquet")} == before
+
+
+def test_a_further_face_stays_in_the_split_of_the_person_that_its_frames_show(tmp_path: Path) -> None:
+    """The main face was dropped by a filter, say, and the other one nearly equals a clip of another split."""
+    some = [shard_row(row("a", NOTHING)), shard_row(row("p__face1", NEAR, "val", video="/p.mp4"))]
+    write_whole(pa.Table.from_pylist(some, schema=SHARD_SCHEMA), tmp_path / SHARDS / "1.parquet")
+    clips = [Clip(id="a", video="/a.mp4"), Clip(id="p", video="/p.mp4", identity="Ann")]
+    settle(tmp_path, clips, drop=False, drawn={"a", "p"})
+    assert contents_of_shards(tmp_path) == [("a", "train"), ("p__face1", "val")]
 
 
 def test_rows_added_later_give_way_wherever_the_source_lists_them(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from favchat.data.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARD_SCHEM
 from favchat.data.storage import write_whole
 
 EMPTY = {"string": "", "double": 0.0, "float": 0.0, "int32": 0}
-BLANK = {field.name: EMPTY.get(str(field.type), []) for field in SHARD_SCHEMA if not field.nullable}
+BLANK = {field.name: EMPTY.get(str(field.type), []) for field in SHARD_SCHEMA if not field.nullable} | {"tracks": 1}
 SEGMENTS = [EmotionSegment("neutral", 0.0, 1.2), EmotionSegment("happy", 1.2, 3.0)]
 ONE = Clip("one", "/one.mp4", 0.5, 3.1, "Ann", "val", (1.0, 2.0, 3.0, 4.5), emotion_segments=SEGMENTS)
 OTHER = Clip("other", "/other.mp4", split="train")
@@ -38,7 +38,7 @@ def corpus(tmp_path: Path) -> Path:
     for clip in (ONE, OTHER):
         table = pa.Table.from_pylist([{**BLANK, **row(clip), "duplicate_hash": "0" * 96}], schema=SHARD_SCHEMA)
         write_whole(table, tmp_path / SHARDS / f"{clip.id}.parquet")
-    reject = {**row(LOST), "stage": "open", "reason": "file not found"}
+    reject = {**row(LOST), "tracks": 1, "stage": "open", "reason": "file not found"}
     write_whole(pa.Table.from_pylist([reject], schema=REJECT_SCHEMA), tmp_path / REJECTS / "1.parquet")
     return tmp_path
 

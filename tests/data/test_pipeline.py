@@ -177,11 +177,14 @@ def test_clips_that_kill_their_process_or_hang_are_rejected_and_take_no_other_wi
     ray_session: None, tmp_path: Path
 ) -> None:
     folder = make_folder(tmp_path / "videos", "a.mp4", "c.mp4", "d.mp4")
+    prepare(settings(folder, tmp_path / "undisturbed"), CentreDetector)
     make_folder(folder, "b.mp4", copies="franck_0.mp4")
     make_folder(folder, "e.mp4", copies="capture_0.mp4")
     config = settings(folder, tmp_path / "out", seconds_per_clip=2)
     result = prepare(config, partial(CentreDetector, fatal_width=360, endless_width=400))
     assert (result.clips, result.in_shards, result.reasons) == (5, 3, {"internal": 2})
+    kept, undisturbed = (rows(tmp_path / name / "shards") for name in ("out", "undisturbed"))
+    assert sorted(kept, key=itemgetter("clip_id")) == sorted(undisturbed, key=itemgetter("clip_id"))
     rejects = rows(tmp_path / "out" / "rejects")
     assert sorted(reject["clip_id"] for reject in rejects) == ["b", "e"]
     for reject in rejects:

@@ -95,6 +95,18 @@ def test_every_face_is_a_row_with_an_id_of_its_own():
     assert row["clip_id"] == "a" and row["boxes"] == rows[1]["boxes"]
 
 
+def test_labels_and_identity_are_those_of_the_main_face_alone():
+    known = {"identity": "Ann", "appearance": [1] * 40, "action": [0] * 35, "emotion": "happy"}
+    segments = [{"emotion": "happy", "start": 0.0, "end": 2.0}]
+    main, further = clip_rows(
+        clip("pexels_4.mp4", **known, emotion_segments=segments), Pair(), settings(faces={"max_tracks": 2})
+    )
+    assert known.items() <= main.items() and main["emotion_segments"] == segments
+    unknown = {"identity": None, "appearance": [None] * 40, "action": [None] * 35, "emotion": None}
+    assert unknown.items() <= further.items() and further["emotion_segments"] == []
+    assert (main["tracks"], further["tracks"], further["split"]) == (2, 2, "train")
+
+
 def test_failures_are_rows(detector):
     assert clip_rows(clip("none.mp4"), detector, settings())[0]["stage"] == "open"
     (row,) = clip_rows(clip("noface_0.mp4"), detector, settings())

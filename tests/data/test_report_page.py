@@ -3,12 +3,15 @@
 import re
 from html.parser import HTMLParser
 
+import pyarrow as pa
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
 from favchat.data.contact_sheet import contact_sheet
 from favchat.data.report_page import write_report
+from favchat.data.schema import REJECT_SCHEMA, REJECTS
+from favchat.data.storage import write_whole
 from jobs.cli import app
 
 
@@ -68,3 +71,17 @@ def test_inspect_says_what_lies_there(corpus, tmp_path):
     assert done.exit_code == 0
     assert "23 rows, 1 rejects" in done.output
     assert (tmp_path / "report.html").is_file() and (tmp_path / "faces.jpg").is_file()
+
+
+def test_a_corpus_of_rejects_alone_is_reported(tmp_path):
+    reject = {"source": "folder", "start": 0.0, "end": None, "tracks": 1, "stage": "track", "reason": "no face found"}
+    rejects = [{"clip_id": name, "video": f"/{name}.mp4", **reject} for name in "ab"]
+    write_whole(pa.Table.from_pylist(rejects, schema=REJECT_SCHEMA), tmp_path / REJECTS / "1.parquet")
+    done = CliRunner().invoke(app, ["inspect", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "0 rows, 2 rejects" in done.output and "no face found" in done.output
+    assert {file.name for file in tmp_path.iterdir()} == {REJECTS, "report.html"}
+    words = Words()
+    words.feed((tmp_path / "report.html").read_text())
+    assert words.open == [] and words.pictures == []
+    assert "no face found" in words.said and "measure" not in words.said

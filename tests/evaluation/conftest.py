@@ -83,6 +83,7 @@ def write_shard(out: Path, clips: list[Labelled], name: str = "1") -> None:
             "scores": [0.9] * 4,
             "visible": [True] * 3 + [False],
             "cuts": [],
+            "shot_end": 60.0,
         }
         for field in SHARD_SCHEMA:
             row.setdefault(field.name, 0)

@@ -75,7 +75,14 @@ def checked_box(values: Sequence[Any]) -> tuple[float, float, float, float]:
 
 
 def clip_from_row(row: dict[str, Any]) -> Clip:
-    """The clip of a shard's row, read as plain Python values (``Table.to_pylist``)."""
+    """The clip of a shard's row with what its frames show, read as plain Python values (``Table.to_pylist``).
+
+    An emotion that was labelled outside of the shot that the frames come from is left out.
+
+    Args:
+        row: The columns of ``favchat.data.schema.LABEL_COLUMNS``.
+    """
+    segments = [EmotionSegment(**segment) for segment in row["emotion_segments"]]
     return Clip(
         id=row["clip_id"],
         video=row["video"],
@@ -87,5 +94,7 @@ def clip_from_row(row: dict[str, Any]) -> Clip:
         appearance=row["appearance"],
         action=row["action"],
         emotion=row["emotion"],
-        emotion_segments=[EmotionSegment(**segment) for segment in row["emotion_segments"]],
+        emotion_segments=[
+            segment for segment in segments if segment.start < row["shot_end"] and segment.end > row["shot_start"]
+        ],
     )

@@ -34,7 +34,7 @@ RECORD_SCHEMA = pa.schema(
         pa.field("split", pa.string(), nullable=False),
     ]
 )
-_COLUMNS = ["clip_id", "video", "identity", "split", "duplicate_hash"]
+_COLUMNS = ["clip_id", "video", "split", "duplicate_hash"]
 _CHUNK = 256  # rows compared at once with all others: 60,000 of these need 120 MB
 _THREADS = 4
 
@@ -161,10 +161,12 @@ def settle(out: UPath, clips: Sequence[Clip], *, drop: bool, drawn: Collection[s
         return
     decisions = _recorded(out)
     places = {clip.id: place for place, clip in enumerate(clips)}
+    # Of a further face nobody is named, but its frames show who is.
+    movable = set(drawn) - {clip.id for clip in clips if clip.identity is not None}
     settled, new = [], []
     for values in read_folder(out / SHARDS, _COLUMNS).to_pylist():
-        identity, clip_id = values.pop("identity"), values["clip_id"]
-        row = Row(**values, movable=identity is None and clip_of(clip_id) in drawn)
+        clip_id = values["clip_id"]
+        row = Row(**values, movable=clip_of(clip_id) in movable)
         if clip_id not in decisions:
             new.append(row)
         elif not decisions[clip_id].dropped:  # else a run was killed before it was gone

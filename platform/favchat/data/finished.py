@@ -1,7 +1,12 @@
-"""Which clips of a source lie in a corpus already, and whether they lie there as the source tells of them now."""
+"""Which clips of a source lie in a corpus already: as the source tells of them now, and with all of their rows.
+
+The rows of a clip with several faces may lie in several files. Whoever is killed between two of them leaves some of its
+rows without the others; each row says how many there are.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 from typing import Any
 
@@ -11,10 +16,12 @@ from upath import UPath
 
 from favchat.attributes import ACTION, APPEARANCE
 from favchat.config import ConfigError
-from favchat.data.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARDS
-from favchat.data.storage import parquet_files, read_folder
+from favchat.data.clips import clip_of
+from favchat.data.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
+from favchat.data.storage import parquet_files, read_folder, read_table, write_whole
 
 _ADVICE = "choose another data.out, or delete that folder"
+_FOLDERS = ((SHARDS, SHARD_SCHEMA), (REJECTS, REJECT_SCHEMA))
 _LABELS = {"appearance": APPEARANCE, "action": ACTION}
 
 
@@ -35,16 +42,56 @@ def finished(out: UPath, listed: pa.Table, movable: Collection[str]) -> set[str]
     Raises:
         ConfigError: A clip lies there that the source tells otherwise of, or whose video is another one.
     """
-    done: set[str] = set()
-    for folder, columns in ((SHARDS, CLIP_SCHEMA.names), (REJECTS, REJECT_SCHEMA.names)):
-        if not parquet_files(out / folder):
-            continue
-        there = read_folder(out / folder, [name for name in columns if name in CLIP_SCHEMA.names])
-        places = pc.index_in(there["clip_id"], listed["clip_id"].combine_chunks())
-        there, now = there.filter(pc.is_valid(places)), listed.select(there.column_names).take(places.drop_null())
-        _compare(there, now, movable, out)
-        done.update(there["clip_id"].to_pylist())
-    return done
+    for folder, schema in _FOLDERS:
+        if parquet_files(out / folder):
+            there = read_folder(out / folder, [name for name in schema.names if name in CLIP_SCHEMA.names])
+            places = pc.index_in(there["clip_id"], listed["clip_id"].combine_chunks())
+            there, now = there.filter(pc.is_valid(places)), listed.select(there.column_names).take(places.drop_null())
+            _compare(there, now, movable, out)
+    return whole(out, set(listed["clip_id"].to_pylist()))
+
+
+def whole(out: UPath, clips: Collection[str]) -> set[str]:
+    """Of some clips, named by their ids, those all of whose rows lie in the corpus."""
+    return _standing(out, clips)[0]
+
+
+def clear_torn(out: UPath, clips: Collection[str]) -> None:
+    """Take away what lies there of those clips of which some row is missing, so that they can be done again.
+
+    Args:
+        out: The corpus (``data.out``).
+        clips: Ids of clips.
+
+    Raises:
+        OSError: The output cannot be written.
+    """
+    torn = _standing(out, clips)[1]
+    if not torn:
+        return
+    for folder, schema in _FOLDERS:
+        for file in parquet_files(out / folder):
+            gone = pc.is_in(read_table(file, ["clip_id"])["clip_id"], pa.array(sorted(torn)))
+            if not pc.any(gone).as_py():
+                continue
+            left = read_table(file, schema.names).filter(pc.invert(gone)).cast(schema)
+            if len(left):
+                write_whole(left, file)
+            else:
+                file.unlink()
+
+
+def _standing(out: UPath, clips: Collection[str]) -> tuple[set[str], set[str]]:
+    """Ids of the clips all of whose rows are there, and ids of the rows of those of which only some are."""
+    rows: defaultdict[str, dict[str, int]] = defaultdict(dict)  # a row that settles may lie in both folders for a while
+    for folder, _ in _FOLDERS:
+        if parquet_files(out / folder):
+            for row in read_folder(out / folder, ["clip_id", "tracks"]).to_pylist():
+                row_id = row["clip_id"]
+                rows[row_id if row_id in clips else clip_of(row_id)][row_id] = row["tracks"]
+    there = {clip_id: found for clip_id, found in rows.items() if clip_id in clips}
+    done = {clip_id for clip_id, found in there.items() if len(found) == max(found.values())}
+    return done, {row_id for clip_id, found in there.items() if clip_id not in done for row_id in found}
 
 
 def _compare(there: pa.Table, now: pa.Table, movable: Collection[str], out: UPath) -> None:

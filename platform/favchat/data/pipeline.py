@@ -20,7 +20,7 @@ from favchat.config import Config, DataConfig
 from favchat.data.addresses import path_of
 from favchat.data.clips import Clip
 from favchat.data.duplicates import settle
-from favchat.data.finished import finished
+from favchat.data.finished import clear_torn, finished, whole
 from favchat.data.processing import ClipProcessor, ready
 from favchat.data.progress import clip_progress
 from favchat.data.ray_data import quiet_execution
@@ -97,12 +97,15 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
         cluster.start(config.ray)
         ready(detector)  # one that cannot be had fails here, before any work
         with clip_progress("prepare", len(missing)) as progress:
+            clear_torn(out, _ids(missing))
             _run(missing, settings, out, detector, progress)
             left = _left(out, missing)
             if left:  # their process died; a clip that only shared the process with the cause gets through now
+                clear_torn(out, _ids(left))
                 _run(left, settings, out, detector, progress, alone=True)
         left = _left(out, missing)
         if left:
+            clear_torn(out, _ids(left))
             _write_rejects(_crashed(left, settings), out)
     settle(out, clips, drop=settings.duplicates == "drop", drawn=drawn)
     return _count(out, clips, skipped=len(clips) - len(missing))
@@ -168,7 +171,7 @@ def _clip_table(clips: list[Clip], source: str) -> pa.Table:
 
 
 def _write(batch: pa.Table, out: UPath) -> pa.Table:
-    """Write a batch's shard and its rejects; a failing disk is reported, not raised: it would pass for a lost block."""
+    """Write a batch's shard and its rejects; what fails is reported, not raised: it would pass for a dead process."""
     failed = pc.is_valid(batch["stage"])
     error = None
     try:
@@ -177,8 +180,8 @@ def _write(batch: pa.Table, out: UPath) -> pa.Table:
             shard = kept.select(SHARD_SCHEMA.names).cast(SHARD_SCHEMA)
             write_whole(shard, out / SHARDS / name_for(shard["clip_id"].to_pylist()))
         _write_rejects(batch.filter(failed).select(REJECT_SCHEMA.names), out)
-    except OSError as fault:
-        error = f"cannot write to {out}: {fault}"
+    except Exception as fault:  # the drivers of object storage have errors of their own that are no OSErrors
+        error = f"cannot write to {out}: {type(fault).__name__}: {fault}"
     return pa.table({"clip_id": batch["clip_id"], "error": pa.array([error] * len(batch), pa.string())})
 
 
@@ -193,30 +196,35 @@ def _crashed(clips: list[Clip], settings: DataConfig) -> pa.Table:
         "the process that worked on this clip died each time: a crash in a decoder, out of memory, or more than "
         f"data.seconds_per_clip = {settings.seconds_per_clip:g}"
     )
-    for name, value in (("stage", "internal"), ("reason", reason)):
-        table = table.append_column(name, pa.array([value] * len(table), pa.string()))
+    for name, value in (("tracks", 1), ("stage", "internal"), ("reason", reason)):
+        field = REJECT_SCHEMA.field(name)
+        table = table.append_column(field, pa.array([value] * len(table), field.type))
     return table.select(REJECT_SCHEMA.names)
 
 
-def _rows(out: UPath, columns: list[str]) -> list[dict[str, Any]]:
-    """The rows of shards and rejects; ``stage`` is null in a shard."""
+def _rows(out: UPath) -> list[dict[str, Any]]:
+    """Id and stage of the rows of shards and rejects; the stage is null in a shard."""
     rows: list[dict[str, Any]] = []
     for name in (SHARDS, REJECTS):
         if parquet_files(out / name):
             extra = ["stage"] if name == REJECTS else []
-            rows += [{"stage": None, **row} for row in read_folder(out / name, columns + extra).to_pylist()]
+            rows += [{"stage": None, **row} for row in read_folder(out / name, ["clip_id", *extra]).to_pylist()]
     return rows
 
 
+def _ids(clips: list[Clip]) -> set[str]:
+    return {clip.id for clip in clips}
+
+
 def _left(out: UPath, clips: list[Clip]) -> list[Clip]:
-    found = {row["clip_id"] for row in _rows(out, ["clip_id"])}
+    found = whole(out, _ids(clips))
     return [clip for clip in clips if clip.id not in found]
 
 
 def _count(out: UPath, clips: list[Clip], *, skipped: int) -> PrepareResult:
     """Check that each clip is exactly one row."""
-    ids = {clip.id for clip in clips}
-    rows = [row for row in _rows(out, ["clip_id"]) if row["clip_id"] in ids]
+    ids = _ids(clips)
+    rows = [row for row in _rows(out) if row["clip_id"] in ids]
     times = Counter(row["clip_id"] for row in rows)
     wrong = sorted(clip_id for clip_id in ids if times[clip_id] != 1)
     if wrong:

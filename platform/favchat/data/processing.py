@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from ray.actor import ActorHandle
 
+from favchat.attributes import ACTION, APPEARANCE
 from favchat.config import DataConfig
 from favchat.data import addresses
 from favchat.data.clips import face_id
@@ -38,6 +39,15 @@ FATE_SCHEMA = pa.schema(
     ]
 )
 """A shard's row, or a clip's row with the ``stage`` and ``reason`` of its failure and no media."""
+
+_UNKNOWN: dict[str, Any] = {
+    "identity": None,
+    "appearance": [None] * len(APPEARANCE),
+    "action": [None] * len(ACTION),
+    "emotion": None,
+    "emotion_segments": [],
+}
+"""What is known of a further face: a source's labels speak of one person, who is taken to be the main face."""
 
 
 def ready(detector: Callable[[], FaceDetector]) -> FaceDetector:
@@ -105,12 +115,12 @@ def clip_rows(clip: dict[str, Any], detector: FaceDetector, settings: DataConfig
 
     Returns:
         The main face's row under the clip's own id, then further faces, up to ``faces.max_tracks`` in all, under
-        ``ID__face1`` and so on.
+        ``ID__face1`` and so on, without identity and labels.
     """
     frames, faces = settings.frames, settings.faces
     try:
         if not addresses.exists(clip["video"]):
-            return [{**clip, "stage": "open", "reason": "file not found"}]
+            return [_failure(clip, "open", "file not found")]
         with addresses.local_copy(clip["video"]) as path:
             media = process_tracks(
                 path,
@@ -128,15 +138,19 @@ def clip_rows(clip: dict[str, Any], detector: FaceDetector, settings: DataConfig
                 max_tracks=faces.max_tracks,
                 cuts=settings.cuts,
             )
-        return [_row(clip, track, face, settings) for track, face in enumerate(media)]
+        return [{**_row(clip, track, face, settings), "tracks": len(media)} for track, face in enumerate(media)]
     except VideoError as error:
-        return [{**clip, "stage": error.stage, "reason": error.reason}]
+        return [_failure(clip, error.stage, error.reason)]
     except Exception as error:  # whatever a video provokes is recorded, and the job goes on
-        return [{**clip, "stage": "internal", "reason": f"{type(error).__name__}: {error}"}]
+        return [_failure(clip, "internal", f"{type(error).__name__}: {error}")]
+
+
+def _failure(clip: dict[str, Any], stage: str, reason: str) -> dict[str, Any]:
+    return {**clip, "tracks": 1, "stage": stage, "reason": reason}
 
 
 def _row(clip: dict[str, Any], track: int, media: ProcessedClip, settings: DataConfig) -> dict[str, Any]:
-    row = {**clip, "clip_id": face_id(clip["clip_id"], track)}
+    row = {**clip, "clip_id": face_id(clip["clip_id"], track)} | (_UNKNOWN if track else {})
     quality = measure(media)
     fault = first_violation(quality, settings.filters)
     if fault is not None:

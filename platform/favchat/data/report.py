@@ -14,7 +14,7 @@ from upath import UPath
 
 from favchat.attributes import ACTION, APPEARANCE
 from favchat.config import ConfigError
-from favchat.data.schema import QUALITY, REJECTS, SHARDS
+from favchat.data.schema import QUALITY, REJECTS, SHARD_SCHEMA, SHARDS
 from favchat.data.storage import parquet_files, read_folder
 
 _COLUMNS = ["source", "split", "identity", "duration", "emotion", "appearance", "action", *QUALITY]
@@ -114,12 +114,16 @@ def show_tables(tables: list[NamedTable], console: Console | None = None) -> Non
 def shard_folder(folder: UPath) -> UPath:
     """The folder of the shards itself, given it or the corpus (``data.out``) it lies in.
 
+    Where all clips of a corpus were rejected, it need not exist.
+
     Raises:
         ConfigError: There are no Parquet files.
     """
     for place in (folder / SHARDS, folder):
         if parquet_files(place):
             return place
+    if parquet_files(folder / REJECTS):
+        return folder / SHARDS
     raise ConfigError(f"{folder}: no shards here; give data.out of a `favchat prepare`, or a folder of Parquet shards")
 
 
@@ -130,10 +134,10 @@ def summarise(folder: UPath) -> CorpusSummary:
         folder: A corpus (``data.out``) or its folder of shards.
 
     Raises:
-        ConfigError: There are no shards, or other Parquet files.
+        ConfigError: There are neither shards nor rejects, or other Parquet files.
     """
     shards = shard_folder(folder)
-    rows = read_folder(shards, _COLUMNS)
+    rows = read_folder(shards, _COLUMNS) if parquet_files(shards) else SHARD_SCHEMA.empty_table().select(_COLUMNS)
     rejects = shards.parent / REJECTS
     lost = read_folder(rejects, ["source", "stage", "reason"]) if parquet_files(rejects) else None
     lost_rows = lost.to_pylist() if lost is not None else []

@@ -32,7 +32,13 @@ class Report:
 
     summary: CorpusSummary
     page: UPath
-    sheet: UPath
+    sheet: UPath | None
+    """None where no row has a face to show, as all clips were rejected."""
+
+    @property
+    def files(self) -> list[UPath]:
+        """All that was written."""
+        return [self.page] if self.sheet is None else [self.page, self.sheet]
 
 
 def write_report(folder: UPath, out: UPath | None = None) -> Report:
@@ -43,32 +49,35 @@ def write_report(folder: UPath, out: UPath | None = None) -> Report:
         out: Where to write; by default `folder`.
 
     Raises:
-        ConfigError: There are no shards.
+        ConfigError: There are neither shards nor rejects.
         OSError: `out` cannot be written.
     """
     summary = summarise(folder)
     out = out or folder
     out.mkdir(parents=True, exist_ok=True)
-    report = Report(summary, out / "report.html", out / "faces.jpg")
-    write_sheet(contact_sheet(shard_folder(folder)), report.sheet)
-    write_text_whole(report.page, page(summary, report.sheet.read_bytes()))
+    report = Report(summary, out / "report.html", out / "faces.jpg" if summary.rows else None)
+    faces = None
+    if report.sheet is not None:
+        write_sheet(contact_sheet(shard_folder(folder)), report.sheet)
+        faces = report.sheet.read_bytes()
+    write_text_whole(report.page, page(summary, faces))
     return report
 
 
-def page(summary: CorpusSummary, faces: bytes) -> str:
+def page(summary: CorpusSummary, faces: bytes | None) -> str:
     """The report as HTML.
 
     Args:
         summary: What it says.
-        faces: The contact sheet, a JPEG.
+        faces: The contact sheet, a JPEG; None where there are no rows, of which the tables say all.
     """
-    return html(
-        "Corpus report",
-        str(summary.folder),
-        f"<h2>Random faces</h2>{image(faces, 'jpeg', 'Aligned faces of random clips')}"
-        f"<h2>Quality measures</h2>{image(histograms(summary.measures), 'png', 'Histograms of the quality measures')}"
-        f'<div class="side">{table_blocks(summary.tables())}</div>',
-    )
+    pictures = ""
+    if faces is not None:
+        measures = image(histograms(summary.measures), "png", "Histograms of the quality measures")
+        pictures = f"<h2>Random faces</h2>{image(faces, 'jpeg', 'Aligned faces of random clips')}"
+        pictures += f"<h2>Quality measures</h2>{measures}"
+    body = f'{pictures}<div class="side">{table_blocks(summary.tables())}</div>'
+    return html("Corpus report", str(summary.folder), body)
 
 
 def html(title: str, place: str, body: str) -> str:

@@ -19,6 +19,8 @@ _LABELS = [
     ),
 ]
 
+_TRACKS = pa.field("tracks", pa.int32(), nullable=False)
+
 CLIP_SCHEMA = pa.schema(
     [
         pa.field("clip_id", pa.string(), nullable=False),
@@ -51,6 +53,7 @@ MEDIA_SCHEMA = pa.schema(
         pa.field("scores", pa.list_(pa.float32()), nullable=False),
         pa.field("visible", pa.list_(pa.bool_()), nullable=False),
         pa.field("track", pa.int32(), nullable=False),
+        _TRACKS,
         pa.field("cuts", pa.list_(pa.float64()), nullable=False),
         pa.field("shot_start", pa.float64(), nullable=False),
         pa.field("shot_end", pa.float64(), nullable=False),
@@ -62,9 +65,13 @@ MEDIA_SCHEMA = pa.schema(
 
 SHARD_SCHEMA = pa.schema([*CLIP_SCHEMA, *MEDIA_SCHEMA])
 
+LABEL_COLUMNS = (*CLIP_SCHEMA.names, "shot_start", "shot_end")
+"""What ``favchat.data.clips.clip_from_row`` reads of a shard's row."""
+
 REJECT_SCHEMA = pa.schema(
     [
         *[CLIP_SCHEMA.field(name) for name in ("clip_id", "source", "video", "start", "end")],
+        _TRACKS,
         pa.field("stage", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
     ]

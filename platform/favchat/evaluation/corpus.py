@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from favchat.config import Config, ConfigError
 from favchat.data.addresses import path_of
 from favchat.data.clips import Clip, clip_from_row
-from favchat.data.schema import ANNOTATIONS, CLIP_SCHEMA, SHARDS
+from favchat.data.schema import ANNOTATIONS, LABEL_COLUMNS, SHARDS
 from favchat.data.storage import parquet_files, read_folder
 
 
@@ -36,7 +36,7 @@ def read_clips(out: str) -> list[Labelled]:
     Raises:
         ConfigError: There are no shards, or one cannot be read.
     """
-    table = read_folder(path_of(out) / SHARDS, [*CLIP_SCHEMA.names, "duplicate_hash"]).sort_by("clip_id")
+    table = read_folder(path_of(out) / SHARDS, [*LABEL_COLUMNS, "duplicate_hash"]).sort_by("clip_id")
     return [Labelled(clip_from_row(row), row["source"], row["duplicate_hash"]) for row in table.to_pylist()]
 
 

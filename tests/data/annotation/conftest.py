@@ -16,12 +16,13 @@ import pytest
 from favchat.attributes import ACTION, APPEARANCE
 from favchat.data.clips import Clip, EmotionSegment
 from favchat.data.images import encode_images
-from favchat.data.schema import CLIP_SCHEMA, QUALITY
+from favchat.data.schema import CLIP_SCHEMA, MEDIA_SCHEMA, QUALITY
 from favchat.data.storage import write_whole
 
 SHARD_SCHEMA = pa.schema(
     [
         *CLIP_SCHEMA,
+        *[MEDIA_SCHEMA.field(name) for name in ("shot_start", "shot_end")],
         pa.field("timestamps", pa.list_(pa.float64())),
         pa.field("frames", pa.list_(pa.binary())),
         pa.field("faces", pa.list_(pa.binary())),
@@ -58,7 +59,7 @@ def make_clip(
     )
 
 
-def clip_row(clip: Clip, **measures: float) -> dict[str, Any]:
+def clip_row(clip: Clip, *, shot: tuple[float, float] = (0.0, 60.0), **measures: float) -> dict[str, Any]:
     """The clip as a shard's row; its frames are no pictures but say which clip they are of."""
     return {
         "clip_id": clip.id,
@@ -73,6 +74,8 @@ def clip_row(clip: Clip, **measures: float) -> dict[str, Any]:
         "action": clip.action,
         "emotion": clip.emotion,
         "emotion_segments": [{"emotion": s.emotion, "start": s.start, "end": s.end} for s in clip.emotion_segments],
+        "shot_start": shot[0],
+        "shot_end": shot[1],
         "timestamps": [0.0, 0.5, 1.0],
         "frames": [f"{clip.id}/{number}".encode() for number in range(3)],
         "faces": encode_images(np.full((3, 8, 8, 3), 128, np.uint8)),

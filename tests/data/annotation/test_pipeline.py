@@ -43,6 +43,17 @@ def test_rows_do_not_depend_on_how_clips_are_spread_over_shards(tmp_path: Path) 
     assert first.equals(second)
 
 
+def test_an_emotion_outside_of_the_shot_that_the_frames_come_from_is_not_spoken_of(tmp_path: Path) -> None:
+    course = [("neutral", 0.0, 1.2), ("happy", 1.2, 3.0)]
+    write_shard(tmp_path / "cut", [make_clip("a", segments=course, smile=1)], shot=(1.2, 3.0))
+    write_shard(tmp_path / "plain", [make_clip("a", "happy", smile=1)])
+    write_shard(tmp_path / "whole", [make_clip("a", segments=course, smile=1)], shot=(1.1, 3.0))
+    cut, plain, whole = (annotate(settings(tmp_path / name)).rows for name in ("cut", "plain", "whole"))
+    assert cut.equals(plain)
+    assert not any("neutral at first" in answer for answer in cut["answer"].to_pylist())
+    assert any("neutral at first, then happy from 1.2 seconds on" in answer for answer in whole["answer"].to_pylist())
+
+
 def test_a_second_run_replaces_the_first(tmp_path: Path) -> None:
     write_shard(tmp_path, [make_clip("a", "happy")])
     first = annotate(settings(tmp_path))

@@ -22,7 +22,7 @@ from favchat.data.annotation.rows import Annotation, Written, table_of
 from favchat.data.clips import clip_from_row
 from favchat.data.progress import clip_progress
 from favchat.data.ray_data import quiet_execution
-from favchat.data.schema import ANNOTATION_REJECT_SCHEMA, CLIP_SCHEMA
+from favchat.data.schema import ANNOTATION_REJECT_SCHEMA, LABEL_COLUMNS
 from favchat.data.storage import arrow_place, parquet_files, read_folder
 
 _READER_CPUS = 0.5
@@ -63,7 +63,7 @@ class EndpointWriter:
         Raises:
             ConfigError: There are no shards; the server refuses the key, does not know the model, or is not there.
         """
-        labels = read_folder(shards, CLIP_SCHEMA.names).sort_by("clip_id")
+        labels = read_folder(shards, [*LABEL_COLUMNS]).sort_by("clip_id")
         cluster.start(self._config.ray)
         with clip_progress("annotate", len(labels)) as progress:
             fates = self._ask(shards, progress)
@@ -95,7 +95,7 @@ class EndpointWriter:
         key = os.environ.get(settings.api_key_env)
         files = [arrow_place(file)[0] for file in parquet_files(shards)]
         system = arrow_place(shards)[1]
-        columns = [*CLIP_SCHEMA.names, "timestamps", "frames"]
+        columns = [*LABEL_COLUMNS, "timestamps", "frames"]
         with quiet_execution():
             fates = ray.data.read_parquet(files, filesystem=system, columns=columns, num_cpus=_READER_CPUS).map_batches(
                 EndpointCaller,

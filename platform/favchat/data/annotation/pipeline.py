@@ -23,7 +23,7 @@ from favchat.data.schema import (
     ANNOTATION_REJECTS,
     ANNOTATION_SCHEMA,
     ANNOTATIONS,
-    CLIP_SCHEMA,
+    LABEL_COLUMNS,
     SCORES,
     SHARDS,
     TEXT_SCHEMA,
@@ -102,7 +102,7 @@ def annotate(config: Config, writer: Writer | None = None) -> AnnotateResult:
     )
 
 
-_COLUMNS = [*CLIP_SCHEMA.names, *scores.FACE_COLUMNS]
+_COLUMNS = [*LABEL_COLUMNS, *scores.FACE_COLUMNS]
 
 
 def scored(texts: pa.Table, shards: pa.Table, settings: SelectionConfig) -> pa.Table:
@@ -110,7 +110,7 @@ def scored(texts: pa.Table, shards: pa.Table, settings: SelectionConfig) -> pa.T
 
     Args:
         texts: Columns of ``schema.TEXT_SCHEMA``.
-        shards: The clips, with the columns of ``schema.CLIP_SCHEMA`` and ``scores.FACE_COLUMNS``.
+        shards: The clips, with the columns of ``schema.LABEL_COLUMNS`` and ``scores.FACE_COLUMNS``.
         settings: The ``annotate.selection`` section.
 
     Returns:
@@ -153,7 +153,7 @@ def scored(texts: pa.Table, shards: pa.Table, settings: SelectionConfig) -> pa.T
 
 
 def _checks(rows: list[Annotation], shards: pa.Table) -> list[Check]:
-    labels = shards.select(CLIP_SCHEMA.names)
+    labels = shards.select([*LABEL_COLUMNS])
     known: dict[str, tuple[dict[str, bool], tuple[str, ...]]] = {}
     for batch in labels.to_batches(max_chunksize=4096):
         for clip in map(clip_from_row, batch.to_pylist()):

@@ -119,7 +119,7 @@ class EndpointCaller:
         """Ask for the clips of a batch.
 
         Args:
-            batch: The columns of ``schema.CLIP_SCHEMA``, ``timestamps`` and ``frames``.
+            batch: The columns of ``schema.LABEL_COLUMNS``, ``timestamps`` and ``frames``.
 
         Yields:
             One row a clip, in the order in which they end, with the columns of ``FATE_SCHEMA``.

@@ -26,7 +26,7 @@ from favchat.data.annotation.questions import (
 from favchat.data.annotation.rows import Annotation, Written, family_of, table_of
 from favchat.data.annotation.summaries import NounPhrase, noun_phrase, summary
 from favchat.data.clips import Clip, clip_from_row
-from favchat.data.schema import CLIP_SCHEMA
+from favchat.data.schema import LABEL_COLUMNS
 from favchat.data.storage import read_folder
 
 
@@ -47,7 +47,7 @@ class TemplateWriter:
         Raises:
             ConfigError: There are no shards, or one cannot be read.
         """
-        labels = read_folder(shards, CLIP_SCHEMA.names).sort_by("clip_id")
+        labels = read_folder(shards, [*LABEL_COLUMNS]).sort_by("clip_id")
         rows: list[Annotation] = []
         for batch in labels.to_batches(max_chunksize=4096):
             for row in batch.to_pylist():
