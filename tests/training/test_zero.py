@@ -28,14 +28,16 @@ def ran(corpus, tmp_path_factory):
     return SimpleNamespace(out=out, **json.loads((out / "results.json").read_text()))
 
 
-@pytest.mark.parametrize("zero", [2, 3])
-def test_the_stages_of_zero_agree(ran, zero):
-    assert ran.losses[f"zero{zero}"] == pytest.approx(ran.losses["zero0"], rel=1e-5)
-    assert ran.norms[f"zero{zero}"] == pytest.approx(ran.norms["zero0"], rel=1e-4)
+@pytest.mark.parametrize("other", ["zero2", "zero3", "offloaded2", "offloaded3"])
+def test_the_stages_of_zero_agree(ran, other):
+    assert ran.losses[other] == pytest.approx(ran.losses["zero0"], rel=1e-5)
+    assert ran.norms[other] == pytest.approx(ran.norms["zero0"], rel=1e-4)
     assert ran.losses["zero0"][-1] < ran.losses["zero0"][0]
 
 
-@pytest.mark.parametrize("change", ["zero0-then-3", "zero2-then-0", "zero3-then-2"])
+@pytest.mark.parametrize(
+    "change", ["zero0-then-3", "zero2-then-0", "zero3-then-2", "zero0-then-offloaded2", "offloaded3-then-0"]
+)
 def test_a_checkpoint_of_one_stage_of_zero_goes_on_in_another(ran, change):
     assert ran.losses[change] == pytest.approx(ran.losses["zero0"][2:], rel=1e-5)
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -33,8 +34,10 @@ def main(corpus: str, out: Path) -> None:
     losses: dict[str, list[float]] = {}
     norms: dict[str, list[float]] = {}
 
-    def run(name: str, zero: int, start: Path | None = None, precision: torch.dtype = torch.float32) -> DeepSpeedEngine:
-        stage = given.model_copy(update={"deepspeed": {"zero_optimization": {"stage": zero}}})
+    def run(
+        name: str, zero: int, start: Path | None = None, precision: torch.dtype = torch.float32, **more: Any
+    ) -> DeepSpeedEngine:
+        stage = given.model_copy(update={"deepspeed": {"zero_optimization": {"stage": zero, **more}}})
         model, _ = build(config.model, 0)
         set_trainable(model, stage.trainable)
         begun = 0
@@ -66,6 +69,11 @@ def main(corpus: str, out: Path) -> None:
     for before, after in ((0, 3), (2, 0), (3, 2)):
         run(f"zero{before}-then-{after}", after, out / f"zero{before}" / f"step-{HALF:06d}")
     run("bf16", 2, precision=torch.bfloat16)
+    offload = {"offload_optimizer": {"device": "cpu"}}
+    run("offloaded2", 2, **offload)
+    run("offloaded3", 3, **offload)
+    run("zero0-then-offloaded2", 2, out / "zero0" / f"step-{HALF:06d}", **offload)
+    run("offloaded3-then-0", 0, out / "offloaded3" / f"step-{HALF:06d}")
 
     # What one worker sees must stop both.
     poisoned = batches[0]
