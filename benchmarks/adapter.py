@@ -77,7 +77,7 @@ class Case:
         *shallow, deepest = config.face_sizes
         # Their input needs no gradient: forward, and the weights' gradient.
         first = general * config.vision_size * config.hidden_size + face * deepest * config.hidden_size
-        first += face * sum(shallow) * config.output_size * config.inject_levels
+        first += face * sum(shallow) * (config.output_size if config.inject_levels else config.hidden_size)
         expert = 3 * config.hidden_size * config.intermediate_size * config.num_experts_per_tok
         expert += 3 * config.hidden_size * config.shared_expert_size + config.hidden_size * config.num_experts
         rest = expert * config.num_hidden_layers + config.hidden_size * config.output_size

@@ -146,13 +146,17 @@ def evaluate(config: ConfigArgument, overrides: Overrides = None, print_config: 
 def compare(
     a: Annotated[str, typer.Argument(metavar="RUN_A", help="Folder of an evaluation (evaluation.out).")],
     b: Annotated[str, typer.Argument(metavar="RUN_B", help="Folder of another one.")],
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option(help="One of the 83 attributes, such as nod, compared by itself; may be given several times."),
+    ] = None,
     resamples: Annotated[int, typer.Option(min=100, help="Bootstrap samples and permutations.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of their draws.")] = 0,
 ) -> None:
     """Compare two evaluations on the questions that both answered: differences, intervals, paired tests."""
     import jobs.compare
 
-    jobs.compare.run(a, b, resamples=resamples, seed=seed)
+    jobs.compare.run(a, b, attributes=attribute or (), resamples=resamples, seed=seed)
 
 
 @app.command()

@@ -164,6 +164,7 @@ def describe(config: Config) -> ModelCard:
             does=text,
         )
         for name, text in does.items()
+        if getattr(model.model, name) is not None
     )
     return ModelCard(
         parts=parts,

@@ -74,7 +74,8 @@ def video_features(
 
     Returns:
         For each clip: `tokens` `(S, H)`; `levels` `(K, S, H)`, zero at the general tokens; `usage` `(M, 2, T, E)`
-        float32, the share of a frame's general and face tokens that each expert gets (they sum to top-k);
+        float32, the share of a frame's general and face tokens that each expert gets (they sum to top-k, to 0 of a
+        stream without tokens);
         `times` `(T,)` float32 seconds.
     """
     inputs = {name: tensor.to(model.device) for name, tensor in processor.video_inputs(clips).items()}
@@ -89,7 +90,8 @@ def video_features(
     for logits in output.router_logits:  # (V T (G + F), E)
         chosen = torch.zeros_like(logits, dtype=torch.float32).scatter(1, logits.topk(top_k, dim=1).indices, 1.0)
         by_frame = chosen.view(videos, frames, per_frame, -1)
-        usage.append(torch.stack([by_frame[:, :, :general].mean(2), by_frame[:, :, general:].mean(2)], dim=1))
+        streams = by_frame.split([general, per_frame - general], dim=2)  # no face tokens without a face encoder
+        usage.append(torch.stack([part.sum(2) / max(part.shape[2], 1) for part in streams], dim=1))
     shares = torch.stack(usage, dim=1)  # (V, M, 2, T, E)
     return [
         {

@@ -26,7 +26,7 @@ def expert_usage(video: dict[str, Any]) -> str:
     """
     experts = video["experts"]
     layers, times = experts["layers"], experts["timestamps"]
-    top_k = round(sum(layers[0]["face"][0])) if layers and times else 0
+    top_k = round(sum(layers[0]["general"][0])) if layers and times else 0
     maps = "".join(
         heat_map(f"{title}{f' · layer {number}' if len(layers) > 1 else ''}", layer[stream], times)
         for number, layer in enumerate(layers, 1)

@@ -1,6 +1,7 @@
 """Likelihoods of packed questions are exactly those of questions asked alone, and free answers those of `answer`."""
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -117,6 +118,16 @@ def test_features_are_the_mean_tokens_of_both_streams(loud, clips):
         torch.cat([visual.tokens[1, :, :general].mean((0, 1)), visual.tokens[1, :, general:].mean((0, 1))]).tolist(),
         abs=1e-5,
     )
+
+
+def test_features_without_a_face_stream_are_the_mean_general_token(loud):
+    tokens = torch.randn(2, 4, loud.processor.vision_grid**2, 8)
+    face_grid, loud.processor.face_grid = loud.processor.face_grid, 0
+    try:
+        found = loud.features(SimpleNamespace(tokens=tokens))
+    finally:
+        loud.processor.face_grid = face_grid
+    torch.testing.assert_close(torch.tensor(found), tokens.mean(dim=(1, 2)))
 
 
 def test_a_frame_without_a_face_has_landmarks_of_zero(loud, clips):

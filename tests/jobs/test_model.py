@@ -45,6 +45,14 @@ def test_a_change_of_the_settings_shows(tmp_path):
     assert after.parameters > before.parameters
 
 
+def test_a_model_without_a_face_encoder_has_no_such_part():
+    file, trained = CONFIGS / "tiny.yaml", "training.stages=[{name: a, task: qa}]"
+    full, faceless = describe(load(file, [trained])), describe(load(file, [trained, "model.adapter.face_grid=0"]))
+    assert [part.name for part in faceless.parts] == ["vision_model", "adapter", "language_model"]
+    assert (full.face_tokens, faceless.face_tokens) == (4, 0)
+    assert faceless.parameters < full.parameters
+
+
 def test_low_rank_updates_are_counted():
     stages = "training.stages=[{name: a, task: qa, trainable: [lora]}, {name: b, task: qa, trainable: [adapter, lora]}]"
     card = describe(load(CONFIGS / "tiny.yaml", [stages, "model.lora.rank=2", "model.lora.targets=[q_proj]"]))

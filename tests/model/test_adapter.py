@@ -136,8 +136,48 @@ def test_new_adapter_injects_nothing_and_speaks_at_the_given_loudness():
     torch.testing.assert_close(output.tokens.square().mean(-1).sqrt(), torch.full((2, 3, 8), 0.25), atol=0.02, rtol=0.1)
 
 
-def test_levels_can_be_left_out():
-    assert make(inject_levels=False)(**inputs()).levels == ()
+def test_levels_that_are_not_injected_enter_the_experts_with_the_deepest():
+    adapter = make(inject_levels=False, num_experts_per_tok=4)
+    torch.nn.init.zeros_(adapter.layers[0].router.weight)  # every expert alike, so that no token flips its choice
+    first, second = inputs(), inputs()
+    second["face"][..., :6] = 0.0  # the shallow level
+    one, two = adapter(**first), adapter(**second)
+    assert one.levels == ()
+    difference = (one.tokens - two.tokens).abs().amax(dim=-1)
+    assert (difference[:, :, :4] == 0).all()  # the general tokens
+    assert (difference[:, :, 4:] > 1e-4).all()
+    first["face_visible"][:, 1] = second["face_visible"][:, 1] = False
+    hidden = (adapter(**first).tokens - adapter(**second).tokens)[:, 1]
+    assert (hidden == 0).all()
+
+
+def test_the_default_adapter_keeps_the_names_of_its_weights():
+    names = {name for name, _ in make().named_parameters()}
+    inner = ("norm.weight", "norm.bias", "score.weight", "linear.weight", "linear.bias")
+    projections = ("vision_proj", "face_proj", "level_proj.0")
+    layer = ("norm.weight", "source.weight", "router.weight", "experts.gate_up_proj", "experts.down_proj")
+    assert names == {
+        *(f"{projection}.{name}" for projection in projections for name in inner),
+        *(f"layers.0.{name}" for name in layer),
+        *(f"{name}.weight" for name in ("vision_place", "face_place", "no_face", "norm", "out_norm")),
+        *(f"{name}.{kind}" for name in ("time_proj", "geometry_proj", "out_proj") for kind in ("weight", "bias")),
+    }
+
+
+@pytest.mark.parametrize("inject", [True, False])
+def test_without_a_face_grid_general_tokens_carry_where_the_face_is(inject):
+    adapter = make(face_grid=0, inject_levels=inject)
+    assert not [name for name, _ in adapter.named_parameters() if name.startswith(("face_", "level_", "fused_"))]
+    batch = inputs() | {"face": torch.zeros(2, 3, 0, 14)}
+    output = adapter(**batch)
+    assert output.tokens.shape == (2, 3, 4, 16)
+    assert output.levels == ()
+    moved = adapter(**batch | {"face_geometry": batch["face_geometry"] + 0.3})
+    assert (moved.tokens - output.tokens).abs().max() > 1e-4
+    hidden = batch | {"face_visible": torch.zeros(2, 3, dtype=torch.bool)}
+    elsewhere = hidden | {"face_geometry": batch["face_geometry"] + 0.3}
+    assert (adapter(**hidden).tokens - output.tokens).abs().max() > 1e-4
+    assert torch.equal(adapter(**hidden).tokens, adapter(**elsewhere).tokens)
 
 
 def test_a_shallow_level_is_projected_from_its_own_channels():

@@ -53,3 +53,9 @@ def test_each_layer_and_stream_has_a_map() -> None:
 
 def test_a_single_layer_is_not_numbered() -> None:
     assert "layer" not in expert_usage(described(layers=1))
+
+
+def test_a_model_without_face_tokens_still_has_its_top_k() -> None:
+    video = described(experts=4, layers=1)
+    video["experts"]["layers"][0]["face"] = [[0.0] * 4] * 2
+    assert "each token goes to 1 of 4 experts" in expert_usage(video)

@@ -58,8 +58,9 @@ class AdapterConfig(Section):
     """Expert layers, one after the other."""
     vision_grid: int = Field(default=2, ge=1)
     """The general stream gives ``vision_grid`` x ``vision_grid`` tokens a frame."""
-    face_grid: int = Field(default=2, ge=1)
-    """The face stream gives ``face_grid`` x ``face_grid`` tokens a frame."""
+    face_grid: int = Field(default=2, ge=0)
+    """The face stream gives ``face_grid`` x ``face_grid`` tokens a frame; 0: the model has no face encoder, and the
+    general tokens carry where the face is and how it moves."""
     pool_window: int = Field(default=2, ge=1)
     """Each token is a learned mean over ``pool_window`` x ``pool_window`` cells of the encoder's features; 1: the
     encoder's features are averaged to the tokens themselves."""
@@ -67,7 +68,8 @@ class AdapterConfig(Section):
     """Which hidden states of the face encoder are used, shallow to deep, by index (negative from the end); null: all
     that it has."""
     inject_levels: bool = True
-    """Whether the shallower face levels are also added to the first decoder layers' hidden states."""
+    """Whether the shallower face levels are added to the first decoder layers' hidden states; if not, they are added to
+    the face tokens before the experts, each through a projection of its own."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the visual tokens."""
     experts_implementation: Literal["grouped_mm", "batched_mm", "eager"] = "grouped_mm"

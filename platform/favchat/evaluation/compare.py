@@ -10,12 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from favchat.attributes import attribute
 from favchat.config import ConfigError
 from favchat.data.addresses import path_of
 from favchat.data.report import NamedTable, show_tables
 from favchat.data.storage import read_table
 from favchat.evaluation import text_metrics
-from favchat.evaluation.attribute_scoring import filled, labels_by_attribute, metrics_of, weighted_metrics
+from favchat.evaluation.attribute_scoring import (
+    Labels,
+    filled,
+    labels_by_attribute,
+    metrics_of,
+    weighted_metrics,
+)
 from favchat.evaluation.evaluate import PREDICTIONS
 from favchat.evaluation.items import PREDICTION_SCHEMA
 from favchat.evaluation.metrics import Floats
@@ -24,6 +31,7 @@ from favchat.evaluation.report import HEADINGS
 from favchat.evaluation.resampling import (
     Estimate,
     Paired,
+    cluster_numbers,
     cluster_weights,
     interval,
     mcnemar,
@@ -52,35 +60,40 @@ class Compared:
     """Of WAR: how many only A got right, how many only B, and McNemar's exact p."""
 
 
-def compare(a: str, b: str, *, resamples: int = 1000, seed: int = 0) -> list[Compared]:
+def compare(a: str, b: str, *, attributes: Sequence[str] = (), resamples: int = 1000, seed: int = 0) -> list[Compared]:
     """Pair two evaluations.
 
     Args:
         a: Folder of one (``evaluation.out``).
         b: Folder of the other.
+        attributes: Names of some of the 83 attributes, each of which is compared by itself; by default all tasks are,
+            and of the attributes their mean.
         resamples: Bootstrap samples, and permutations.
         seed: Of the draws.
 
     Raises:
-        ConfigError: A folder holds no predictions, or the two share no question.
+        ConfigError: A folder holds no predictions, the two share no question, or none about an attribute.
     """
     sides = [{_key(row): row for row in _read(place)} for place in (a, b)]
     shared = sorted(sides[0].keys() & sides[1].keys())
     if not shared:
         raise ConfigError(f"{a} and {b} share no question; evaluate both with the same tasks, split and corpus")
+    if attributes:
+        found = _singly([(sides[0][key], sides[1][key]) for key in shared], attributes, resamples, seed)
+        return [one for one in found if not np.isnan(one.paired.difference.value)]
     groups: dict[tuple[str, str, str], list[tuple[Row, Row]]] = {}
     for key in shared:
         row = sides[0][key]
         groups.setdefault((row["task"], row["part"], row["way"]), []).append((row, sides[1][key]))
-    found: list[Compared] = []
-    attributes: dict[tuple[str, str], list[tuple[Row, Row]]] = {}
+    found = []
+    labelled: dict[tuple[str, str], list[tuple[Row, Row]]] = {}
     for (task, part, way), pairs in groups.items():
         if TASKS[task].kind == "attributes":
-            attributes.setdefault((task, way), []).extend(pairs)
+            labelled.setdefault((task, way), []).extend(pairs)
             continue
         lines = _group([row for row, _ in pairs], [row for _, row in pairs], resamples, seed)
         found += [Compared(task, part, way, len(pairs), *line) for line in lines]
-    for (task, way), pairs in attributes.items():
+    for (task, way), pairs in labelled.items():
         lines = _attributes(pairs, resamples, seed)
         found += [Compared(task, "mean of attributes", way, len(pairs), *line) for line in lines]
     # What is undefined for one side, such as the AUC of questions that all have one answer, has no difference.
@@ -171,6 +184,52 @@ def _attributes(pairs: Sequence[tuple[Row, Row]], resamples: int, seed: int) -> 
         one, other = np.mean(values[metric], axis=0)
         bounds = interval(np.nanmean(spread[metric], axis=0)) if len(everyone) > 1 else (None, None)
         lines.append((metric, Paired(float(one), float(other), Estimate(float(other - one), *bounds), None), None))
+    return lines
+
+
+def _singly(pairs: Sequence[tuple[Row, Row]], names: Sequence[str], resamples: int, seed: int) -> list[Compared]:
+    """Each of some attributes by itself, with tests: WAR, UAR, F1s and rankings of having it."""
+    groups: dict[tuple[str, str], list[tuple[Row, Row]]] = {}
+    for pair in pairs:
+        if TASKS[pair[0]["task"]].kind == "attributes":
+            groups.setdefault((pair[0]["task"], pair[0]["way"]), []).append(pair)
+    found: list[Compared] = []
+    for name in names:
+        try:
+            wanted = attribute(name).name
+        except KeyError as error:
+            raise ConfigError(f"--attribute: {error.args[0]}") from None
+        before = len(found)
+        for (task, way), some in groups.items():
+            sides = [labels_by_attribute([pair[side] for pair in some], []).get(wanted) for side in (0, 1)]
+            if sides[0] is None or sides[1] is None:
+                continue
+            lines = _single(sides[0], sides[1], resamples, seed)
+            found += [Compared(task, wanted, way, len(sides[0].people), *line) for line in lines]
+        if len(found) == before:
+            raise ConfigError(
+                f"--attribute: the two share no question about '{wanted}'; evaluate both with the task "
+                "celebv_hq_attributes on a corpus where it is labelled"
+            )
+    return found
+
+
+def _single(a: Labels, b: Labels, resamples: int, seed: int) -> list[Line]:
+    people = cluster_numbers(a.people)
+    tested = paired(a.answers, b.answers, people, resamples=resamples, seed=seed)
+    values = [metrics_of(one.answers) for one in (a, b)]
+    spread: list[dict[str, Floats]] = []
+    if len(set(a.people)) > 1:
+        weights = cluster_weights(people, resamples, seed)
+        spread = [resampled(partial(weighted_metrics, one.answers), weights) for one in (a, b)]
+    lines: list[Line] = []
+    for metric in [name for name in HEADINGS if name in values[0] and name in values[1]]:
+        one, other = values[0][metric], values[1][metric]
+        bounds = interval(spread[1][metric] - spread[0][metric]) if spread else (None, None)
+        # Of two classes, average precision and F1 here are those of having the attribute: only the others are shared.
+        p = tested[metric].p if metric in ("war", "uar", "macro_f1") else None
+        discordant = mcnemar(a.answers, b.answers) if metric == "war" else None
+        lines.append((metric, Paired(one, other, Estimate(other - one, *bounds), p), discordant))
     return lines
 
 

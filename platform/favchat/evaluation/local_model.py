@@ -80,10 +80,13 @@ class LocalModel:
         return self.model.model.get_video_features(**inputs)
 
     def features(self, visual: Any) -> list[list[float]]:
-        """The visual tokens of each clip as one vector: the mean general token beside the mean face token, `(2 H,)`."""
+        """The visual tokens of each clip as one vector: the mean general token beside the mean face token, `(2 H,)`.
+
+        Without a face encoder it is the mean general token alone, `(H,)`.
+        """
         general = visual.tokens.shape[2] - self.processor.face_grid**2
         parts = [visual.tokens[:, :, :general], visual.tokens[:, :, general:]]
-        return torch.cat([part.float().mean(dim=(1, 2)) for part in parts], dim=-1).cpu().tolist()
+        return torch.cat([part.float().mean(dim=(1, 2)) for part in parts if part.numel()], dim=-1).cpu().tolist()
 
     @torch.inference_mode()
     def likelihoods(self, visual: Any, items: Sequence[Sequence[Item]]) -> list[list[Likelihoods]]:

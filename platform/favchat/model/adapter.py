@@ -26,7 +26,8 @@ class AdapterOutput:
 
     Attributes:
         tokens: `(V, T, G + F, H)`, of each frame the general tokens first, then the face tokens.
-        levels: For each shallower face level `(V, T, F, H)`, to be added after the first decoder layers.
+        levels: For each shallower face level `(V, T, F, H)`, to be added after the first decoder layers; none with
+            `inject_levels=False` or without a face stream.
         router_logits: For each expert layer `(N, E)` float32.
         balance_loss: Load-balancing loss, 1 when all experts are used alike times K; equations 4 to 6 of the Switch
             Transformer, arXiv 2101.03961.
@@ -185,10 +186,14 @@ class FaVChatAdapter(PreTrainedModel):
         width, window = config.hidden_size, config.pool_window
         *shallow_sizes, deepest_size = config.face_sizes
         self.vision_proj = FaVChatTokenProjection(config.vision_size, width, grid=config.vision_grid, window=window)
-        self.face_proj = FaVChatTokenProjection(deepest_size, width, grid=config.face_grid, window=window)
+        self.face_proj = (
+            FaVChatTokenProjection(deepest_size, width, grid=config.face_grid, window=window)
+            if config.face_grid
+            else None
+        )
         # Embeddings, not bare parameters: ZeRO-3 gathers a weight when the module that owns it is called.
         self.vision_place = nn.Embedding(config.vision_grid**2, width)
-        self.face_place = nn.Embedding(config.face_grid**2, width)
+        self.face_place = nn.Embedding(config.face_grid**2, width) if config.face_grid else None
         self.no_face = nn.Embedding(1, width)
         self.time_proj = nn.Linear(TIME_FEATURES, width)
         self.geometry_proj = nn.Linear(GEOMETRY_FEATURES, width)
@@ -205,7 +210,11 @@ class FaVChatAdapter(PreTrainedModel):
         # Zero at the start: training begins from the language model as it was.
         self.level_proj = nn.ModuleList(
             FaVChatTokenProjection(size, config.output_size, grid=config.face_grid, window=window, start_at_zero=True)
-            for size in (shallow_sizes if config.inject_levels else [])
+            for size in (shallow_sizes if config.face_grid and config.inject_levels else [])
+        )
+        self.fused_proj = nn.ModuleList(
+            FaVChatTokenProjection(size, width, grid=config.face_grid, window=window)
+            for size in (shallow_sizes if config.face_grid and not config.inject_levels else [])
         )
         self.post_init()
 
@@ -238,7 +247,7 @@ class FaVChatAdapter(PreTrainedModel):
         Args:
             vision: `(V, T, P, C)` features of the general encoder, P = `(vision_grid * pool_window) ** 2` cells.
             face: `(V, T, Q, sum(face_sizes))` features of the face encoder, Q = `(face_grid * pool_window) ** 2` cells,
-                the channels of its levels side by side, shallow to deep.
+                the channels of its levels side by side, shallow to deep; not read where `face_grid` is 0.
             face_visible: `(V, T)` bool; where False the face tokens are replaced by a learned "no face".
             frame_times: `(V, T)` seconds since the clip's start.
             face_geometry: `(V, T, 4)`, see :func:`favchat.video.align.face_geometry`.
@@ -252,16 +261,23 @@ class FaVChatAdapter(PreTrainedModel):
             raise ValueError("this adapter routes by the question: give question_ids and question_mask with the videos")
         question_VD = self.question_proj(question) if self.question_proj is not None else None
         *shallow, deepest = face.split(list(self.config.face_sizes), dim=-1)
+        hidden_VT11 = ~face_visible[..., None, None]
 
         time_VT1D = self.time_proj(time_features(frame_times).to(vision.dtype)).unsqueeze(2)
         geometry = geometry_features(face_geometry, face_visible).to(vision.dtype)
         geometry_VT1D = self.geometry_proj(geometry).unsqueeze(2)
         general_VTGD = self.vision_proj(vision) + _all_rows(self.vision_place)
-        face_VTFD = self.face_proj(deepest) + geometry_VT1D
-        hidden_VT11 = ~face_visible[..., None, None]
-        face_VTFD = torch.where(hidden_VT11, _all_rows(self.no_face), face_VTFD)
-        face_VTFD = face_VTFD + _all_rows(self.face_place)
-        x_VTSD = self.dropout(torch.cat([general_VTGD, face_VTFD], dim=2) + time_VT1D)
+        if self.face_proj is None or self.face_place is None:
+            # Where the face is comes from its landmarks, not from the face encoder: then the general tokens carry it.
+            x_VTSD = general_VTGD + torch.where(hidden_VT11, _all_rows(self.no_face), geometry_VT1D)
+        else:
+            face_VTFD = self.face_proj(deepest) + geometry_VT1D
+            for proj, level in zip(self.fused_proj, shallow, strict=False):
+                face_VTFD = face_VTFD + proj(level)
+            face_VTFD = torch.where(hidden_VT11, _all_rows(self.no_face), face_VTFD)
+            face_VTFD = face_VTFD + _all_rows(self.face_place)
+            x_VTSD = torch.cat([general_VTGD, face_VTFD], dim=2)  # S = G + F
+        x_VTSD = self.dropout(x_VTSD + time_VT1D)
 
         source_S = torch.arange(x_VTSD.shape[2], device=x_VTSD.device).ge(general_VTGD.shape[2]).long()
         router_logits: tuple[Tensor, ...] = ()

@@ -61,10 +61,11 @@ def build(config: ModelConfig, seed: int = 0) -> tuple[FaVChatForConditionalGene
     dtype = getattr(torch, config.dtype)
     language = _load(AutoModelForCausalLM, config.text, "model.text", dtype)
     vision = _load(AutoModel, config.vision, "model.vision", dtype)
-    face = _load(AutoModel, config.face, "model.face", dtype)
+    face = _load(AutoModel, config.face, "model.face", dtype) if config.adapter.face_grid else None
+    face_config = _backbone_config(config.face, "model.face") if face is None else face.config
     tokenizer = _tokenizer(config.text)
 
-    composed = _compose(config, vision.config, face.config, language.config)
+    composed = _compose(config, vision.config, face_config, language.config)
     composed.video_token_id = tokenizer.convert_tokens_to_ids(FRAME_TOKEN)
     composed.face_token_id = tokenizer.convert_tokens_to_ids(FACE_TOKEN)
     # Visual tokens start as loud as words, or the language model would not listen, or hear nothing else.
@@ -76,14 +77,15 @@ def build(config: ModelConfig, seed: int = 0) -> tuple[FaVChatForConditionalGene
         model = FaVChatForConditionalGeneration(composed)
     model.model.adapter = FaVChatAdapter(composed.adapter_config).to(dtype)
     _give_tensors(model.model.vision_model, vision)
-    _give_tensors(model.model.face_model, face)
+    if face is not None:
+        _give_tensors(model.model.get_submodule("face_model"), face)
     _give_tensors(model.model.language_model, language.base_model)
     _give_tensors(model.lm_head, language.get_output_embeddings())
     model.tie_weights()
     model.generation_config = language.generation_config
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
-    return model.eval(), _processor(config, tokenizer, face.config)
+    return model.eval(), _processor(config, tokenizer, face_config)
 
 
 def build_processor(config: ModelConfig) -> FaVChatProcessor:
@@ -185,7 +187,7 @@ def _compose(
     except ValueError as error:
         raise ConfigError(f"model.face, model.adapter.face_levels: {error}") from error
     layers = text.num_hidden_layers
-    if config.adapter.inject_levels and len(levels) - 1 > layers:
+    if config.adapter.face_grid and config.adapter.inject_levels and len(levels) - 1 > layers:
         raise ConfigError(
             f"model.adapter.face_levels: {len(levels) - 1} levels to inject, but the language model has {layers} "
             "layers; choose fewer or set model.adapter.inject_levels=false"

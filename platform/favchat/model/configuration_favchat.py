@@ -25,9 +25,10 @@ class FaVChatAdapterConfig(PreTrainedConfig):
         shared_expert_size (`int`): Width of the hidden layer of an expert that sees every token; 0 for none.
         route_by_question (`bool`): Whether the router also sees what is asked about the video.
         vision_grid (`int`): Tokens a frame of the general stream: `vision_grid` squared.
-        face_grid (`int`): Tokens a frame of the face stream: `face_grid` squared.
+        face_grid (`int`): Tokens a frame of the face stream: `face_grid` squared; 0: there is no face encoder.
         pool_window (`int`): Each token is a learned mean over `pool_window` squared cells of the encoder's features.
-        inject_levels (`bool`): Whether shallower face levels are added in the first decoder layers.
+        inject_levels (`bool`): Whether shallower face levels are added in the first decoder layers; if not, they are
+            added to the face tokens before the experts.
         dropout (`float`): Dropout on the projected tokens.
         experts_implementation (`str`): How experts are computed: `grouped_mm`, `batched_mm` or `eager`, a loop.
         router_aux_loss_coef (`float`): Weight of the load-balancing loss.

@@ -43,7 +43,7 @@ class FaVChatModel(FaVChatPreTrainedModel):
     def __init__(self, config: FaVChatConfig):
         super().__init__(config)
         self.vision_model = _encoder(config.vision_config)
-        self.face_model = _encoder(config.face_config)
+        self.face_model = _encoder(config.face_config) if config.adapter_config.face_grid else None
         self.adapter = FaVChatAdapter(config.adapter_config)
         self.language_model = AutoModel.from_config(config.text_config)
         receive_face_levels(self.language_model, len(self.adapter.level_proj))
@@ -69,19 +69,21 @@ class FaVChatModel(FaVChatPreTrainedModel):
         Returns:
             `vision_features` `(V, T, P, C)`, the general encoder's last hidden state averaged into
             P = `(vision_grid * pool_window) ** 2` cells row by row, and `face_features` `(V, T, Q, sum(face_sizes))`,
-            the channels of the face levels side by side, shallow to deep; both in their encoder's precision.
+            the channels of the face levels side by side, shallow to deep; both in their encoder's precision. Without
+            a face encoder (`face_grid` 0) Q is 0.
         """
         adapter, videos = self.config.adapter_config, pixel_values_videos.shape[:2]
         frames = pixel_values_videos.flatten(0, 1).to(self.vision_model.dtype)  # (V T, 3, h, w)
-        faces = pixel_values_faces.flatten(0, 1).to(self.face_model.dtype)  # (V T, 3, s, s)
         vision = vision_features(self.vision_model, frames, adapter.vision_grid * adapter.pool_window)  # (V T, P, C)
-        levels = face_features(
-            self.face_model, faces, adapter.face_grid * adapter.pool_window, self.config.face_levels
-        )  # (V T, Q, C) each
-        return {
-            "vision_features": vision.unflatten(0, videos),
-            "face_features": torch.cat(levels, dim=-1).unflatten(0, videos),
-        }
+        if self.face_model is None:
+            face = vision.new_zeros(len(vision), 0, sum(adapter.face_sizes))
+        else:
+            faces = pixel_values_faces.flatten(0, 1).to(self.face_model.dtype)  # (V T, 3, s, s)
+            levels = face_features(
+                self.face_model, faces, adapter.face_grid * adapter.pool_window, self.config.face_levels
+            )  # (V T, Q, C) each
+            face = torch.cat(levels, dim=-1)
+        return {"vision_features": vision.unflatten(0, videos), "face_features": face.unflatten(0, videos)}
 
     def get_video_features(
         self,

@@ -100,8 +100,11 @@ class Encoder:
 def encoder_settings(model: FaVChatForConditionalGeneration, processor: FaVChatProcessor) -> dict[str, Any]:
     """All that decides the features of a clip, weights as a hash."""
     weights = hashlib.sha256()
-    for name in ENCODERS:
-        for key, value in sorted(model.get_submodule(f"model.{name}").state_dict().items()):
+    encoders = {name: getattr(model.model, name) for name in ENCODERS}
+    for name, encoder in encoders.items():
+        if encoder is None:  # face_grid = 0
+            continue
+        for key, value in sorted(encoder.state_dict().items()):
             weights.update(f"{name}.{key} {value.dtype} {tuple(value.shape)} ".encode())
             weights.update(
                 value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()

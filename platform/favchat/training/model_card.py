@@ -42,7 +42,7 @@ def model_card(
     rows = [
         ("language model", _backbone(model.text)),
         ("general encoder", _backbone(model.vision)),
-        ("face encoder", _backbone(model.face)),
+        ("face encoder", _backbone(model.face) if adapter.face_grid else "none"),
         ("adapter", f"{adapter.num_layers} expert layer(s) of {adapter.num_experts} experts, top-{adapter.top_k}"),
         ("frames a clip", str(model.num_frames)),
     ]
