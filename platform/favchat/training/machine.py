@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -57,7 +57,7 @@ def rest_in(model: nn.Module, precision: torch.dtype) -> None:
     """
     for module in model.modules():
         norm = isinstance(module, _BatchNorm)
-        parameters = list(module.parameters(recurse=False))
+        parameters: list[Tensor] = list(module.parameters(recurse=False))
         resting = [parameter for parameter in parameters if not parameter.requires_grad]
         if norm and len(resting) == len(parameters):
             resting += module.buffers(recurse=False)
