@@ -24,7 +24,8 @@ PARENT = "tags.mlflow.parentRunId = '{}'"
 
 def words(corpus, out, *more):
     """Settings of a sweep over one short stage, by two combinations, one after the other."""
-    stage = "{name: questions, task: qa, steps: 3, batch_size: 4, trainable: [adapter]}"
+    # Without the cache, for which each trial would load the model's package and the model once more.
+    stage = "{name: questions, task: qa, steps: 3, batch_size: 4, trainable: [adapter], cache_features: false}"
     return [
         f"data.out={corpus}",
         f"tune.out={out}",

@@ -85,7 +85,7 @@ def stage_features(
             return {"file": self._encoder.encode(row["shard"])}
 
     try:
-        # In this process, which has loaded what models need: another one would take seconds for that alone.
+        # In this process: another one would take longer to start than to load the model.
         files, missing = look()
         if missing:
             gpus = 1 if config.training.use_gpu else None
