@@ -13,6 +13,9 @@ def test_the_whole_road_ends_with_answers(ray_session, centerface, new_store, tm
             f"training.out={tmp_path / 'run'}",
             f"tracking.uri={new_store(tmp_path / 'mlflow.db')}",
             "data.frames.fps=2",
+            "training.val_batches=1",
+            "training.val_answers=2",
+            "training.val_answer_tokens=8",
             "training.stages=[{name: questions, task: qa, steps: 4, batch_size: 8}]",
         ],
     )

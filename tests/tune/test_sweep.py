@@ -32,6 +32,8 @@ def words(corpus, out, *more):
         f"tracking.uri=sqlite:///{out}.db",
         f"training.stages=[{stage}]",
         "training.val_batches=1",
+        "training.val_answers=2",
+        "training.val_answer_tokens=8",
         "training.threads=1",
         "tune.reports=3",
         # The better one comes first, so that ASHA, which keeps the better half, stops the other after its first report.
