@@ -32,6 +32,7 @@ def config(corpus, tiny_folder, new_store, place):
         f"evaluation.out={place / 'report'}",
         "evaluation.max_clips=3",
         "evaluation.max_new_tokens=4",
+        "evaluation.resamples=100",
         "evaluation.threads=1",
         f"tracking.uri={new_store(place / 'mlflow.db')}",
     )
@@ -152,6 +153,7 @@ def served(corpus, server, store, out, *more):
         "evaluation.tasks=[questions]",
         "evaluation.batch_clips=1",
         "evaluation.max_clips=3",
+        "evaluation.resamples=100",
         *more,
     )
 

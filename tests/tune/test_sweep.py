@@ -24,13 +24,16 @@ PARENT = "tags.mlflow.parentRunId = '{}'"
 
 def words(corpus, out, *more):
     """Settings of a sweep over one short stage, by two combinations, one after the other."""
-    stage = "{name: questions, task: qa, steps: 3, batch_size: 4, trainable: [adapter]}"
+    # Without the cache, for which each trial would load the model's package and the model once more.
+    stage = "{name: questions, task: qa, steps: 3, batch_size: 4, trainable: [adapter], cache_features: false}"
     return [
         f"data.out={corpus}",
         f"tune.out={out}",
         f"tracking.uri=sqlite:///{out}.db",
         f"training.stages=[{stage}]",
         "training.val_batches=1",
+        "training.val_answers=2",
+        "training.val_answer_tokens=8",
         "training.threads=1",
         "tune.reports=3",
         # The better one comes first, so that ASHA, which keeps the better half, stops the other after its first report.

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,7 +23,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from favchat.training.faults import CheckpointFault
-from favchat.training.step import State, everyones
+
+if TYPE_CHECKING:
+    from favchat.training.step import State
 
 RECORD = "checkpoint.json"
 BUFFERS = "buffers.safetensors"
@@ -119,6 +121,9 @@ def together(work: Any, doing: str, checkpoints: Path, partial: Path | None = No
     Raises:
         CheckpointFault: On every worker, where `work` raised OSError on one.
     """
+    # Loads the model's package: seconds, which who only looks for a checkpoint need not wait for.
+    from favchat.training.step import everyones
+
     error = None
     if work is not None:
         try:

@@ -85,8 +85,8 @@ def stage_features(
             return {"file": self._encoder.encode(row["shard"])}
 
     try:
-        # In this process, which has loaded what models need: another one would take seconds for that alone. But a GPU
-        # decides on the precision, and this process may have none.
+        # In this process: another one would take longer to start than to load the model. But a GPU decides on the
+        # precision, and this process may have none.
         files, missing = ray.get(ray.remote(num_gpus=1)(look).remote()) if config.training.use_gpu else look()
         if missing:
             gpus = 1 if config.training.use_gpu else None
