@@ -69,7 +69,7 @@ def test_a_clip_that_the_source_tells_otherwise_of_is_refused(corpus: Path, chan
 
 
 def test_a_reject_of_another_part_is_refused_too(corpus: Path) -> None:
-    with pytest.raises(ConfigError, match="end of clip 'lost' was 2.0 and is 3.0 now"):
+    with pytest.raises(ConfigError, match="end of clip 'lost' was 2.0 and is 3.0 now; delete the files in rejects/"):
         finished(corpus, listed(replace(LOST, end=3.0)), set())
 
 

@@ -20,7 +20,10 @@ from favchat.data.clips import clip_of
 from favchat.data.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
 from favchat.data.storage import parquet_files, read_folder, read_table, write_whole
 
-_ADVICE = "choose another data.out, or delete that folder"
+_ADVICE = {
+    SHARDS: "choose another data.out, or delete that folder",
+    REJECTS: f"delete the files in {REJECTS}/ to have rejected clips done again, or choose another data.out",
+}
 _FOLDERS = ((SHARDS, SHARD_SCHEMA), (REJECTS, REJECT_SCHEMA))
 _LABELS = {"appearance": APPEARANCE, "action": ACTION}
 
@@ -47,7 +50,7 @@ def finished(out: UPath, listed: pa.Table, movable: Collection[str]) -> set[str]
             there = read_folder(out / folder, [name for name in schema.names if name in CLIP_SCHEMA.names])
             places = pc.index_in(there["clip_id"], listed["clip_id"].combine_chunks())
             there, now = there.filter(pc.is_valid(places)), listed.select(there.column_names).take(places.drop_null())
-            _compare(there, now, movable, out)
+            _compare(there, now, movable, out, _ADVICE[folder])
     return whole(out, set(listed["clip_id"].to_pylist()))
 
 
@@ -94,7 +97,7 @@ def _standing(out: UPath, clips: Collection[str]) -> tuple[set[str], set[str]]:
     return done, {row_id for clip_id, found in there.items() if clip_id not in done for row_id in found}
 
 
-def _compare(there: pa.Table, now: pa.Table, movable: Collection[str], out: UPath) -> None:
+def _compare(there: pa.Table, now: pa.Table, movable: Collection[str], out: UPath, advice: str) -> None:
     """Raise ConfigError where two tables of the same clips differ."""
     names = ["video", *(name for name in there.column_names if name not in ("clip_id", "video"))]
     for name in names:
@@ -107,16 +110,13 @@ def _compare(there: pa.Table, now: pa.Table, movable: Collection[str], out: UPat
             if before != after and not (name == "split" and clip_id in movable)
         ]
         if different:
-            raise ConfigError(_fault(name, different, out))
+            raise ConfigError(f"data.out: {out} {_fault(name, different)}; {advice}")
 
 
-def _fault(name: str, different: list[tuple[str, Any, Any]], out: UPath) -> str:
+def _fault(name: str, different: list[tuple[str, Any, Any]]) -> str:
     clip_id, before, after = different[0]
     if name == "video":
-        return (
-            f"data.out: {out} holds a clip '{clip_id}' made from {before}, and this source has one of that id at "
-            f"{after}; choose another data.out"
-        )
+        return f"holds a clip '{clip_id}' made from {before}, and this source has one of that id at {after}"
     if name in _LABELS:
         known, before, after = next(
             (attribute.name, one, other)
@@ -126,6 +126,6 @@ def _fault(name: str, different: list[tuple[str, Any, Any]], out: UPath) -> str:
         name = f"label {known}"
     more = f", and {len(different) - 1:,} more clips differ likewise" if len(different) > 1 else ""
     return (
-        f"data.out: {out} holds rows that this source tells otherwise of: {name} of clip '{clip_id}' was {before!r} "
-        f"and is {after!r} now{more}; {_ADVICE}"
+        f"holds rows that this source tells otherwise of: {name} of clip '{clip_id}' was {before!r} and is {after!r} "
+        f"now{more}"
     )
