@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import is_flash_attn_2_available
@@ -27,12 +28,15 @@ def stage_precision(stage: OptimisationConfig, on_gpu: bool) -> torch.dtype:
 def prepare_model(model: PreTrainedModel, training: TrainingConfig, stage: StageConfig, precision: torch.dtype) -> None:
     """Bring a model whose learning parts are known into the shape it trains in, on its device.
 
-    What learns is kept in float32, what rests in `precision`. FlashAttention 2 is taken where it is installed and fits:
-    it knows no mask by which packed questions share a prefix.
+    What learns is kept in float32, what rests in `precision`, batch norms apart. FlashAttention 2 is taken where it is
+    installed and fits: it knows no mask by which packed questions share a prefix.
     """
+    # Batch norm takes weights in another precision than its running statistics, which are kept in float32, on no CPU.
+    norms = {id(p) for module in model.modules() if isinstance(module, _BatchNorm) for p in module.parameters()}
     for parameter in model.parameters():
         if parameter.is_floating_point():
-            parameter.data = parameter.data.to(torch.float32 if parameter.requires_grad else precision)
+            exact = parameter.requires_grad or id(parameter) in norms
+            parameter.data = parameter.data.to(torch.float32 if exact else precision)
     language = model.get_submodule("model.language_model")
     on_gpu = next(model.parameters()).is_cuda
     if on_gpu and precision == torch.bfloat16 and not stage.packed and is_flash_attn_2_available():
