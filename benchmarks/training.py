@@ -1,12 +1,14 @@
 """Training measured: what Ray Train and DeepSpeed add to a step, what workers, packing and cached features bring.
 
-    python benchmarks/training.py [CONFIG] [--steps 12] [--rounds 2] [--samples 8] [--out RESULT.md]
+    python benchmarks/training.py [CONFIG] [--stage questions] [--steps 12] [--rounds 2] [--samples 8] [--out RESULT.md]
 
 Prints Markdown tables, and says on standard error what it is at. The sample clips are prepared and annotated once into
-a temporary corpus; the last stage of the configuration (default: the nano preset, its questions) is trained on them, on
-the CPU, with `--samples` a step. The defaults are meant for less than a quarter of an hour on two cores.
+a temporary corpus; a stage of the configuration (default: the nano preset's questions) is trained on them, on the CPU,
+in the stage's precision, with `--samples` a step. The defaults are meant for less than a quarter of an hour on two
+cores.
 
-**Steps.** All ways take the same batches, of cached features, with as many threads of torch in all:
+**Steps.** All ways take the same batches, of cached features, in the same precision, with as many threads of torch in
+all:
 
 - a bare loop: forward, backward, clipping, AdamW, the loss read each step;
 - the project's step in one process without Ray or DeepSpeed, which also weighs tokens and counts experts;
@@ -57,6 +59,7 @@ from favchat.training.curriculum import train
 from favchat.training.encoder import Encoder, compute_features
 from favchat.training.feature_cache import encoders_rest
 from favchat.training.ingest import pad
+from favchat.training.machine import prepare_model, stage_precision
 from favchat.training.optimisation import make_optimizer
 from favchat.training.packing import pack, with_mask
 from favchat.training.progress import read_steps
@@ -104,10 +107,17 @@ def said(what: str) -> Iterator[None]:
 
 
 def learner(config: Config, stage: StageConfig) -> FaVChatForConditionalGeneration:
-    """The model that a stage begins with, where it is the first one."""
+    """The model that a stage begins with, where it is the first one, as its workers prepare it."""
     model, _ = starting_model(config.model, config.seed, None)
     set_learning(model, config.model, stage.trainable, config.seed)
+    prepare_model(model, config.training, stage, stage_precision(stage, False))
     return model
+
+
+def autocast(stage: StageConfig) -> torch.autocast:
+    """The precision in which a stage's products are computed."""
+    precision = stage_precision(stage, False)
+    return torch.autocast("cpu", precision, enabled=precision != torch.float32)
 
 
 def bare_loop(config: Config, stage: StageConfig, batches: list[Batch]) -> Steps:
@@ -118,7 +128,8 @@ def bare_loop(config: Config, stage: StageConfig, batches: list[Batch]) -> Steps
     seconds = []
     for batch in batches:
         began = time.perf_counter()
-        output = model(**batch.inputs, use_cache=False)
+        with autocast(stage):
+            output = model(**batch.inputs, use_cache=False)
         output.loss.backward()
         nn.utils.clip_grad_norm_(learning, stage.max_grad_norm)
         optimizer.step()
@@ -131,7 +142,8 @@ def bare_loop(config: Config, stage: StageConfig, batches: list[Batch]) -> Steps
 def own_stepper(config: Config, stage: StageConfig, steps: int) -> Stepper:
     """The project's step without Ray and DeepSpeed."""
     model = learner(config, stage)
-    return Stepper(TorchEngine(model, make_optimizer(model, stage), stage), stage, steps, seed=config.seed)
+    engine = TorchEngine(model, make_optimizer(model, stage), stage, precision=stage_precision(stage, False))
+    return Stepper(engine, stage, steps, seed=config.seed)
 
 
 def own_step(config: Config, stage: StageConfig, batches: list[Batch]) -> Steps:
@@ -224,7 +236,9 @@ def batch_rates(source: StageSource, steps: int, rounds: int) -> dict[str, float
 
     def run(batches: list[dict[str, Any]]) -> None:
         for inputs in batches:
-            model(**inputs, use_cache=False).loss.backward()
+            with autocast(stage):
+                loss = model(**inputs, use_cache=False).loss
+            loss.backward()
             model.zero_grad()
 
     run(ways[f"packed, {size} a step"][:1])  # the first pass is slower
@@ -309,8 +323,8 @@ def data_report(config: Config, steps: int, rounds: int) -> list[str]:
     ]
 
 
-def prepared(folder: Path, name: str, samples: int, steps: int) -> Config:
-    """The configuration with its last stage alone, and the sample clips as its corpus."""
+def prepared(folder: Path, name: str, wanted: str, samples: int, steps: int) -> Config:
+    """The configuration with one stage alone, and the sample clips as its corpus."""
     path = CONFIGS / f"{name}.yaml" if (CONFIGS / f"{name}.yaml").is_file() else Path(name)
     given = [
         "data.source.kind=celebv_hq",
@@ -332,9 +346,12 @@ def prepared(folder: Path, name: str, samples: int, steps: int) -> Config:
         "init": None,
         "cache_features": True,
     }
-    stage = config.training.stages[-1].model_copy(update=update)
+    stages = {stage.name: stage for stage in config.training.stages}
+    if wanted not in stages:
+        raise SystemExit(f"{name} has no stage {wanted}; its stages are {', '.join(stages)}")
+    stage = stages[wanted].model_copy(update=update)
     if not stage.packed or not encoders_rest(stage.trainable):
-        raise SystemExit(f"the last stage of {name} is not packed or trains an encoder: there is nothing to compare")
+        raise SystemExit(f"stage {wanted} of {name} is not packed or trains an encoder: there is nothing to compare")
     config = config.model_copy(update={"training": config.training.model_copy(update={"stages": [stage]})})
     with said("preparing and annotating the sample clips"):
         start(config.ray)
@@ -347,6 +364,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", nargs="?", default="nano", help="a preset or a YAML file")
+    parser.add_argument("--stage", default="questions", help="one of its stages")
     parser.add_argument("--steps", type=int, default=12, help=f"at least {WARM + 1}")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--samples", type=int, default=8, help="samples a step")
@@ -359,7 +377,7 @@ def main() -> None:
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        config = prepared(folder, given.config, given.samples, given.steps)
+        config = prepared(folder, given.config, given.stage, given.samples, given.steps)
         stage = config.training.stages[0]
         with said("features of the sample clips"):
             features = compute_features(config, stage, None, StageSource(config, stage, None).index.files)
@@ -369,9 +387,10 @@ def main() -> None:
             f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {threads} cores, Python {platform.python_version()}, "
             f"torch {version('torch')}, transformers {version('transformers')}, ray {version('ray')}, "
             f"deepspeed {version('deepspeed')}; load of the machine before the run: {load_before:.1f}. "
-            f"`python benchmarks/training.py {given.config} --steps {given.steps} --rounds {given.rounds} "
-            f"--samples {given.samples}`: stage `{stage.name}` (what learns: {', '.join(stage.trainable)}) on the "
-            f"sample clips, {given.samples} samples a step, packed, from cached features, {threads} threads.",
+            f"`python benchmarks/training.py {given.config} --stage {stage.name} --steps {given.steps} "
+            f"--rounds {given.rounds} --samples {given.samples}`: {', '.join(stage.trainable)} learn; products "
+            f"are {str(stage_precision(stage, False)).removeprefix('torch.')}; {given.samples} samples a step, packed, "
+            f"from cached features of the sample clips; {threads} threads.",
             "",
             *step_report(config, features, given.steps, given.rounds, folder),
             "",
