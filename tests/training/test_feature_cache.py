@@ -8,13 +8,16 @@ import pytest
 import torch
 
 from favchat.config import ConfigError, load
+from favchat.model.build import build
 from favchat.training import encoder
 from favchat.training.encoder import Encoder, compute_features
 from favchat.training.feature_cache import encoders_rest, shard_fingerprint, stage_features
 from favchat.training.machine import prepare_model
+from favchat.training.optimisation import make_optimizer, set_trainable
 from favchat.training.reading import ClipReader
 from favchat.training.source import StageSource
 from favchat.training.start import set_learning, starting_model
+from favchat.training.step import Stepper, TorchEngine
 from favchat.training.worker import save_model
 from jobs.cli import CONFIGS
 
@@ -45,6 +48,26 @@ def files(folder):
 def filled(folder, *words):
     given = settings(folder, *words)
     return compute_features(*given, StageSource(*given).index.files)
+
+
+def test_a_model_without_a_face_encoder_learns_from_its_cache(own):
+    words = ("model.adapter.face_grid=0", "training.stages.1.trainable=[adapter]")
+    config, stage, _ = given = settings(own, *words)
+    found = filled(own, *words)
+    pictures, cached = (StageSource(*given, features).read_batches(0, 1, 0) for features in (None, found))
+    one, other = next(pictures), next(cached)
+    videos, frames = other.inputs["face_visible"].shape
+    assert other.inputs["face_features"].shape[:3] == (videos, frames, 0)
+    model, _ = build(config.model)
+    set_trainable(model, stage.trainable)
+    with torch.no_grad():
+        losses = [model(**batch.inputs).language_loss.item() for batch in (one, other)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    stepper = Stepper(TorchEngine(model, make_optimizer(model, stage), stage), stage, 3, seed=0)
+    results = [stepper.step(number, [other]) for number in (1, 2, 3)]
+    assert results[-1].metrics["language_loss"] < results[0].metrics["language_loss"]
+    general, face = results[0].expert_choices[0].sum(dim=-1).tolist()
+    assert face == 0 < general
 
 
 def test_batches_from_the_cache_are_those_from_pictures(own, tiny):

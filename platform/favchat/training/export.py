@@ -89,7 +89,10 @@ def short_card(model: PreTrainedModel) -> str:
         pipeline_tag="video-text-to-text",
         tags=["favchat", "video", "face", "mixture-of-experts"],
     )
-    adapter = model.config.adapter_config
+    config = model.config
+    adapter = config.adapter_config
+    parts = [config.text_config.model_type, config.vision_config.model_type]
+    parts += [config.face_config.model_type] if adapter.face_grid else []
     lora = " Low-rank updates of the language model lie beside the weights." if has_lora(model) else ""
     return f"""---
 {front.to_yaml()}
@@ -97,7 +100,7 @@ def short_card(model: PreTrainedModel) -> str:
 
 # A FaVChat model
 
-{model.config.text_config.model_type}, {model.config.vision_config.model_type} and {model.config.face_config.model_type}
+{", ".join(parts)}
 with {adapter.num_experts} experts, top-{adapter.num_experts_per_tok}; written by FaVChat {__version__}.{lora}
 
 Nothing is known here about its data and its quality. Do not identify people with it, and do not decide about people
