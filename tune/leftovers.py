@@ -14,6 +14,8 @@ from ray.util.state.exception import RayStateApiException
 
 EVERY_S = 5.0
 """Seconds between two looks while a sweep runs."""
+DYING_S = 30.0
+"""Seconds that the workers of a stopped trial may take to die."""
 MOST_ACTORS = 10_000
 """The state API's own limit; a job has fewer."""
 
@@ -36,13 +38,13 @@ class Leftovers(Callback):
             self._looked = time.monotonic()
 
 
-def remove_dead_groups() -> int:
+def remove_dead_groups() -> bool:
     """Remove this job's placement groups whose actors are all dead.
 
     It needs the cluster's dashboard; while that does not answer, nothing is removed.
 
     Returns:
-        How many there were.
+        Whether others are left, whose actors live.
     """
     context = ray.get_runtime_context()
     try:
@@ -54,13 +56,21 @@ def remove_dead_groups() -> int:
             raise_on_missing_output=False,
         )
     except (RayStateApiException, ConnectionError, ValueError):
-        return 0
+        return False
     alive: defaultdict[str, bool] = defaultdict(bool)
     for actor in actors:
         if actor.placement_group_id:
             alive[actor.placement_group_id] |= actor.state != "DEAD"
     table = placement_group_table()
-    dead = [name for name, lives in alive.items() if not lives and table.get(name, {}).get("state") == "CREATED"]
-    for name in dead:
-        remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(name))))
-    return len(dead)
+    held = {name: lives for name, lives in alive.items() if table.get(name, {}).get("state") == "CREATED"}
+    for name, lives in held.items():
+        if not lives:
+            remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(name))))
+    return any(held.values())
+
+
+def wait_for_groups() -> None:
+    """After a sweep, remove the groups of trials that were stopped last, whose workers may still be dying."""
+    deadline = time.monotonic() + DYING_S
+    while remove_dead_groups() and time.monotonic() < deadline:
+        time.sleep(0.5)

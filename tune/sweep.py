@@ -15,7 +15,7 @@ from favchat import cluster, tracking
 from favchat.config import Config, ConfigError, require
 from favchat.files import write_text_whole
 from favchat.training.ingest import some_samples
-from tune.leftovers import Leftovers, remove_dead_groups
+from tune.leftovers import Leftovers, wait_for_groups
 from tune.progress import Progress
 from tune.report import SweepResult, write_report
 from tune.space import grid, optuna_search
@@ -55,7 +55,7 @@ def run(config: Config) -> SweepResult:
         # Ray Tune prints a header that no setting turns off; progress goes to standard error.
         with redirect_stdout(StringIO()):
             results = _tuner(config, out, metric, Sweep(config, parent)).fit()
-        remove_dead_groups()  # of trials that were stopped in the last seconds
+        wait_for_groups()
         parent.end_children()
         result = write_report(results, config, metric, parent, out)
     except BaseException:
