@@ -388,7 +388,7 @@ def main() -> None:
             f"torch {version('torch')}, transformers {version('transformers')}, ray {version('ray')}, "
             f"deepspeed {version('deepspeed')}; load of the machine before the run: {load_before:.1f}. "
             f"`python benchmarks/training.py {given.config} --stage {stage.name} --steps {given.steps} "
-            f"--rounds {given.rounds} --samples {given.samples}`: {', '.join(stage.trainable)} learn; products "
+            f"--rounds {given.rounds} --samples {given.samples}`: trained are {', '.join(stage.trainable)}; products "
             f"are {str(stage_precision(stage, False)).removeprefix('torch.')}; {given.samples} samples a step, packed, "
             f"from cached features of the sample clips; {threads} threads.",
             "",
