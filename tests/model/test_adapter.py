@@ -160,8 +160,27 @@ def test_the_default_adapter_keeps_the_names_of_its_weights():
         *(f"{projection}.{name}" for projection in projections for name in inner),
         *(f"layers.0.{name}" for name in layer),
         *(f"{name}.weight" for name in ("vision_place", "face_place", "no_face", "norm", "out_norm")),
-        *(f"{name}.{kind}" for name in ("time_proj", "geometry_proj", "out_proj") for kind in ("weight", "bias")),
+        *(f"{name}.{kind}" for name in ("time_proj", "track_proj", "out_proj") for kind in ("weight", "bias")),
     }
+
+
+def test_the_track_starts_as_loud_as_in_a_plain_layer_and_learns_faster():
+    torch.manual_seed(0)
+    config = FaVChatAdapterConfig(vision_size=12, face_sizes=[6, 8], output_size=16, hidden_size=64)
+    layer = FaVChatAdapter(config).track_proj
+    track = torch.rand(8, 36)
+    plain = torch.nn.Linear(36, 64)
+    with torch.no_grad():
+        plain.weight.normal_(std=0.02)
+        plain.bias.zero_()
+        assert layer(track).std().item() == pytest.approx(plain(track).std().item(), rel=0.2)
+    before = [layer(track).detach(), plain(track).detach()]
+    for module in (layer, plain):
+        optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, weight_decay=0)
+        module(track).sum().backward()
+        optimizer.step()
+    moved = [(after - old).abs().mean() for after, old in zip([layer(track), plain(track)], before, strict=True)]
+    assert moved[0] > 10 * moved[1]
 
 
 @pytest.mark.parametrize("inject", [True, False])

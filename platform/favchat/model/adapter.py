@@ -120,6 +120,19 @@ class FaVChatOutputNorm(nn.RMSNorm):
     """A norm whose weight starts at the configured loudness; a class of its own so that initialisation finds it."""
 
 
+class FaVChatTrackProjection(nn.Linear):
+    """A linear layer whose few inputs are made louder, and whose weights start as much smaller.
+
+    An optimiser such as Adam moves every weight by about the learning rate, so that what a layer gives changes with the
+    sum of its inputs: a projection of a thousand channels learns fast, one of 36 hardly. At the start the outputs are
+    those of a plain layer.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """`(..., 36)` to `(..., D)`."""
+        return super().forward(input * GEOMETRY_GAIN)
+
+
 class FaVChatZeroLinear(nn.Linear):
     """A projection that starts at zero; a class of its own so that initialisation finds it."""
 
@@ -196,7 +209,7 @@ class FaVChatAdapter(PreTrainedModel):
         self.face_place = nn.Embedding(config.face_grid**2, width) if config.face_grid else None
         self.no_face = nn.Embedding(1, width)
         self.time_proj = nn.Linear(TIME_FEATURES, width)
-        self.geometry_proj = nn.Linear(GEOMETRY_FEATURES, width)
+        self.track_proj = FaVChatTrackProjection(GEOMETRY_FEATURES, width)
         self.question_proj = (
             nn.Sequential(nn.RMSNorm(config.output_size, eps=1e-6), nn.Linear(config.output_size, width, bias=False))
             if config.route_by_question
@@ -227,6 +240,8 @@ class FaVChatAdapter(PreTrainedModel):
             initialization.normal_(module.down_proj, std=std)
         elif isinstance(module, FaVChatOutputNorm):
             initialization.constant_(module.weight, self.config.output_scale)
+        elif isinstance(module, FaVChatTrackProjection):
+            initialization.normal_(module.weight, std=std / GEOMETRY_GAIN)
         elif isinstance(module, FaVChatZeroLinear):
             initialization.zeros_(module.weight)
             if module.bias is not None:
@@ -265,7 +280,7 @@ class FaVChatAdapter(PreTrainedModel):
 
         time_VT1D = self.time_proj(time_features(frame_times).to(vision.dtype)).unsqueeze(2)
         geometry = geometry_features(face_geometry, face_visible).to(vision.dtype)
-        geometry_VT1D = self.geometry_proj(geometry).unsqueeze(2)
+        geometry_VT1D = self.track_proj(geometry).unsqueeze(2)
         general_VTGD = self.vision_proj(vision) + _all_rows(self.vision_place)
         if self.face_proj is None or self.face_place is None:
             # Where the face is comes from its landmarks, not from the face encoder: then the general tokens carry it.
@@ -322,6 +337,9 @@ def time_features(seconds: Tensor) -> Tensor:
 
 
 GEOMETRY_FEATURES = 36
+GEOMETRY_GAIN = 16.0
+"""How much louder the geometry goes in, see :class:`FaVChatTrackProjection`. Without it head motion was not learnt
+(docs/results.md)."""
 MOTION_UNITS = (0.2, 0.2, 0.2, 0.05)
 """What counts as a clear movement: a fifth of the face's size, sideways, up and down or towards the camera, and nine
 degrees of roll."""
