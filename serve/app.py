@@ -135,7 +135,7 @@ def deploy(config: Config) -> str:
 
 def address(config: Config) -> str:
     """Where a client on this machine reaches the API, as ``base_url`` of OpenAI's clients."""
-    host = "127.0.0.1" if config.serve.host in ("0.0.0.0", "::") else config.serve.host  # noqa: S104
+    host = "127.0.0.1" if config.serve.host in ("0.0.0.0", "::") else config.serve.host  # noqa: S104 - compared with, not bound to
     return f"http://{host}:{config.serve.port}/v1"
 
 

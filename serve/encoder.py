@@ -36,7 +36,7 @@ class EncoderReplica:
             self.model = self.model.to("cuda")
         self.store = VideoStore.of(config)
         self.encoded = self.batches = 0
-        self._batch.set_max_batch_size(config.serve.encoder_batch)  # type: ignore[attr-defined]
+        self._batch.set_max_batch_size(config.serve.encoder_batch)  # type: ignore[attr-defined]  # serve.batch adds it
 
     async def encode(self, key: str) -> None:
         """See that the store holds the features of a video whose clip it holds.

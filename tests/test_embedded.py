@@ -1,7 +1,11 @@
 """The trained model that comes with the package."""
 
+import copy
 import json
+import runpy
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,19 +15,22 @@ from favchat import assets, embedded
 from favchat.config import ModelConfig
 from favchat.config import load as load_config
 from favchat.model.build import load
+from favchat.model.lora import add_lora, merge_lora
 from favchat.model_names import EMBEDDED, resolve_model
 from jobs.ask import run as ask
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
+
+TOOL = Path(__file__).parent.parent / "tools" / "embed_model.py"
 
 
 def test_the_adapter_is_put_on_its_backbones(stand_in, tiny):
     folder = resolve_model(EMBEDDED)
     model, processor = load(EMBEDDED)
     assert folder == str(embedded.path())
-    for name, value in model.model.adapter.state_dict().items():
-        assert value.dtype == torch.float32
-        assert torch.equal(value, stand_in[name].float())
+    for name, value in stand_in.items():
+        assert torch.equal(model.state_dict()[name], value.float())
+    assert {value.dtype for value in model.state_dict().values() if value.is_floating_point()} == {torch.float32}
     words = "model.language_model.embed_tokens.weight"
     assert torch.equal(model.state_dict()[words], tiny[0].state_dict()[words])
     assert processor.num_frames == tiny[1].num_frames
@@ -42,6 +49,27 @@ def test_it_is_made_once_and_another_adapter_gets_another_folder(stand_in):
     assert (embedded.path() / "model.safetensors").stat().st_mtime_ns == written
     embedded.CARD.write_text("Other.")
     assert embedded.path() != found[0]
+
+
+def test_what_a_run_learnt_is_taken_in_with_its_low_rank_updates(stand_in, tiny, tiny_preset, tmp_path, monkeypatch):
+    trained = copy.deepcopy(tiny[0])
+    add_lora(trained, tiny_preset.model.lora)
+    for name, parameter in trained.named_parameters():
+        if embedded.is_learnt(name):
+            torch.nn.init.normal_(parameter, std=0.1)
+    run = tmp_path / "run"
+    trained.save_pretrained(run)
+    tiny[1].save_pretrained(run)
+    (run / "README.md").write_text("Trained.")
+    monkeypatch.setattr(sys, "argv", [str(TOOL), str(run), "tiny"])
+    runpy.run_path(str(TOOL), run_name="__main__")
+    merge_lora(trained)
+    found = load(EMBEDDED)[0].state_dict()
+    for name, value in trained.state_dict().items():
+        torch.testing.assert_close(found[name], value, atol=2e-3, rtol=2e-3)
+    words = "model.language_model.layers.0.mlp.up_proj.weight"
+    assert not torch.allclose(found[words], tiny[0].state_dict()[words], atol=1e-2)
+    assert (embedded.path() / "README.md").read_text() == "Trained."
 
 
 def test_what_ships_is_small_and_of_the_embedded_backbones():

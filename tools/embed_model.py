@@ -1,4 +1,4 @@
-"""Take a trained model's adapter into the package, as what ``asset:favchat-nano`` puts on the embedded backbones.
+"""Take what a model learnt, adapter and LoRA, into the package, as what ``asset:favchat-nano`` puts on its backbones.
 
     python tools/embed_model.py RUN/model nano
 
@@ -16,13 +16,14 @@ import torch
 from safetensors.torch import save_file
 
 from favchat.config import load as load_config
-from favchat.embedded import ADAPTER, CARD
+from favchat.embedded import ADAPTER, CARD, is_learnt
 from favchat.model.build import build, load
+from favchat.model.lora import without_lora
 from jobs.cli import CONFIGS
 
 
 def main() -> None:
-    """Check that nothing but the adapter was trained, and write it in half precision."""
+    """Check that nothing else was trained, and write them in half precision."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("model", type=Path, help="a finished training's model directory")
     parser.add_argument("preset", help="the preset that it was trained with, or a YAML file")
@@ -34,12 +35,12 @@ def main() -> None:
     old = fresh.state_dict()
     moved = [
         name
-        for name, value in trained.state_dict().items()
-        if not name.startswith("model.adapter.") and not torch.equal(value, old[name].to(value.dtype))
+        for name, value in without_lora(trained.state_dict()).items()
+        if not is_learnt(name) and not torch.equal(value, old[name].to(value.dtype))
     ]
     if moved:
-        raise SystemExit(f"{len(moved)} tensors outside the adapter are not the preset's, such as {moved[0]}")
-    halves = {name: value.half().contiguous() for name, value in trained.model.adapter.state_dict().items()}
+        raise SystemExit(f"{len(moved)} tensors beside adapter and LoRA are not the preset's, such as {moved[0]}")
+    halves = {name: value.half().contiguous() for name, value in trained.state_dict().items() if is_learnt(name)}
     save_file(halves, ADAPTER, metadata={"model": json.dumps(settings.model_dump(mode="json"))})
     ADAPTER.chmod(0o644)
     shutil.copyfile(arguments.model / "README.md", CARD)

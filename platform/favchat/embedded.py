@@ -1,4 +1,4 @@
-"""The trained model that comes with the package: an adapter of a few megabytes, put on the embedded backbones."""
+"""The trained model that comes with the package: what was learnt, a few megabytes, put on the embedded backbones."""
 
 from __future__ import annotations
 
@@ -15,8 +15,14 @@ from favchat import assets
 from favchat.config import ModelConfig
 
 ADAPTER = Path(assets.__file__).parent / "weights" / "favchat_nano.safetensors"
-"""The adapter's tensors in half precision; the file's metadata has the ``model`` section as JSON under ``model``."""
+"""The adapter's tensors and the low-rank updates in half precision, named as in the model; the file's metadata has the
+``model`` section as JSON under ``model``."""
 CARD = ADAPTER.with_suffix(".md")
+
+
+def is_learnt(name: str) -> bool:
+    """Whether a tensor of the model is one of those that come with the package."""
+    return name.startswith("model.adapter.") or ".lora_" in name
 
 
 def path() -> Path:
@@ -48,12 +54,19 @@ def _make(folder: Path) -> None:
     from safetensors import safe_open
 
     from favchat.model.build import build
+    from favchat.model.lora import add_lora, merge_lora
 
     with safe_open(ADAPTER, framework="pt") as file:
         settings = ModelConfig(**json.loads(file.metadata()["model"]))
         tensors = {name: file.get_tensor(name).to(torch.float32) for name in file.keys()}  # noqa: SIM118 - no mapping
     model, processor = build(settings)
-    model.model.adapter.load_state_dict(tensors)
+    if any(".lora_" in name for name in tensors):
+        add_lora(model, settings.lora)
+    names = {name for name in model.state_dict() if is_learnt(name)}
+    if names != tensors.keys():
+        raise RuntimeError(f"{ADAPTER}: its tensors are not those of its model, such as {min(names ^ tensors.keys())}")
+    model.load_state_dict(tensors, strict=False)
+    merge_lora(model)
     # Only the lock's holder writes here: whatever lies in it was left by a process that died.
     partial = folder.parent / ".favchat-nano.partial"
     shutil.rmtree(partial, ignore_errors=True)

@@ -114,7 +114,7 @@ def test_a_table_has_means_spread_and_a_test_against_the_full_model(tmp_path):
 
 def test_variants_are_trained_evaluated_and_not_repeated(corpus, tmp_path, monkeypatch, capsys):
     settings = [
-        *(f"training.stages.{stage}.batch_size=2" for stage in (0, 1)),
+        "training.stages=[{name: questions, task: qa, batch_size: 2, trainable: [adapter], cache_features: false}]",
         "training.val_answers=0",
         "training.val_batches=1",
         "evaluation.max_clips=2",

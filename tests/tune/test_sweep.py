@@ -23,7 +23,7 @@ PARENT = "tags.mlflow.parentRunId = '{}'"
 
 
 def words(corpus, out, *more):
-    """Settings of a sweep over one short stage, by two combinations, one after the other."""
+    """Settings of a sweep over one short stage, by two times two combinations, one after the other."""
     # Without the cache, for which each trial would load the model's package and the model once more.
     stage = "{name: questions, task: qa, steps: 3, batch_size: 4, trainable: [adapter], cache_features: false}"
     return [
@@ -36,9 +36,9 @@ def words(corpus, out, *more):
         "training.val_answer_tokens=8",
         "training.threads=1",
         "tune.reports=3",
-        # The better one comes first, so that ASHA, which keeps the better half, stops the other after its first report.
+        # The better one comes first, so that ASHA, which keeps the better half, stops others after their first report.
         "tune.num_experts=[4,2]",
-        "tune.top_k=[1]",
+        "tune.top_k=[1,2]",
         "tune.asha={grace_period: 1, reduction_factor: 2}",
         "tune.max_concurrent=1",
         "ray.num_cpus=2",
@@ -85,7 +85,7 @@ print("killed:", freed(60, remove_dead_groups))
 
 @dataclass(frozen=True)
 class Swept:
-    """A sweep of two, killed after its first trial, then run again to its end."""
+    """A sweep of two times two, killed after its first trial, then run again to its end."""
 
     config: Config
     first: Path
@@ -135,7 +135,7 @@ def test_a_group_of_dead_workers_is_removed_and_no_other(swept):
 
 def test_every_combination_is_tried_and_the_best_comes_first(swept):
     result = swept.result
-    assert {(trial.num_experts, trial.top_k) for trial in result.trials} == {(2, 1), (4, 1)}
+    assert {(trial.num_experts, trial.top_k) for trial in result.trials} == {(2, 1), (2, 2), (4, 1), (4, 2)}
     assert result.metric == "val_loss"
     metrics = [trial.metric for trial in result.trials if trial.status == "finished"]
     assert metrics == sorted(metrics)
@@ -144,8 +144,10 @@ def test_every_combination_is_tried_and_the_best_comes_first(swept):
 
 
 def test_active_parameters_are_those_of_top_k_experts(swept):
-    count = {trial.num_experts: trial.active_parameters for trial in swept.result.trials}
-    assert count[4] - count[2] == 2 * 32  # two more rows of the router, and no more experts at work
+    count = {(trial.num_experts, trial.top_k): trial.active_parameters for trial in swept.result.trials}
+    for top_k in (1, 2):  # two more rows of the router, and no more experts at work
+        assert count[4, top_k] - count[2, top_k] == 2 * 32
+    assert count[2, 2] - count[2, 1] == count[4, 2] - count[4, 1] > 0  # one expert more
 
 
 def test_table_and_picture_lie_in_the_folder(swept):
@@ -185,7 +187,9 @@ def test_mlflow_has_a_parent_with_a_child_for_each_trial(swept):
     assert {"best.yaml", "results.csv", "quality.png", "config.yaml"} <= logged
     children = client.search_runs([result.run.experiment_id], PARENT.format(result.run.run_id))
     # One for each trial, also for one that was running when the sweep was killed.
-    assert sorted(child.info.run_name for child in children) == ["train experts2-top1", "train experts4-top1"]
+    assert sorted(child.info.run_name for child in children) == [
+        f"train experts{experts}-top{top_k}" for experts in (2, 4) for top_k in (1, 2)
+    ]
     assert {child.info.status for child in children} == {"FINISHED", "KILLED"}
     for child in children:
         assert child.data.params["model.adapter.num_experts"] in child.info.run_name

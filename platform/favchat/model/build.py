@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -155,11 +153,9 @@ def load(name: str, *, bits: Literal[4, 8] | None = None) -> tuple[FaVChatForCon
         bits: Load the language model in 4 or 8 bits, onto the GPU; see :func:`favchat.model.lora.quantization`.
 
     Raises:
-        ConfigError: There is no FaVChat model, or one of another version; or what it takes to load it is missing.
+        ConfigError: There is no FaVChat model, or one of another version.
     """
     name = resolve_model(name)
-    if (Path(name) / "adapter_config.json").is_file() and find_spec("peft") is None:
-        raise ConfigError(f"{name}: holds LoRA, which needs peft; install favchat[train]")
     few_bits = {"quantization_config": quantization(bits), "device_map": {"": 0}} if bits else {}
     try:
         model, report = FaVChatForConditionalGeneration.from_pretrained(name, output_loading_info=True, **few_bits)

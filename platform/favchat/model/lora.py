@@ -38,10 +38,8 @@ def add_lora(model: FaVChatForConditionalGeneration, settings: LoraConfig) -> No
         settings: The ``model.lora`` section.
 
     Raises:
-        ConfigError: The language model has no such layer, or peft is not installed.
+        ConfigError: The language model has no such layer.
     """
-    if find_spec("peft") is None:
-        raise ConfigError("model.lora: LoRA needs peft; install favchat[train]")
     # peft takes a second to import.
     from peft import LoraConfig as PeftLoraConfig
 

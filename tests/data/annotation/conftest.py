@@ -143,7 +143,7 @@ class MisbehavingServer:
         elif manner == "wrong schema":
             text = json.dumps({"captions": ["A person."]})
         elif manner == "no yes":
-            wrong = GOOD["questions"][0] | {"answer": "They are smiling."}  # type: ignore[index]
+            wrong = GOOD["questions"][0] | {"answer": "They are smiling."}  # type: ignore[index]  # GOOD is a mixed dict
             text = json.dumps(GOOD | {"questions": [wrong]})
         elif manner == "fenced":
             text = f"Here you are:\n```json\n{text}\n```"
