@@ -1,13 +1,15 @@
 """Parts of the model left out, one at a time: each variant trained with the same budget, and compared with the whole.
 
     python benchmarks/ablations.py CORPUS CONFIG [--seeds 0 1 2] [--out RESULT.md] [--runs DIR] [--steps N]
-        [--variants full no_face_encoder ...] [--set training.stages='[...]' evaluation.max_clips=200 ...]
+        [--variants full no_face_encoder ...] [--main full no_face_encoder ...]
+        [--set training.stages='[...]' evaluation.max_clips=200 ...]
 
 CORPUS is annotated and has a training split and one to ask about (`evaluation.split`); CONFIG is a YAML file or a
-preset's name. Every variant and seed is one run of `favchat train`, with the same data, steps and order of samples,
-then one of `favchat evaluate`: the emotion of a clip and the attributes blurry, nod, shake_head and head_wagging, by
-likelihood unless `evaluation.ways` says otherwise. Both go on where they were, so that the same command, started again,
-repeats nothing that is finished. A run keeps the model of each of its stages: with `nano` 0.3 GB each.
+preset's name. With `--main` only those variants are trained with every seed, the others with the first alone. Every
+variant and seed is one run of `favchat train`, with the same data, steps and order of samples, then one of `favchat
+evaluate`: the emotion of a clip and the attributes blurry, nod, shake_head and head_wagging, by likelihood unless
+`evaluation.ways` says otherwise. Both go on where they were, so that the same command, started again, repeats nothing
+that is finished. A run keeps the model of each of its stages: with `nano` 0.3 GB each.
 
 Prints Markdown: a table of what was trained, and one for each question. WAR and UAR are means over the seeds, their
 95 % intervals from draws of people, each with all clips and all seeds; "sd" is the standard deviation over the seeds.
@@ -113,6 +115,11 @@ def run_variant(config: Config, name: str, seed: int, runs: Path) -> Run:
     scored = own.model_copy(update={"seed": config.seed})  # so that all reports draw the same people
     write_report(evaluate(scored), scored)
     return Run(name, seed, trained, folder / "report")
+
+
+def planned(seeds: Sequence[int], variants: Sequence[str], main: Sequence[str]) -> list[tuple[int, str]]:
+    """Seed and variant of every run; all variants of the first seed come first: a table of them is worth something."""
+    return [(seed, name) for seed in seeds for name in variants if seed == seeds[0] or name in main]
 
 
 def read_asked(report: Path, question: str, way: str) -> Asked | None:
@@ -228,6 +235,7 @@ def main() -> None:
     parser.add_argument("config", help="a YAML file, or a preset's name")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--main", nargs="+", choices=list(VARIANTS), help="variants with all seeds; default: all")
     parser.add_argument("--runs", type=Path, default=Path("outputs/ablations"), help="folder of all runs")
     parser.add_argument("--steps", type=int, help="optimiser steps of every stage")
     parser.add_argument("--set", nargs="+", default=[], metavar="SECTION.KEY=VALUE", help="settings for all runs")
@@ -246,10 +254,9 @@ def main() -> None:
 
     cluster.start(config.ray)
     runs = []
-    for seed in arguments.seeds:  # all variants of the first seed come first: a table of them is worth something
-        for name in arguments.variants:
-            runs.append(run_variant(config, name, seed, arguments.runs.absolute()))
-            print(f"{name}, seed {seed}: {runs[-1].trained.summary()}", flush=True)
+    for seed, name in planned(arguments.seeds, arguments.variants, arguments.main or arguments.variants):
+        runs.append(run_variant(config, name, seed, arguments.runs.absolute()))
+        print(f"{name}, seed {seed}: {runs[-1].trained.summary()}", flush=True)
     runs.sort(key=lambda run: (list(VARIANTS).index(run.variant), run.seed))
 
     way = (config.evaluation.ways or ["likelihood"])[0]

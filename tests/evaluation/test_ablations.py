@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import ablations
-from benchmarks.ablations import EMOTION, FULL, VARIANTS, Asked, pooled, question_table, variant_of
+from benchmarks.ablations import EMOTION, FULL, VARIANTS, Asked, planned, pooled, question_table, variant_of
 from favchat.attributes import EMOTION as EMOTIONS
 from favchat.data.storage import write_whole
 from favchat.evaluation.evaluate import PREDICTIONS
@@ -49,6 +49,10 @@ def asked(seed: int) -> Asked:
     said = np.where(random.random(CLIPS) < 0.6, truth, random.integers(0, 3, CLIPS))
     clips = tuple(f"clip{number}" for number in range(CLIPS))
     return Asked(clips, tuple(f"person{number // 2}" for number in range(CLIPS)), Answers(truth, said, 3))
+
+
+def test_the_main_variants_alone_get_all_seeds():
+    assert planned([0, 1], [FULL, "dense"], [FULL]) == [(0, FULL), (0, "dense"), (1, FULL)]
 
 
 def test_pooled_seeds_have_the_means_of_the_seeds():
