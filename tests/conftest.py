@@ -114,7 +114,7 @@ def stand_in(tiny, tiny_preset, tmp_path, monkeypatch) -> dict[str, torch.Tensor
     tensors = {
         name: torch.rand(value.shape, generator=generator).half()
         for name, value in tiny[0].state_dict().items()
-        if name.startswith("model.adapter.")
+        if embedded.is_learnt(name)
     }
     monkeypatch.setattr(embedded, "ADAPTER", tmp_path / "small.safetensors")
     monkeypatch.setattr(embedded, "CARD", tmp_path / "small.md")
