@@ -280,6 +280,17 @@ def test_what_is_chosen_from_is_known() -> None:
                 assert "a pointy nose" in question.question and "a big nose" in question.question
 
 
+def test_half_of_the_choices_of_an_emotion_offer_all_emotions() -> None:
+    facts = facts_of(make_clip(emotion="anger"))
+    offered = []
+    for seed in range(200):
+        (question,) = [q for q in written(emotion_units(facts, seeded(seed))) if q.answer_type == "choice"]
+        assert "angry" in question.question and "angry" in question.answer.lower()
+        offered.append(sum(emotion.phrase in question.question for emotion in EMOTION))
+    assert set(offered) == {2, 3, 4, len(EMOTION)}
+    assert 80 < offered.count(len(EMOTION)) < 120
+
+
 def test_two_statements_at_once() -> None:
     clip = make_clip(male=0, smile=1, young=1, nod=0)
     for seed in range(20):

@@ -26,10 +26,12 @@ def emotion_units(facts: Facts, random: Random) -> list[Unit]:
     wrong = random.choice(near) if near and random.random() < 0.7 else random.choice(others)
     yes = partial(yes_no, facts, random, emotion, True)
     no = partial(_other_emotion, facts, random, wrong, emotion, wrong.name in beside)
+    # Half of the choices offer all emotions, as whoever measures or uses the model asks; few options are easier.
+    offered = len(others) if random.random() < 0.5 else random.randint(1, 3)
     return [
         (partial(_expression, facts, random, emotion),),
         (yes, no) if random.random() < 0.5 else (no, yes),
-        (partial(_choice, facts, random, emotion, others[: random.randint(1, 3)]),),
+        (partial(_choice, facts, random, emotion, others[:offered]),),
     ]
 
 
