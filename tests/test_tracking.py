@@ -92,6 +92,16 @@ def test_children_that_a_dead_process_left_running_are_ended(store):
     assert states == ["FINISHED", "KILLED", "KILLED", "RUNNING"]
 
 
+def test_children_that_were_stopped_do_not_count_as_failed(store):
+    run = start_run(TrackingConfig(), "parent")
+    stopped, failed, finished = (run.child(name) for name in ("stopped", "failed", "finished"))
+    for child, status in ((stopped, "FAILED"), (failed, "FAILED"), (finished, "FINISHED")):
+        child.finish(status)
+    run.end_children(not_failed=["stopped", "finished"])
+    states = [run.client.get_run(each.run_id).info.status for each in (stopped, failed, finished)]
+    assert states == ["KILLED", "FAILED", "FINISHED"]
+
+
 @pytest.fixture
 def registered(store, tiny, tmp_path):
     """Two versions of a registered model; the second one's config.json differs."""

@@ -36,6 +36,11 @@ class Trial:
     seconds: float
     """Wall time of the trial, the start of its processes included."""
 
+    @property
+    def point(self) -> Point:
+        """Its combination."""
+        return Point(self.num_experts, self.top_k)
+
 
 @dataclass(frozen=True)
 class SweepResult:
@@ -89,8 +94,7 @@ def write_report(results: ResultGrid, config: Config, metric: str, run: Run, out
         errors = "; ".join(str(error) for error in results.errors) or "none was started"
         raise RuntimeError(f"no trial of the sweep in {out} finished: {errors}")
     result = SweepResult(metric, trials, out / "best.yaml", out / "results.csv", out / "quality.png", run)
-    best = Point(trials[0].num_experts, trials[0].top_k)
-    result.best.write_text(best_config(config, best, f"{metric} {trials[0].metric:.4f}"))
+    result.best.write_text(best_config(config, trials[0].point, f"{metric} {trials[0].metric:.4f}"))
     with result.table.open("w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Trial)])
         writer.writeheader()

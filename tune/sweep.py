@@ -19,7 +19,7 @@ from tune.leftovers import Leftovers, wait_for_groups
 from tune.progress import Progress
 from tune.report import SweepResult, write_report
 from tune.space import grid, optuna_search
-from tune.trial import Sweep, run_trial
+from tune.trial import Sweep, run_trial, trial_folder
 
 RAY_FOLDER = "ray"
 """Ray Tune's own state, below ``tune.out``."""
@@ -58,6 +58,9 @@ def run(config: Config) -> SweepResult:
         wait_for_groups()
         parent.end_children()
         result = write_report(results, config, metric, parent, out)
+        # Ray Tune kills a trial's processes in no order: one whose workers died first still calls its run failed.
+        stopped = [trial_folder(config, trial.point) for trial in result.trials if trial.status == "stopped"]
+        parent.end_children(not_failed=[tracking.training_name(folder) for folder in stopped])
     except BaseException:
         parent.finish("FAILED")
         raise

@@ -25,11 +25,16 @@ class Sweep:
     """The parent of the trials' MLflow runs."""
 
 
+def trial_folder(config: Config, point: Point) -> Path:
+    """Where a trial's training lies: below ``tune.out``."""
+    return Path(config.tune.out or "").absolute() / "trials" / point.name
+
+
 def trial_config(config: Config, point: Point) -> Config:
     """The configuration of one trial: its adapter, a folder below ``tune.out``, and nothing registered."""
     training = config.training.model_copy(
         update={
-            "out": str(Path(config.tune.out or "").absolute() / "trials" / point.name),
+            "out": str(trial_folder(config, point)),
             "reports": config.tune.reports,
             "stages": [stage.model_copy(update={"validate_every": None}) for stage in config.training.stages],
         }

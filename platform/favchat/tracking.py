@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -106,13 +106,20 @@ class Run:
         client.set_registered_model_alias(name, CHAMPION, version)
         return f"models:/{name}/{version}"
 
-    def end_children(self, status: str = "KILLED") -> None:
-        """End the runs below this one that are still marked as running: their processes are gone."""
+    def end_children(self, status: str = "KILLED", *, not_failed: Collection[str] = ()) -> None:
+        """End the runs below this one that are still marked as running: their processes are gone.
+
+        Args:
+            status: What they are marked as.
+            not_failed: Names of runs that are marked so too where they call themselves failed.
+        """
         client = self.client
+        running, failed = (RunStatus.to_string(status) for status in (RunStatus.RUNNING, RunStatus.FAILED))
         query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.run_id}'"
         for child in client.search_runs([self.experiment_id], query):
-            if child.info.status == RunStatus.to_string(RunStatus.RUNNING):
-                run = Run(self.uri, child.info.run_id, self.experiment_id)
+            info = child.info
+            if info.status == running or (info.status == failed and info.run_name in not_failed):
+                run = Run(self.uri, info.run_id, self.experiment_id)
                 run.end_children(status)
                 run.finish(status)
 
@@ -221,6 +228,11 @@ def start_run(config: TrackingConfig, name: str, tags: Mapping[str, str] | None 
     revision = git_revision()
     known = {MLFLOW_GIT_COMMIT: revision} if revision else {}
     return _create(client, uri, _experiment(client, uri, config.experiment), name, known | dict(tags or {}))
+
+
+def training_name(out: Path) -> str:
+    """What the run of a training that lies in `out` is called."""
+    return f"train {out.name}"
 
 
 def kept_run(record: Path, config: TrackingConfig, begin: Callable[[], Run]) -> Run:

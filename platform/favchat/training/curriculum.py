@@ -118,7 +118,7 @@ def train(
         _ = StageSource(config, stage, None).plan  # says before any work that a later stage has no samples
 
     def begin() -> tracking.Run:
-        name = f"train {out.name}"
+        name = tracking.training_name(out)
         started = parent.child(name) if parent else tracking.start_run(config.tracking, name)
         started.log_config(config)
         return started
