@@ -144,6 +144,20 @@ def test_tokens_keep_their_place_in_the_image():
     assert difference.mean(dim=(0, 2)).argmax() == 3
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_face_and_its_mirror_image_give_mirrored_features(layout):
+    encoder = make(layout)
+    images = pixels(encoder)
+    with torch.no_grad():
+        alone = face_features(encoder, images, 2)
+        both = face_features(encoder, images, 2, mirror=True)
+        mirrored = face_features(encoder, images.flip(-1), 2, mirror=True)
+    left_right_swapped = [1, 0, 3, 2]
+    for level, other, plain in zip(both, mirrored, alone, strict=True):
+        torch.testing.assert_close(level[:, left_right_swapped], other)
+        assert not torch.allclose(level, plain, atol=1e-4)
+
+
 @pytest.mark.parametrize("layout", ["clip", "siglip", "dinov2 with registers", "swin", "convnext"])
 def test_general_features_have_the_size_that_the_config_promises(layout):
     encoder = make(layout)

@@ -172,6 +172,21 @@ def test_encoder_features_stand_for_pixels(tiny, make_clip):
     torch.testing.assert_close(cached.router_logits, online.router_logits)
 
 
+def test_a_model_that_mirrors_faces_sees_a_face_and_its_mirror_image_alike(tiny, make_clip, tmp_path):
+    model, processor = tiny
+    mirroring = copy.deepcopy(model)
+    mirroring.config.mirror_faces = mirroring.model.config.mirror_faces = True
+    mirroring.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    mirroring, _ = load(str(tmp_path))
+    pixels = processor.video_inputs([make_clip(0)])
+    frames, faces = pixels["pixel_values_videos"], pixels["pixel_values_faces"]
+    for one, alike in ((model, False), (mirroring, True)):
+        with torch.no_grad():
+            means = [one.model.encode_frames(frames, x)["face_features"].mean(dim=2) for x in (faces, faces.flip(-1))]
+        assert torch.allclose(*means, atol=1e-5) == alike
+
+
 def test_what_a_video_lacks_is_named(tiny, make_clip):
     model, _ = tiny
     batch = batch_of(tiny, [make_clip(0)], ["Who?"])

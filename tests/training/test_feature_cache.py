@@ -93,7 +93,7 @@ def test_what_is_there_is_not_computed_again(own, monkeypatch):
     assert filled(own) == before
 
 
-@pytest.mark.parametrize("change", ["weights", "frames", "image_size", "cells"])
+@pytest.mark.parametrize("change", ["weights", "frames", "image_size", "cells", "mirror"])
 def test_other_encoders_have_other_files(own, change, tmp_path):
     before = filled(own)
     words = {
@@ -101,6 +101,7 @@ def test_other_encoders_have_other_files(own, change, tmp_path):
         "frames": ["training.stages.1.frames=2"],
         "image_size": ["model.image_size=80", "model.vision.config.image_size=80"],
         "cells": ["model.adapter.pool_window=1"],
+        "mirror": ["model.adapter.mirror_faces=true"],
     }[change]
     after = filled(own, *words)
     assert not set(before.values()) & set(after.values())

@@ -67,6 +67,9 @@ class AdapterConfig(Section):
     face_levels: list[int] | None = None
     """Which hidden states of the face encoder are used, shallow to deep, by index (negative from the end); null: all
     that it has."""
+    mirror_faces: bool = False
+    """Whether the face encoder sees every face a second time, mirrored, and gives the mean of both: its
+    work doubles."""
     inject_levels: bool = True
     """Whether the shallower face levels are added to the first decoder layers' hidden states; if not, they are added to
     the face tokens before the experts, each through a projection of its own."""

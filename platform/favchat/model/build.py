@@ -173,7 +173,7 @@ def load(name: str, *, bits: Literal[4, 8] | None = None) -> tuple[FaVChatForCon
 def _compose(
     config: ModelConfig, vision: PreTrainedConfig, face: PreTrainedConfig, text: PreTrainedConfig
 ) -> FaVChatConfig:
-    adapter = config.adapter.model_dump(exclude={"face_levels"})
+    adapter = config.adapter.model_dump(exclude={"face_levels", "mirror_faces"})
     try:
         adapter["vision_size"] = vision_size(vision, config.image_size).channels
     except ValueError as error:
@@ -198,6 +198,7 @@ def _compose(
             **{ADAPTER_NAMES.get(name, name): value for name, value in adapter.items()},
         ),
         face_levels=config.adapter.face_levels,
+        mirror_faces=config.adapter.mirror_faces,
         video_token_id=text.vocab_size,
         face_token_id=text.vocab_size + 1,
     )

@@ -74,6 +74,7 @@ class FaVChatConfig(PreTrainedConfig):
         text_config (`PreTrainedConfig`): The causal language model.
         adapter_config (`FaVChatAdapterConfig`): The adapter.
         face_levels (`list[int]`, *optional*): Levels of the face encoder that are used, shallow to deep; all if absent.
+        mirror_faces (`bool`): Whether the face features are the mean of those of the face and of its mirror image.
         video_token_id (`int`): Stands where a token of the general stream goes.
         face_token_id (`int`): Stands where a token of the face stream goes.
     """
@@ -91,6 +92,7 @@ class FaVChatConfig(PreTrainedConfig):
     text_config: Any = None
     adapter_config: Any = None
     face_levels: list[int] | None = None
+    mirror_faces: bool = False
     video_token_id: int = 49153
     face_token_id: int = 49154
     tie_word_embeddings: bool = False

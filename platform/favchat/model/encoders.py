@@ -40,7 +40,7 @@ def vision_features(encoder: nn.Module, pixel_values: Tensor, grid: int) -> Tens
 
 
 def face_features(
-    encoder: nn.Module, pixel_values: Tensor, grid: int, levels: Sequence[int] | None = None
+    encoder: nn.Module, pixel_values: Tensor, grid: int, levels: Sequence[int] | None = None, *, mirror: bool = False
 ) -> list[Tensor]:
     """The face encoder's levels as tokens, each `(N, grid * grid, C)`, shallow to deep.
 
@@ -51,14 +51,21 @@ def face_features(
         pixel_values: `(N, 3, s, s)`, normalised as the encoder expects.
         grid: S.
         levels: Which levels, see :func:`face_maps`.
+        mirror: Whether to give the mean of the features of the image and of its mirror image, those mirrored back; face
+            recognition is evaluated so (ArcFace, arXiv 1801.07698, joins both).
 
     Raises:
         ValueError: A level does not exist.
     """
-    return [
+    features = [
         torch.cat([pool(level_map, grid) for level_map in maps], dim=-1)
         for maps in face_maps(encoder, pixel_values, levels)
     ]
+    if not mirror:
+        return features
+    mirrored = face_features(encoder, pixel_values.flip(-1), grid, levels)
+    back = [level.unflatten(1, (grid, grid)).flip(2).flatten(1, 2) for level in mirrored]
+    return [(one + other) / 2 for one, other in zip(features, back, strict=True)]
 
 
 def vision_map(encoder: nn.Module, pixel_values: Tensor) -> Tensor:

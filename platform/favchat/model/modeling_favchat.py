@@ -80,7 +80,11 @@ class FaVChatModel(FaVChatPreTrainedModel):
         else:
             faces = pixel_values_faces.flatten(0, 1).to(self.face_model.dtype)  # (V T, 3, s, s)
             levels = face_features(
-                self.face_model, faces, adapter.face_grid * adapter.pool_window, self.config.face_levels
+                self.face_model,
+                faces,
+                adapter.face_grid * adapter.pool_window,
+                self.config.face_levels,
+                mirror=self.config.mirror_faces,
             )  # (V T, Q, C) each
             face = torch.cat(levels, dim=-1)
         return {"vision_features": vision.unflatten(0, videos), "face_features": face.unflatten(0, videos)}

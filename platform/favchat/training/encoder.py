@@ -119,6 +119,7 @@ def encoder_settings(model: FaVChatForConditionalGeneration, processor: FaVChatP
         "vision": _settings(model.config.vision_config),
         "face": _settings(model.config.face_config),
         "face_levels": model.config.face_levels,
+        "mirror_faces": model.config.mirror_faces,
         "vision_cells": adapter.vision_grid * adapter.pool_window,
         "face_cells": adapter.face_grid * adapter.pool_window,
         "processor": {name: settings[name] for name in names},

@@ -78,12 +78,13 @@ def unused_settings(model: ModelConfig, init: str) -> list[str]:
     Returns:
         For each the key, its value, and what the model has.
     """
-    trained = FaVChatConfig.from_pretrained(init).adapter_config
+    trained = FaVChatConfig.from_pretrained(init)
     given = model.adapter.model_dump(include=model.adapter.model_fields_set - {"face_levels"})
+    found = trained.adapter_config.to_dict() | {"mirror_faces": trained.mirror_faces}
     return [
-        f"model.adapter.{name} = {value} (the model's is {found})"
+        f"model.adapter.{name} = {value} (the model's is {has})"
         for name, value in given.items()
-        if (found := getattr(trained, ADAPTER_NAMES.get(name, name))) != value
+        if (has := found[ADAPTER_NAMES.get(name, name)]) != value
     ]
 
 
