@@ -114,7 +114,7 @@ class Run:
             not_failed: Names of runs that are marked so too where they call themselves failed.
         """
         client = self.client
-        running, failed = (RunStatus.to_string(status) for status in (RunStatus.RUNNING, RunStatus.FAILED))
+        running, failed = map(RunStatus.to_string, (RunStatus.RUNNING, RunStatus.FAILED))
         query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.run_id}'"
         for child in client.search_runs([self.experiment_id], query):
             info = child.info
