@@ -7,7 +7,12 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from favchat.data.addresses import path_of
+from favchat.data.schema import SHARDS
+from favchat.data.storage import parquet_files, read_table
+from favchat.model.encoders import pool
 from favchat.model.face_pyramid import EXPRESSIONS, TRUNKS_FILE, FacePyramidConfig, FacePyramidModel, SameConv2d
+from favchat.training.ingest import CLIP_COLUMNS, read_clip
 from favchat.video.align import DEFAULT_MARGIN, FACE_CENTRE, TEMPLATE, TEMPLATE_SIDE
 
 REFERENCE = Path(__file__).parent / "data" / "face_trunks_reference.safetensors"
@@ -64,11 +69,42 @@ def test_trunks_match_face_api(monkeypatch, trunks: FacePyramidModel, trunk: str
 def test_any_crop_size_gives_the_documented_shapes(trunks: FacePyramidModel, size: int) -> None:
     output = trunks(torch.rand(2, 3, size, size))
     assert [tuple(state.shape) for state in output.hidden_states] == [(2, c, side, side) for c, side in SHAPES]
-    assert output.hidden_states == output.expression_states + output.identity_states
     assert output.expression_logits.shape == (2, len(EXPRESSIONS))
     assert output.descriptor.shape == (2, 128)
     assert trunks.config.hidden_sizes == [c for c, _ in SHAPES]
     assert trunks.config.id2label == dict(enumerate(EXPRESSIONS))
+
+
+@torch.inference_mode()
+def test_hidden_states_are_the_maps_with_standardised_channels() -> None:
+    model = tiny().eval()
+    crops = torch.rand(2, 3, 64, 64)
+    output = model(crops)
+    maps = output.expression_states + output.identity_states
+    torch.testing.assert_close(output.hidden_states, maps)  # without statistics as they are
+    model.standardisations[1].mean[3], model.standardisations[1].std[3] = 0.5, 4.0
+    found = model(crops).hidden_states
+    torch.testing.assert_close(found[1][:, 3], (maps[1][:, 3] - 0.5) / 4)
+    torch.testing.assert_close(found[1][:, :3], maps[1][:, :3])
+    assert model.bfloat16()(crops).hidden_states[1].dtype == torch.bfloat16
+
+
+@torch.inference_mode()
+def test_the_statistics_that_ship_are_those_of_faces(trunks: FacePyramidModel, corpus: Path) -> None:
+    """Of other people's faces than those that they were computed from, but channels come near to mean 0 and sd 1."""
+    faces = []
+    for file in parquet_files(path_of(str(corpus)) / SHARDS):
+        for row in read_table(file, CLIP_COLUMNS).to_pylist():
+            clip = read_clip(row, 1)
+            faces.append(torch.from_numpy(clip.faces[clip.visible]))
+    output = trunks(torch.cat(faces).permute(0, 3, 1, 2).float() / 255)
+    for state, raw in zip(output.hidden_states, output.expression_states + output.identity_states, strict=True):
+        cells, plain = pool(state, 4).flatten(0, 1), pool(raw, 4).flatten(0, 1)
+        assert cells.mean(0).abs().median() < 0.4
+        assert 0.6 < cells.std(0).median() < 1.4
+        # What is alike in all channels was not so before.
+        spread = cells.std(0).log().std(), plain.std(0).clamp(min=1e-6).log().std()
+        assert spread[0] < spread[1]
 
 
 @torch.inference_mode()

@@ -51,8 +51,9 @@ def face_features(
         pixel_values: `(N, 3, s, s)`, normalised as the encoder expects.
         grid: S.
         levels: Which levels, see :func:`face_maps`.
-        mirror: Whether to give the mean of the features of the image and of its mirror image, those mirrored back; face
-            recognition is evaluated so (ArcFace, arXiv 1801.07698, joins both).
+        mirror: Whether to give the mean of the features of the image and of its mirror image, cell by cell: a mirrored
+            face is a face in the same place, so that what a channel looks for in a cell lies there again. Left and
+            right are then one. Face recognition is evaluated so (ArcFace, arXiv 1801.07698, joins both).
 
     Raises:
         ValueError: A level does not exist.
@@ -64,8 +65,7 @@ def face_features(
     if not mirror:
         return features
     mirrored = face_features(encoder, pixel_values.flip(-1), grid, levels)
-    back = [level.unflatten(1, (grid, grid)).flip(2).flatten(1, 2) for level in mirrored]
-    return [(one + other) / 2 for one, other in zip(features, back, strict=True)]
+    return [(one + other) / 2 for one, other in zip(features, mirrored, strict=True)]
 
 
 def vision_map(encoder: nn.Module, pixel_values: Tensor) -> Tensor:
@@ -100,8 +100,8 @@ def face_maps(
     """
     maps: list[tuple[Tensor, ...]]
     if isinstance(encoder, FacePyramidModel):
-        output = encoder(pixel_values)
-        maps = list(zip(output.expression_states, output.identity_states, strict=True))
+        states = encoder(pixel_values).hidden_states  # one trunk's, then the other's
+        maps = list(zip(states[: len(states) // 2], states[len(states) // 2 :], strict=True))
     elif isinstance(encoder, SwinModel):
         output = encoder(pixel_values, output_hidden_states=True, output_hidden_states_before_downsampling=True)
         maps = [(state,) for state in output.reshaped_hidden_states[1:]]

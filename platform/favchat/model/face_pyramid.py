@@ -23,6 +23,9 @@ from transformers.utils import ModelOutput
 TRUNKS_FILE = Path(__file__).parent.parent / "weights" / "face_trunks.safetensors"
 """The converted weights that come with the package."""
 
+STATISTICS_FILE = TRUNKS_FILE.with_name("face_statistics.safetensors")
+"""Mean and standard deviation of each channel of their maps over real faces; ``tools/face_statistics.py`` makes it."""
+
 EXPRESSIONS = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
 """What the expression logits mean, in order."""
 
@@ -110,7 +113,7 @@ class FacePyramidOutput(ModelOutput):
     """What the face encoder gives; L levels a trunk.
 
     Attributes:
-        hidden_states: `expression_states`, then `identity_states`.
+        hidden_states: `expression_states`, then `identity_states`, each channel standardised by the model's statistics.
         expression_states: L maps `(N, C, h, w)`, shallow to deep; 32@56, 64@28, 128@14, 256@7 with the default sizes.
         identity_states: L maps `(N, C, h, w)`, shallow to deep; 32@35, 64@17, 128@8, 256@2 with the default sizes.
         expression_logits: `(N, 7)`, in the order of `EXPRESSIONS`.
@@ -248,6 +251,26 @@ class IdentityTrunk(nn.Module):
         return states, self.projection(x.mean(dim=(2, 3)))
 
 
+class ChannelStandardisation(nn.Module):
+    """Channels less their mean, divided by their standard deviation; both are fixed numbers.
+
+    The trunks' maps end in rectifiers without a norm: some channels vary a hundred times as much as others, and means
+    that all faces share drown what tells them apart.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("std", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(N, C, h, w)` to the same shape and precision."""
+        return ((x - self.mean[:, None, None]) / self.std[:, None, None]).to(x.dtype)
+
+
 class FacePyramidModel(PreTrainedModel):
     """Aligned face crops in, feature maps of several depths, expression logits and an identity descriptor out."""
 
@@ -260,6 +283,7 @@ class FacePyramidModel(PreTrainedModel):
         super().__init__(config)
         self.expression = ExpressionTrunk(config)
         self.identity = IdentityTrunk(config)
+        self.standardisations = nn.ModuleList(map(ChannelStandardisation, config.hidden_sizes))
         self.post_init()
 
     @torch.no_grad()
@@ -270,6 +294,9 @@ class FacePyramidModel(PreTrainedModel):
         if isinstance(module, ScaledConv):
             initialization.ones_(module.scale)
             initialization.zeros_(module.shift)
+        if isinstance(module, ChannelStandardisation):
+            initialization.zeros_(module.mean)
+            initialization.ones_(module.std)
 
     def forward(self, pixel_values: Tensor, output_hidden_states: bool | None = None) -> FacePyramidOutput:
         """Encode face crops.
@@ -285,8 +312,11 @@ class FacePyramidModel(PreTrainedModel):
         pixels = self._cut(pixel_values)
         expression_states, logits = self.expression(self._prepare(pixels, self.config.expression_size))
         identity_states, descriptor = self.identity(self._prepare(pixels, self.config.identity_size))
+        states = expression_states + identity_states
         return FacePyramidOutput(
-            hidden_states=expression_states + identity_states,
+            hidden_states=tuple(
+                standardise(state) for standardise, state in zip(self.standardisations, states, strict=True)
+            ),
             expression_states=expression_states,
             identity_states=identity_states,
             expression_logits=logits,
@@ -309,11 +339,12 @@ class FacePyramidModel(PreTrainedModel):
         return pixels.contiguous(memory_format=torch.channels_last)
 
     @classmethod
-    def from_trunks(cls, path: Path = TRUNKS_FILE) -> FacePyramidModel:
+    def from_trunks(cls, path: Path = TRUNKS_FILE, statistics: Path = STATISTICS_FILE) -> FacePyramidModel:
         """Load the published weights that come with the package, dequantised to float32.
 
         Args:
             path: What ``tools/convert_face_trunks.py`` wrote.
+            statistics: What ``tools/face_statistics.py`` wrote.
 
         Returns:
             The model in evaluation mode, its parameters trainable.
@@ -325,7 +356,8 @@ class FacePyramidModel(PreTrainedModel):
                 _parameter_name(name): _to_torch_layout(name, _dequantise(stored, name))
                 for name in stored
                 if not name.endswith((".scale", ".min"))
-            },
+            }
+            | load_file(statistics),
             strict=True,
         )
         return model.eval()

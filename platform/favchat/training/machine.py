@@ -10,6 +10,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import is_flash_attn_2_available
 
 from favchat.config import ConfigError, OptimisationConfig, StageConfig, TrainingConfig
+from favchat.model.face_pyramid import ChannelStandardisation
 
 
 def stage_precision(stage: OptimisationConfig, on_gpu: bool) -> torch.dtype:
@@ -30,13 +31,16 @@ def prepare_model(model: PreTrainedModel, training: TrainingConfig, stage: Stage
     """Bring a model whose learning parts are known into the shape it trains in, on its device.
 
     What learns is kept in float32, what rests in `precision`, batch norms apart. FlashAttention 2 is taken where it is
-    installed and fits: it knows no mask by which packed questions share a prefix.
+    installed and fits: it knows no mask by which packed questions share a prefix. In bfloat16 on a CPU attention is
+    computed as matrix products, since torch's fused one takes twice as long there, most of all backward.
     """
     rest_in(model, precision)
     language = model.get_submodule("model.language_model")
     on_gpu = next(model.parameters()).is_cuda
     if on_gpu and precision == torch.bfloat16 and not stage.packed and is_flash_attn_2_available():
         language.set_attn_implementation("flash_attention_2")
+    elif not on_gpu and precision == torch.bfloat16:
+        language.set_attn_implementation("eager")
     if stage.gradient_checkpointing:
         model.activation_checkpointing_enable()
         for module in model.modules():
@@ -51,12 +55,12 @@ def prepare_model(model: PreTrainedModel, training: TrainingConfig, stage: Stage
 def rest_in(model: nn.Module, precision: torch.dtype) -> None:
     """Bring what does not learn into a precision, and what learns into float32.
 
-    Batch norms keep float32, since no CPU normalises with weights of another precision than its running statistics.
-    Their values are those of `precision` all the same: a model that is saved in it and loaded again rests as this one
-    does.
+    Batch norms keep float32, since no CPU normalises with weights of another precision than its running statistics, and
+    so do the face encoder's statistics. Their values are those of `precision` all the same: a model that is saved in it
+    and loaded again rests as this one does, and its features are found in the cache.
     """
     for module in model.modules():
-        norm = isinstance(module, _BatchNorm)
+        norm = isinstance(module, _BatchNorm | ChannelStandardisation)
         parameters: list[Tensor] = list(module.parameters(recurse=False))
         resting = [parameter for parameter in parameters if not parameter.requires_grad]
         if norm and len(resting) == len(parameters):
