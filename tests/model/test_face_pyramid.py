@@ -102,9 +102,10 @@ def test_the_statistics_that_ship_are_those_of_faces(trunks: FacePyramidModel, c
         cells, plain = pool(state, 4).flatten(0, 1), pool(raw, 4).flatten(0, 1)
         assert cells.mean(0).abs().median() < 0.4
         assert 0.6 < cells.std(0).median() < 1.4
-        # What is alike in all channels was not so before.
-        spread = cells.std(0).log().std(), plain.std(0).clamp(min=1e-6).log().std()
-        assert spread[0] < spread[1]
+        # Channels are more alike in spread than they were; a channel may rest in all of these faces.
+        spread = [values.std(0).clamp(min=1e-6).log() for values in (cells, plain)]
+        fires = plain.std(0) > 0
+        assert spread[0][fires].std() < spread[1][fires].std()
 
 
 @torch.inference_mode()
