@@ -228,6 +228,25 @@ def test_a_learned_score_picks_a_cell():
     torch.testing.assert_close(projection(cells)[0, 0, 0], projection.linear(torch.tensor([1.0, 7.0])))
 
 
+def test_noise_is_added_in_training_alone():
+    noisy = FaVChatTokenProjection(16, 4, grid=1, window=1, noise=0.5)
+    torch.nn.init.eye_(noisy.linear.weight)
+    torch.nn.init.zeros_(noisy.linear.bias)
+    cells = torch.randn(8, 512, 1, 16)
+    plain = noisy.eval()(cells)
+    torch.testing.assert_close(plain, noisy.norm(cells)[..., :4])
+    added = (noisy.train()(cells) - plain).detach()
+    assert abs(added.std().item() - 0.5) < 0.02
+    assert abs(added.mean().item()) < 0.02
+
+
+def test_all_of_an_adapters_projections_get_its_noise():
+    for levels in ({"inject_levels": True}, {"inject_levels": False}):
+        adapter = make(feature_noise=0.3, **levels)
+        projections = [m for m in adapter.modules() if isinstance(m, FaVChatTokenProjection)]
+        assert [p.noise for p in projections] == [0.3] * 3
+
+
 def test_another_number_of_cells_is_refused():
     batch = inputs()
     batch["vision"] = batch["vision"][:, :, :9]

@@ -73,6 +73,9 @@ class AdapterConfig(Section):
     inject_levels: bool = True
     """Whether the shallower face levels are added to the first decoder layers' hidden states; if not, they are added to
     the face tokens before the experts, each through a projection of its own."""
+    feature_noise: float = Field(default=0.0, ge=0)
+    """Standard deviation of the Gaussian noise that training adds to the encoders' features, where these have one of 1:
+    against learning few clips by heart."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the visual tokens."""
     experts_implementation: Literal["grouped_mm", "batched_mm", "eager"] = "grouped_mm"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -148,12 +149,15 @@ class FaVChatTokenProjection(nn.Module):
         output_size: Channels of the tokens.
         grid: The budget: `grid` squared tokens a frame.
         window: Each token is made of `window` squared cells.
+        noise: Standard deviation of the Gaussian noise that training adds to the normed cells.
         start_at_zero: Whether the projection starts at zero.
     """
 
-    def __init__(self, size: int, output_size: int, *, grid: int, window: int, start_at_zero: bool = False):
+    def __init__(
+        self, size: int, output_size: int, *, grid: int, window: int, noise: float = 0.0, start_at_zero: bool = False
+    ):
         super().__init__()
-        self.grid, self.window = grid, window
+        self.grid, self.window, self.noise = grid, window, noise
         self.norm = nn.LayerNorm(size)
         self.score = FaVChatZeroLinear(size, 1, bias=False) if window > 1 else None
         self.linear = (FaVChatZeroLinear if start_at_zero else nn.Linear)(size, output_size)
@@ -168,6 +172,8 @@ class FaVChatTokenProjection(nn.Module):
         if cells.shape[2] != side**2:
             raise ValueError(f"a frame has {cells.shape[2]} cells of features where the adapter reads {side} x {side}")
         tokens = self.norm(cells)
+        if self.training and self.noise:
+            tokens = tokens + self.noise * torch.randn_like(tokens)
         if self.score is not None:
             tokens = (
                 tokens.unflatten(2, (self.grid, self.window, self.grid, self.window))
@@ -198,12 +204,9 @@ class FaVChatAdapter(PreTrainedModel):
         super().__init__(config)
         width, window = config.hidden_size, config.pool_window
         *shallow_sizes, deepest_size = config.face_sizes
-        self.vision_proj = FaVChatTokenProjection(config.vision_size, width, grid=config.vision_grid, window=window)
-        self.face_proj = (
-            FaVChatTokenProjection(deepest_size, width, grid=config.face_grid, window=window)
-            if config.face_grid
-            else None
-        )
+        project = partial(FaVChatTokenProjection, window=window, noise=config.feature_noise)
+        self.vision_proj = project(config.vision_size, width, grid=config.vision_grid)
+        self.face_proj = project(deepest_size, width, grid=config.face_grid) if config.face_grid else None
         # Embeddings, not bare parameters: ZeRO-3 gathers a weight when the module that owns it is called.
         self.vision_place = nn.Embedding(config.vision_grid**2, width)
         self.face_place = nn.Embedding(config.face_grid**2, width) if config.face_grid else None
@@ -222,11 +225,11 @@ class FaVChatAdapter(PreTrainedModel):
         self.out_norm = FaVChatOutputNorm(config.output_size, eps=1e-6)
         # Zero at the start: training begins from the language model as it was.
         self.level_proj = nn.ModuleList(
-            FaVChatTokenProjection(size, config.output_size, grid=config.face_grid, window=window, start_at_zero=True)
+            project(size, config.output_size, grid=config.face_grid, start_at_zero=True)
             for size in (shallow_sizes if config.face_grid and config.inject_levels else [])
         )
         self.fused_proj = nn.ModuleList(
-            FaVChatTokenProjection(size, width, grid=config.face_grid, window=window)
+            project(size, width, grid=config.face_grid)
             for size in (shallow_sizes if config.face_grid and not config.inject_levels else [])
         )
         self.post_init()

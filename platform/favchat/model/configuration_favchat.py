@@ -29,6 +29,7 @@ class FaVChatAdapterConfig(PreTrainedConfig):
         pool_window (`int`): Each token is a learned mean over `pool_window` squared cells of the encoder's features.
         inject_levels (`bool`): Whether shallower face levels are added in the first decoder layers; if not, they are
             added to the face tokens before the experts.
+        feature_noise (`float`): Standard deviation of the noise on the normed features in training.
         dropout (`float`): Dropout on the projected tokens.
         experts_implementation (`str`): How experts are computed: `grouped_mm`, `batched_mm` or `eager`, a loop.
         router_aux_loss_coef (`float`): Weight of the load-balancing loss.
@@ -54,6 +55,7 @@ class FaVChatAdapterConfig(PreTrainedConfig):
     face_grid: int = 2
     pool_window: int = 2
     inject_levels: bool = True
+    feature_noise: float = 0.0
     dropout: float = 0.0
     experts_implementation: str = "grouped_mm"
     hidden_act: str = "silu"
