@@ -18,7 +18,7 @@ OUT = Path("outputs/quickstart")
 CLIP = "pexels_0.mp4"
 """The sample clip that is asked about."""
 SAMPLE = Path(assets.__file__).parent / "sample"
-QUESTIONS = ("What is the person's expression?", "Is the person smiling?", "Describe the person in the video.")
+QUESTIONS = ("What is the person's expression?", "Does the person look happy?", "What is the person doing?")
 
 
 class Answer(NamedTuple):

@@ -16,7 +16,7 @@ from ui.heat_map import expert_usage
 from ui.track import track_strip
 
 STYLE = Path(__file__).parent / "page.css"
-QUESTIONS = ("What is the person's expression?", "Is the person smiling?", "Describe the person in the video.")
+QUESTIONS = ("What is the person's expression?", "Does the person look happy?", "What is the person doing?")
 """Offered before the first question."""
 LONGEST_QUESTION = 2000
 """Letters."""
