@@ -27,12 +27,12 @@ import numpy as np
 import pyarrow as pa
 
 from favchat.config import DataConfig
-from favchat.data.images import Encoding, encode_images
 from favchat.data.processing import clip_rows
 from favchat.data.schema import CLIP_SCHEMA, SHARD_SCHEMA
 from favchat.data.storage import read_folder, write_whole
 from favchat.training.ingest import CLIP_COLUMNS, StoredClip, read_clip
 from favchat.video import CenterFaceDetector
+from favchat.video.images import Encoding, encode_images
 from jobs.quickstart import SAMPLE
 
 SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from favchat.config import ConfigError, FacesConfig, FramesConfig
+from favchat.config import ConfigError
 
 
 def run(model: str | None, video: str, questions: Sequence[str], *, max_new_tokens: int = 128) -> list[str]:
@@ -27,19 +27,8 @@ def run(model: str | None, video: str, questions: Sequence[str], *, max_new_toke
     from favchat.model.build import load
     from favchat.model.generation import answer
     from favchat.model_names import EMBEDDED
-    from favchat.video import CenterFaceDetector, process_clip
 
     network, processor = load(model or EMBEDDED)
-    frames, faces = FramesConfig(), FacesConfig()
-    clip = process_clip(
-        video,
-        CenterFaceDetector(min_score=faces.min_score),
-        fps=frames.fps,
-        max_frames=frames.max_frames,
-        decode_side=frames.decode_side,
-        frame_side=frames.side,
-        face_size=faces.size,
-        face_margin=faces.margin,
-        min_share=faces.min_share,
-    )
+    specification = processor.clip_specification
+    clip = specification.read(video, specification.make_detector())[0]
     return answer(network, processor, [clip] * len(questions), questions, max_new_tokens=max_new_tokens)

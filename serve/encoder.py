@@ -1,7 +1,7 @@
 """The encoder deployment: from a clip to visual tokens, face levels and expert usage.
 
-Shapes: T frames that the model sees, G general and F face tokens a frame, S = T (G + F), K face levels, M expert
-layers, E experts, H language-model width.
+Shapes: T frames that the model sees, G general and F face tokens a frame, A attributes, S = T (G + F) + A, K face
+levels, M expert layers, E experts, H language-model width.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def video_features(
     """What the language model and the API need of each clip.
 
     Returns:
-        For each clip: `tokens` `(S, H)`; `levels` `(K, S, H)`, zero at the general tokens; `usage` `(M, 2, T, E)`
+        For each clip: `tokens` `(S, H)`; `levels` `(K, S, H)`, zero at all but face tokens; `usage` `(M, 2, T, E)`
         float32, the share of a frame's general and face tokens that each expert gets (they sum to top-k, to 0 of a
         stream without tokens);
         `times` `(T,)` float32 seconds.
@@ -85,6 +85,8 @@ def video_features(
     levels = output.tokens.new_zeros(videos, len(output.levels), frames, per_frame, width)
     for index, level in enumerate(output.levels):
         levels[:, index, :, general:] = level
+    sequences = output.sequence()  # (V, S, H)
+    attributes = levels.new_zeros(videos, len(output.levels), output.attribute_tokens.shape[1], width)
     top_k = model.config.adapter_config.num_experts_per_tok
     usage = []
     for logits in output.router_logits:  # (V T (G + F), E)
@@ -95,8 +97,8 @@ def video_features(
     shares = torch.stack(usage, dim=1)  # (V, M, 2, T, E)
     return [
         {
-            "tokens": output.tokens[video].flatten(0, 1).cpu().contiguous(),
-            "levels": levels[video].flatten(1, 2).cpu().contiguous(),
+            "tokens": sequences[video].cpu().contiguous(),
+            "levels": torch.cat([levels[video].flatten(1, 2), attributes[video]], dim=1).cpu().contiguous(),
             "usage": shares[video].cpu().contiguous(),
             "times": inputs["frame_times"][video].cpu().contiguous(),
         }

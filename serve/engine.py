@@ -21,7 +21,7 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 
 from favchat.config import Config, ServeConfig
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
-from favchat.model.processing_favchat import FACE_TOKEN, FRAME_TOKEN, SYSTEM, VIDEO_TOKEN
+from favchat.model.processing_favchat import SYSTEM
 from serve.chat import Chat
 from serve.errors import ApiError, busy
 from serve.language_model import VirtualTokenLM
@@ -73,10 +73,9 @@ class Engine:
         self.processor, self.store, self.config = processor, store, config
         text, adapter = model.config.text_config, model.config.adapter_config
         vocabulary = max(text.vocab_size, len(processor.tokenizer))
-        per_frame = processor.vision_grid**2 + processor.face_grid**2
         self.pool = VisualPool(
             vocabulary,
-            tokens=processor.num_frames * per_frame,
+            tokens=processor.num_visual_tokens,
             levels=len(model.model.adapter.level_proj),
             width=adapter.output_size,
             capacity=config.max_videos,
@@ -218,11 +217,7 @@ class Engine:
             prompt = self.processor.apply_chat_template(messages, add_generation_prompt=True)
         except TemplateError as error:
             raise ApiError(400, f"The model's chat template refuses these messages: {error}", "messages") from None
-        general, face = self.processor.vision_grid**2, self.processor.face_grid**2
-        video = (FRAME_TOKEN * general + FACE_TOKEN * face) * self.processor.num_frames
-        tokenizer = self.processor.tokenizer
-        ids = tokenizer(prompt.replace(VIDEO_TOKEN, video), add_special_tokens=False)["input_ids"]
-        placeholders = set(tokenizer.convert_tokens_to_ids([FRAME_TOKEN, FACE_TOKEN]))
+        ids, placeholders = self.processor.prompt_ids(prompt), self.processor.placeholder_ids
         visual = (token for span in spans for token in span)
         return [next(visual) if token in placeholders else token for token in ids]
 

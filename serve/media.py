@@ -6,7 +6,8 @@ import asyncio
 import time
 
 from favchat.config import Config
-from favchat.video import CenterFaceDetector, VideoError, process_clip
+from favchat.model import FaVChatProcessor
+from favchat.video import VideoError
 from favchat.video.decode import probe
 from serve.errors import ApiError
 from serve.store import VideoStore
@@ -20,7 +21,9 @@ class MediaReplica:
 
     def __init__(self, config: Config) -> None:
         self.config, self.store = config, VideoStore.of(config)
-        self.detector = CenterFaceDetector(min_score=config.data.faces.min_score)
+        # The clips are read as those that the model was trained on.
+        self.specification = FaVChatProcessor.from_pretrained(config.serve.model).clip_specification
+        self.detector = self.specification.make_detector()
         self.decoded = 0
         self._running: dict[str, asyncio.Task[None]] = {}
         self._began: dict[str, float] = {}
@@ -70,7 +73,6 @@ class MediaReplica:
 
     def _process(self, key: str) -> None:
         path, limits = self.store.source(key), self.config.serve
-        frames, faces = self.config.data.frames, self.config.data.faces
         try:
             info, _ = probe(path)
             if info.duration > limits.max_duration:
@@ -85,17 +87,7 @@ class MediaReplica:
                     f"The video has {info.width} x {info.height} pixels; the limit is {limits.max_side} on a side.",
                     code="video_too_large",
                 )
-            clip = process_clip(
-                path,
-                self.detector,
-                fps=frames.fps,
-                max_frames=frames.max_frames,
-                decode_side=frames.decode_side,
-                frame_side=frames.side,
-                face_size=faces.size,
-                face_margin=faces.margin,
-                min_share=faces.min_share,
-            )
+            clip = self.specification.read(path, self.detector)[0]
         except VideoError as error:
             code = "no_face" if error.stage == "track" else "invalid_video"
             raise ApiError(400, f"The video cannot be used: {error.reason}.", "messages", code) from None

@@ -252,9 +252,10 @@ def _written_whole(path: Path) -> Iterator[Path]:
 
 
 def _version(config: Config, model: str) -> str:
-    settings = [model, config.data.frames.model_dump_json(), config.data.faces.model_dump_json()]
-    weights = Path(model) / "model.safetensors"
-    if weights.is_file():
-        state = weights.stat()
-        settings.append(f"{state.st_size} {state.st_mtime_ns}")
+    settings = [model]
+    for name in ("model.safetensors", "processor_config.json"):  # the weights, and how clips are read
+        file = Path(model) / name
+        if file.is_file():
+            state = file.stat()
+            settings.append(f"{state.st_size} {state.st_mtime_ns}")
     return hashlib.sha256("\n".join(settings).encode()).hexdigest()[:16]

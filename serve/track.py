@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-from favchat.data.images import encode_images
+from favchat.video.images import encode_images
 from serve.store import VideoStore, gone
 
 QUALITY = 85

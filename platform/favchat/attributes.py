@@ -1,4 +1,4 @@
-"""The 83 attributes of CelebV-HQ in the dataset's order: 40 of appearance, 35 of action, 8 of emotion.
+"""The 83 attributes of CelebV-HQ in the dataset's order, 40 of appearance, 35 of action, 8 of emotion; and seven more.
 
 Names and order follow ``meta_info`` of CelebV-HQ's annotation file (Zhu et al., ECCV 2022); families and wording are
 ours.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-Kind = Literal["appearance", "action", "emotion"]
+Kind = Literal["appearance", "action", "emotion", "extra"]
 Verb = Literal["is", "has", "looks"]
 
 FAMILIES = (
@@ -40,7 +40,7 @@ class Attribute:
     name: str
     """The dataset's name, lower case."""
     kind: Kind
-    """Which vector of the dataset it belongs to."""
+    """Which vector of the dataset it belongs to; ``extra``: to none."""
     family: str
     """The part of the face or the topic it is about, one of ``FAMILIES``."""
     verb: Verb
@@ -166,10 +166,24 @@ EMOTION = (
 )
 """The eight emotions, in the order of the dataset's table."""
 
+EXTRA = (
+    Attribute("senior", "extra", "age and sex", "is", "over sixty"),
+    Attribute("child", "extra", "age and sex", "is", "a child"),
+    Attribute("mouth_open", "extra", "mouth", "has", "{their} mouth open", "{their} mouth closed"),
+    Attribute("look_away", "extra", "eyes", "is", "looking away from the camera", "looking at the camera"),
+    Attribute("profile", "extra", "image", "is", "seen in profile"),
+    Attribute("grayscale", "extra", "image", "is", "black and white", "in colour", subject="video"),
+    Attribute("full_beard", "extra", "facial hair", "has", "a full beard", "no full beard"),
+)
+"""Attributes that CelebV-HQ does not know and other label sets have beside its own."""
+
+UNKNOWN = -1
+"""A label that nobody knows, among labels 0 and 1."""
+
 
 @cache
 def _by_name() -> dict[str, Attribute]:
-    return {attribute.name: attribute for attribute in (*APPEARANCE, *ACTION, *EMOTION)}
+    return {attribute.name: attribute for attribute in (*APPEARANCE, *ACTION, *EMOTION, *EXTRA)}
 
 
 def attribute(name: str) -> Attribute:

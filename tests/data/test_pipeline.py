@@ -21,12 +21,12 @@ from upath import UPath
 import favchat
 from favchat.config import Config, ConfigError
 from favchat.data.annotation.pipeline import annotate
-from favchat.data.images import decode_images
 from favchat.data.pipeline import prepare
 from favchat.data.report_page import write_report
 from favchat.data.schema import REJECT_SCHEMA, SHARD_SCHEMA
 from favchat.data.storage import read_folder
 from favchat.video import Detections
+from favchat.video.images import decode_images
 
 CLIPS = Path(favchat.__file__).parent / "sample" / "clips"
 LANDMARKS = np.array([[0.4, 0.4], [0.6, 0.4], [0.5, 0.5], [0.42, 0.6], [0.58, 0.6]], np.float32)

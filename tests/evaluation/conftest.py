@@ -12,10 +12,10 @@ import pytest
 from favchat.attributes import ACTION, APPEARANCE
 from favchat.config import Config, load
 from favchat.data.clips import Clip, EmotionSegment
-from favchat.data.images import encode_images
 from favchat.data.schema import SHARD_SCHEMA
 from favchat.data.storage import write_whole
 from favchat.evaluation.corpus import Labelled
+from favchat.video.images import encode_images
 from favchat.video.quality import HASH_BITS
 from jobs.cli import CONFIGS
 

@@ -208,8 +208,13 @@ class SelectionConfig(Section):
 class AnnotateConfig(Section):
     """From attributes to summaries and questions."""
 
-    writer: Literal["template", "endpoint"] = "template"
-    """Who writes: templates, offline, from the labels alone; or a model behind ``endpoint`` that sees the frames."""
+    writer: Literal["template", "everyday", "endpoint"] = "template"
+    """Who writes: templates, offline, from the labels alone; ``everyday``, the same in the words people use, with as many
+    yes as no for every attribute and questions that cannot be answered; or a model behind ``endpoint`` that sees the
+    frames."""
+    questions_per_attribute: int = Field(default=260, ge=1)
+    """Of ``writer=everyday``: questions answered with yes, and as many with no, for each attribute over the training
+    split, as far as its labels go."""
     questions_per_clip: int = Field(default=12, ge=1)
     """At most this many questions a clip; an endpoint is asked for this many."""
     summaries_per_clip: int = Field(default=2, ge=1)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from favchat.attributes import attribute
 from favchat.config.data import AnnotateConfig, DataConfig
 from favchat.config.evaluation import EvaluationConfig
 from favchat.config.optimisation import OptimisationConfig
@@ -78,6 +79,15 @@ class AdapterConfig(Section):
     against learning few clips by heart."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the visual tokens."""
+    attributes: list[str] = []
+    """Attributes that the model is taught by name (``favchat.attributes``): the adapter gives a probability and a token
+    for each, which the language model reads. Empty: it has to find them in the visual tokens by itself."""
+    attribute_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout on what the attributes are read from."""
+    motion_size: int = Field(default=64, ge=8)
+    """Width of the hidden layer that reads the attributes off the track's movement."""
+    attribute_weight: float = Field(default=1.0, ge=0)
+    """Weight of the attributes' loss."""
     experts_implementation: Literal["grouped_mm", "batched_mm", "eager"] = "grouped_mm"
     """How experts are computed: ``grouped_mm``, all in one grouped matrix product; ``batched_mm``, with a copy of the
     weights for each token, for a handful of tokens; ``eager``, a loop over experts."""
@@ -91,6 +101,18 @@ class AdapterConfig(Section):
         if self.top_k > self.num_experts:
             raise ValueError(f"top_k = {self.top_k} is more than num_experts = {self.num_experts}")
         return self
+
+    @field_validator("attributes")
+    @classmethod
+    def _attributes_exist(cls, names: list[str]) -> list[str]:
+        for name in names:
+            try:
+                attribute(name)
+            except KeyError as error:
+                raise ValueError(str(error.args[0])) from None
+        if len(set(names)) < len(names):
+            raise ValueError("an attribute is named twice")
+        return names
 
 
 class LoraConfig(Section):

@@ -12,8 +12,9 @@ from favchat.config.section import Section
 class SamplesConfig(Section):
     """Some of the corpus's annotations, each a sample: a clip, a question and its answer."""
 
-    task: Literal["summary", "qa"]
-    """Which annotations it trains on."""
+    task: Literal["summary", "qa", "attributes"]
+    """Which annotations it trains on. ``attributes``: none; it learns the labels of ``model.adapter.attributes`` from the
+    clips themselves, while the language model rests."""
     split: str | None = None
     """Of which split; null: ``training.split``."""
     selected: bool | None = True
@@ -56,4 +57,6 @@ class StageDataConfig(SamplesConfig):
         total = sum(part.share for part in self.mix)
         if total >= 1:
             raise ValueError(f"the shares in mix sum up to {total:g}: nothing is left for the stage's own samples")
+        if any((part.task == "attributes") != (self.task == "attributes") for part in self.mix):
+            raise ValueError("attributes cannot be mixed with other tasks: they have no texts")
         return self

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from favchat.attributes import ACTION, APPEARANCE
+from favchat.attributes import ACTION, APPEARANCE, EMOTION, EXTRA, UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,8 @@ class Clip:
     """The emotion of the whole clip, a name of ``favchat.attributes.EMOTION``; None where it is unknown or changes."""
     emotion_segments: list[EmotionSegment] = field(default_factory=list)
     """The emotions over time where the source tells them apart, ordered by start."""
+    extra: list[int | None] = field(default_factory=lambda: [None] * len(EXTRA))
+    """Labels 0, 1 or None, in the order of ``favchat.attributes.EXTRA``."""
 
 
 def face_id(clip_id: str, track: int) -> str:
@@ -57,6 +59,19 @@ def face_id(clip_id: str, track: int) -> str:
 def clip_of(row_id: str) -> str:
     """The id of the clip that a row belongs to, see ``face_id``."""
     return re.sub(r"__face[1-9]\d*$", "", row_id)
+
+
+def label_vector(clip: Clip, names: Sequence[str]) -> list[int]:
+    """A clip's labels of some attributes: 1, 0 or ``UNKNOWN``.
+
+    Of the emotions, where they are known, one is 1 and the others are 0; where they change, they are unknown.
+    """
+    known: dict[str, int | None] = {}
+    for attributes, labels in ((APPEARANCE, clip.appearance), (ACTION, clip.action), (EXTRA, clip.extra)):
+        known |= {attribute.name: label for attribute, label in zip(attributes, labels, strict=True)}
+    if clip.emotion is not None:
+        known |= {emotion.name: int(emotion.name == clip.emotion) for emotion in EMOTION}
+    return [UNKNOWN if (label := known.get(name)) is None else label for name in names]
 
 
 def checked_box(values: Sequence[Any]) -> tuple[float, float, float, float]:
@@ -97,4 +112,5 @@ def clip_from_row(row: dict[str, Any]) -> Clip:
         emotion_segments=[
             segment for segment in segments if segment.start < row["shot_end"] and segment.end > row["shot_start"]
         ],
+        extra=row.get("extra") or [None] * len(EXTRA),
     )

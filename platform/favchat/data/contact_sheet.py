@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from upath import UPath
 
-from favchat.data.images import decode_images, encode_images
 from favchat.data.storage import arrow_source, parquet_files, read_table
+from favchat.video.images import decode_images, encode_images
 
 
 def contact_sheet(shards: UPath, *, count: int = 48, columns: int = 12, tile: int = 96, seed: int = 0) -> np.ndarray:

@@ -19,17 +19,10 @@ from favchat.config import DataConfig
 from favchat.data import addresses
 from favchat.data.clips import face_id
 from favchat.data.filters import first_violation
-from favchat.data.images import encode_images
 from favchat.data.schema import SHARD_SCHEMA
-from favchat.video import (
-    FaceDetector,
-    ProcessedClip,
-    Quality,
-    VideoError,
-    duplicate_hash,
-    measure,
-    process_tracks,
-)
+from favchat.video import FaceDetector, ProcessedClip, Quality, VideoError, duplicate_hash, measure
+from favchat.video.images import encode_images
+from favchat.video.specification import ClipSpecification
 
 FATE_SCHEMA = pa.schema(
     [
@@ -46,6 +39,7 @@ _UNKNOWN: dict[str, Any] = {
     "action": [None] * len(ACTION),
     "emotion": None,
     "emotion_segments": [],
+    "extra": None,
 }
 """What is known of a further face: a source's labels speak of one person, who is taken to be the main face."""
 
@@ -117,26 +111,17 @@ def clip_rows(clip: dict[str, Any], detector: FaceDetector, settings: DataConfig
         The main face's row under the clip's own id, then further faces, up to ``faces.max_tracks`` in all, under
         ``ID__face1`` and so on, without identity and labels.
     """
-    frames, faces = settings.frames, settings.faces
     try:
         if not addresses.exists(clip["video"]):
             return [_failure(clip, "open", "file not found")]
         with addresses.local_copy(clip["video"]) as path:
-            media = process_tracks(
+            media = ClipSpecification.of(settings).tracks(
                 path,
                 detector,
                 start=clip["start"],
                 end=clip["end"],
-                fps=frames.fps,
-                max_frames=frames.max_frames,
-                decode_side=frames.decode_side,
-                frame_side=frames.side,
-                face_size=faces.size,
-                face_margin=faces.margin,
-                min_share=faces.min_share,
                 box=clip["box"],
-                max_tracks=faces.max_tracks,
-                cuts=settings.cuts,
+                max_tracks=settings.faces.max_tracks,
             )
         return [{**_row(clip, track, face, settings), "tracks": len(media)} for track, face in enumerate(media)]
     except VideoError as error:

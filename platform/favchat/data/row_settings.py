@@ -7,10 +7,12 @@ from typing import Any
 
 from upath import UPath
 
-from favchat.config import Config, ConfigError, flatten
+from favchat.config import Config, ConfigError, DataConfig, flatten
+from favchat.data.addresses import path_of
 from favchat.data.schema import REJECTS, SHARDS
 from favchat.data.storage import parquet_files
 from favchat.files import write_text_whole
+from favchat.video.specification import ClipSpecification
 
 RECORD = "settings.json"
 """Name of the record in ``data.out``."""
@@ -23,6 +25,33 @@ def row_settings(config: Config) -> dict[str, Any]:
     settings = flatten({"data": config.data.model_dump(mode="json", include=keys)})
     # The seed draws splits, and nothing else here.
     return settings | ({"seed": config.seed} if len(config.data.splits) > 1 else {})
+
+
+def corpus_specification(out: str) -> ClipSpecification:
+    """The clip specification that a corpus was prepared with.
+
+    Args:
+        out: Its folder (``data.out``).
+
+    Raises:
+        ConfigError: There is no corpus, or one of another version.
+    """
+    record = path_of(out) / RECORD
+    if not record.exists():
+        raise ConfigError(f"data.out = {out}: no {RECORD} there that says how it was made; run `favchat prepare` first")
+    sections: dict[str, Any] = {}
+    for key, value in json.loads(record.read_text()).items():
+        place = sections
+        *parents, name = key.split(".")
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[name] = value
+    wanted = {
+        name: sections["data"][name]
+        for name in ("frames", "faces", "cuts", "encoding", "jpeg_quality")
+        if name in sections["data"]
+    }
+    return ClipSpecification.of(DataConfig(**wanted))
 
 
 def check_settings(config: Config, out: UPath) -> None:

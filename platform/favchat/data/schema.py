@@ -17,7 +17,11 @@ _LABELS = [
         pa.list_(pa.struct([("emotion", pa.string()), ("start", pa.float64()), ("end", pa.float64())])),
         nullable=False,
     ),
+    pa.field("extra", pa.list_(pa.int8())),
 ]
+
+ADDED = {"extra": pa.list_(pa.int8())}
+"""Columns that corpora of earlier versions lack; they are read as null there."""
 
 _TRACKS = pa.field("tracks", pa.int32(), nullable=False)
 

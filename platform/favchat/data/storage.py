@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from favchat.config import ConfigError
+from favchat.data.schema import ADDED
 from favchat.files import write_bytes_whole
 
 
@@ -59,7 +60,10 @@ def read_table(file: UPath, columns: list[str], **options: Any) -> pa.Table:
     """
     try:
         with arrow_source(file) as source:
-            return pq.read_table(source, columns=columns, partitioning=None, **options).select(columns)
+            table = pq.read_table(source, columns=columns, partitioning=None, **options)
+            for name in ADDED.keys() & set(columns) - set(table.column_names):
+                table = table.append_column(name, pa.nulls(len(table), ADDED[name]))
+            return table.select(columns)
     except (pa.ArrowInvalid, KeyError, OSError) as error:
         raise ConfigError(
             f"data.out: {file} is no Parquet file with the columns {', '.join(columns)}: {error}"

@@ -18,8 +18,8 @@ import numpy as np
 from favchat.config import EvaluationConfig
 from favchat.data.addresses import local_copy
 from favchat.data.annotation.prompt import spread
-from favchat.data.images import as_jpeg, decode_images
 from favchat.evaluation.items import Item, answer_row
+from favchat.video.images import as_jpeg, decode_images
 
 if TYPE_CHECKING:
     from favchat.evaluation.local_model import LocalModel

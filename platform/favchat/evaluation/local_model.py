@@ -20,7 +20,6 @@ from torch import Tensor
 
 from favchat.evaluation.items import Item
 from favchat.evaluation.wording import asked
-from favchat.model.processing_favchat import FACE_TOKEN, FRAME_TOKEN, VIDEO_TOKEN
 from favchat.training.ingest import StoredClip
 
 MAX_TOKENS = 768
@@ -187,10 +186,9 @@ class LocalModel:
         """Run the language model over ids `(B, L)` whose placeholders stand for one encoded video each."""
         network, config = self.model.model, self.model.config
         chosen = torch.tensor(videos, device=ids.device)
-        face_mask = ids == config.face_token_id
-        visual_mask = face_mask | (ids == config.video_token_id)
+        face_mask, visual_mask = ids == config.face_token_id, network.is_visual(ids)
         embeds = network.embed_text(ids)
-        embeds = embeds.masked_scatter(visual_mask.unsqueeze(-1), visual.tokens[chosen].to(embeds.dtype))
+        embeds = embeds.masked_scatter(visual_mask.unsqueeze(-1), visual.sequence()[chosen].to(embeds.dtype))
         if visual.levels:
             settings |= {"face_mask": face_mask, "face_level_embeds": [level[chosen] for level in visual.levels]}
         return network.language_model(inputs_embeds=embeds, position_ids=positions, **settings)
@@ -212,10 +210,7 @@ class LocalModel:
         return packs
 
     def _ids(self, text: str) -> list[int]:
-        processor = self.processor
-        frame = FRAME_TOKEN * processor.vision_grid**2 + FACE_TOKEN * processor.face_grid**2
-        text = text.replace(VIDEO_TOKEN, frame * processor.num_frames)
-        return processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return self.processor.prompt_ids(text)
 
 
 def _words(item: Item) -> tuple[str, str, tuple[str, ...]]:

@@ -18,6 +18,7 @@ from transformers.integrations import use_experts_implementation
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
+from favchat.model.attribute_head import FaVChatAttributeHead, FaVChatAttributeTokens
 from favchat.model.configuration_favchat import FaVChatAdapterConfig
 
 
@@ -27,6 +28,8 @@ class AdapterOutput:
 
     Attributes:
         tokens: `(V, T, G + F, H)`, of each frame the general tokens first, then the face tokens.
+        attribute_logits: `(V, A)` float32, see :class:`favchat.model.attribute_head.FaVChatAttributeHead`; A may be 0.
+        attribute_tokens: `(V, A, H)`, what the language model gets of them.
         levels: For each shallower face level `(V, T, F, H)`, to be added after the first decoder layers; none with
             `inject_levels=False` or without a face stream.
         router_logits: For each expert layer `(N, E)` float32.
@@ -36,10 +39,16 @@ class AdapterOutput:
     """
 
     tokens: Tensor
+    attribute_logits: Tensor
+    attribute_tokens: Tensor
     levels: tuple[Tensor, ...]
     router_logits: tuple[Tensor, ...]
     balance_loss: Tensor
     z_loss: Tensor
+
+    def sequence(self) -> Tensor:
+        """All tokens of each video in reading order, `(V, T (G + F) + A, H)`: frame by frame, then the attributes."""
+        return torch.cat([self.tokens.flatten(1, 2), self.attribute_tokens.to(self.tokens.dtype)], dim=1)
 
 
 @use_experts_implementation
@@ -232,6 +241,8 @@ class FaVChatAdapter(PreTrainedModel):
             project(size, width, grid=config.face_grid)
             for size in (shallow_sizes if config.face_grid and not config.inject_levels else [])
         )
+        self.attribute_head = FaVChatAttributeHead(config) if config.attributes else None
+        self.attribute_tokens = FaVChatAttributeTokens(config) if config.attributes else None
         self.post_init()
 
     @torch.no_grad()
@@ -258,6 +269,7 @@ class FaVChatAdapter(PreTrainedModel):
         face_visible: Tensor,
         frame_times: Tensor,
         face_geometry: Tensor,
+        face_motion: Tensor | None = None,
         question: Tensor | None = None,
     ) -> AdapterOutput:
         """Turn the encoders' features into language-model tokens.
@@ -269,11 +281,12 @@ class FaVChatAdapter(PreTrainedModel):
             face_visible: `(V, T)` bool; where False the face tokens are replaced by a learned "no face".
             frame_times: `(V, T)` seconds since the clip's start.
             face_geometry: `(V, T, 4)`, see :func:`favchat.video.align.face_geometry`.
+            face_motion: `(V, M)`, see :func:`favchat.video.motion.motion_features`; needed by a model with attributes.
             question: `(V, H)` pooled embeddings of what was asked about each video; needed if and only if
                 `route_by_question`.
 
         Raises:
-            ValueError: The features have another number of cells, or the question is missing.
+            ValueError: The features have another number of cells, or the motion or the question is missing.
         """
         if self.question_proj is not None and question is None:
             raise ValueError("this adapter routes by the question: give question_ids and question_mask with the videos")
@@ -303,8 +316,12 @@ class FaVChatAdapter(PreTrainedModel):
             x_VTSD, logits_NE = layer(x_VTSD, source_S, question_VD)
             router_logits += (logits_NE,)
 
+        x_VTSD = self.norm(x_VTSD)
+        attribute_logits, attribute_tokens = self._attributes(x_VTSD, face_motion, face_visible)
         return AdapterOutput(
-            tokens=self.out_norm(self.out_proj(self.norm(x_VTSD))),  # (V, T, S, H)
+            tokens=self.out_norm(self.out_proj(x_VTSD)),  # (V, T, S, H)
+            attribute_logits=attribute_logits,
+            attribute_tokens=attribute_tokens,
             levels=tuple(
                 proj(level).masked_fill(hidden_VT11, 0.0) for proj, level in zip(self.level_proj, shallow, strict=False)
             ),  # (V, T, F, H) each
@@ -314,6 +331,21 @@ class FaVChatAdapter(PreTrainedModel):
             ),
             z_loss=torch.stack([logits.logsumexp(dim=-1).square().mean() for logits in router_logits]).mean(),
         )
+
+    def _attributes(self, x_VTSD: Tensor, motion_VM: Tensor | None, visible_VT: Tensor) -> tuple[Tensor, Tensor]:
+        """The attributes' logits `(V, A)` and tokens `(V, A, H)`."""
+        if self.attribute_head is None or self.attribute_tokens is None:
+            return x_VTSD.new_zeros(len(x_VTSD), 0), x_VTSD.new_zeros(len(x_VTSD), 0, self.config.output_size)
+        if motion_VM is None:
+            raise ValueError("this adapter reads attributes: give face_motion with the videos")
+        head = self.attribute_head
+        logits = head(x_VTSD, motion_VM, visible_VT)
+        # What is said does not change what is read: the tokens teach the head nothing.
+        read = logits.detach()
+        tokens = self.attribute_tokens(
+            head.probabilities(read), head.probabilities(head.natural(read)), visible_VT.any(dim=1)
+        )
+        return logits, tokens
 
 
 def _all_rows(embedding: nn.Embedding) -> Tensor:

@@ -18,6 +18,7 @@ from transformers import (
 )
 from transformers.image_processing_base import ImageProcessingMixin
 
+from favchat.attributes import attribute
 from favchat.config import BackboneConfig, ConfigError, ModelConfig
 from favchat.model import (
     FacePyramidConfig,
@@ -30,7 +31,7 @@ from favchat.model import (
 from favchat.model.adapter import FaVChatAdapter
 from favchat.model.encoders import face_input_size, face_level_sizes, vision_size
 from favchat.model.lora import quantization
-from favchat.model.processing_favchat import FACE_TOKEN, FRAME_TOKEN, VIDEO_TOKEN
+from favchat.model.processing_favchat import ATTRIBUTE_TOKEN, FACE_TOKEN, FRAME_TOKEN, VIDEO_TOKEN
 from favchat.model.tokenizer import BYTE_VOCABULARY, byte_tokenizer
 from favchat.model_names import FACE_TRUNKS, hub_message, resolve_backbone, resolve_model
 
@@ -39,6 +40,7 @@ ADAPTER_NAMES = {
     "num_layers": "num_hidden_layers",
     "top_k": "num_experts_per_tok",
     "balance_weight": "router_aux_loss_coef",
+    "attribute_weight": "attribute_loss_coef",
     "z_weight": "router_z_loss_coef",
 }
 """Settings of ``model.adapter`` that `FaVChatAdapterConfig` calls as transformers does; the others keep their names."""
@@ -66,6 +68,7 @@ def build(config: ModelConfig, seed: int = 0) -> tuple[FaVChatForConditionalGene
     composed = _compose(config, vision.config, face_config, language.config)
     composed.video_token_id = tokenizer.convert_tokens_to_ids(FRAME_TOKEN)
     composed.face_token_id = tokenizer.convert_tokens_to_ids(FACE_TOKEN)
+    composed.attribute_token_id = tokenizer.convert_tokens_to_ids(ATTRIBUTE_TOKEN)
     # Visual tokens start as loud as words, or the language model would not listen, or hear nothing else.
     composed.adapter_config.output_scale = _loudness(language.get_input_embeddings())
 
@@ -74,6 +77,7 @@ def build(config: ModelConfig, seed: int = 0) -> tuple[FaVChatForConditionalGene
     with torch.device("meta"):
         model = FaVChatForConditionalGeneration(composed)
     model.model.adapter = FaVChatAdapter(composed.adapter_config).to(dtype)
+    _name_attributes(model.model.adapter, language.get_input_embeddings(), tokenizer)
     _give_tensors(model.model.vision_model, vision)
     if face is not None:
         _give_tensors(model.model.get_submodule("face_model"), face)
@@ -113,7 +117,24 @@ def _processor(
         face_mean=face_mean,
         face_std=face_std,
         route_by_question=config.adapter.route_by_question,
+        attributes=config.adapter.attributes,
     )
+
+
+@torch.no_grad()
+def _name_attributes(adapter: FaVChatAdapter, embeddings: nn.Module, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Let the attributes' tokens start as the words that name them, and their states as words for yes and no."""
+    if adapter.attribute_tokens is None:
+        return
+
+    def mean(words: str) -> torch.Tensor:
+        ids = torch.tensor(tokenizer(words, add_special_tokens=False)["input_ids"])
+        return embeddings(ids).float().mean(dim=0)
+
+    names = [f" {attribute(name).phrase.format(their='their')}" for name in adapter.config.attributes]
+    tokens = adapter.attribute_tokens
+    tokens.name.weight.copy_(torch.stack([mean(name) for name in names]))
+    tokens.state.weight.copy_(torch.stack([mean(word) for word in (" no", " yes", " likely", " unknown")]))
 
 
 def _loudness(embeddings: nn.Module) -> float:
@@ -201,6 +222,7 @@ def _compose(
         mirror_faces=config.adapter.mirror_faces,
         video_token_id=text.vocab_size,
         face_token_id=text.vocab_size + 1,
+        attribute_token_id=text.vocab_size + 2,
     )
 
 
@@ -275,7 +297,7 @@ def _tokenizer(slot: BackboneConfig) -> PreTrainedTokenizerBase:
         raise ConfigError(f"model.text.config.vocab_size must be {BYTE_VOCABULARY}: a model from 'config' reads bytes")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.add_special_tokens({"additional_special_tokens": [VIDEO_TOKEN, FRAME_TOKEN, FACE_TOKEN]})
+    tokenizer.add_special_tokens({"additional_special_tokens": [VIDEO_TOKEN, FRAME_TOKEN, FACE_TOKEN, ATTRIBUTE_TOKEN]})
     return tokenizer
 
 

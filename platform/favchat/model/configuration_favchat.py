@@ -31,6 +31,11 @@ class FaVChatAdapterConfig(PreTrainedConfig):
             added to the face tokens before the experts.
         feature_noise (`float`): Standard deviation of the noise on the normed features in training.
         dropout (`float`): Dropout on the projected tokens.
+        attributes (`list[str]`): Names of the attributes that the model is taught, each with a logit and a token;
+            none for a model without attribute tokens.
+        attribute_dropout (`float`): Dropout on what their logits are read from.
+        motion_size (`int`): Width of the hidden layer that reads the motion.
+        attribute_loss_coef (`float`): Weight of the attributes' loss.
         experts_implementation (`str`): How experts are computed: `grouped_mm`, `batched_mm` or `eager`, a loop.
         router_aux_loss_coef (`float`): Weight of the load-balancing loss.
         router_z_loss_coef (`float`): Weight of the router z-loss.
@@ -57,6 +62,10 @@ class FaVChatAdapterConfig(PreTrainedConfig):
     inject_levels: bool = True
     feature_noise: float = 0.0
     dropout: float = 0.0
+    attributes: list[str] | tuple[str, ...] = ()
+    attribute_dropout: float = 0.0
+    motion_size: int = 64
+    attribute_loss_coef: float = 1.0
     experts_implementation: str = "grouped_mm"
     hidden_act: str = "silu"
     router_aux_loss_coef: float = 0.01
@@ -79,6 +88,7 @@ class FaVChatConfig(PreTrainedConfig):
         mirror_faces (`bool`): Whether the face features are the mean of those of the face and of its mirror image.
         video_token_id (`int`): Stands where a token of the general stream goes.
         face_token_id (`int`): Stands where a token of the face stream goes.
+        attribute_token_id (`int`): Stands where an attribute's token goes.
     """
 
     model_type = "favchat"
@@ -97,6 +107,7 @@ class FaVChatConfig(PreTrainedConfig):
     mirror_faces: bool = False
     video_token_id: int = 49153
     face_token_id: int = 49154
+    attribute_token_id: int = 49155
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs):

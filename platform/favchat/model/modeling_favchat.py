@@ -99,6 +99,7 @@ class FaVChatModel(FaVChatPreTrainedModel):
         face_visible: Tensor | None = None,
         frame_times: Tensor | None = None,
         face_geometry: Tensor | None = None,
+        face_motion: Tensor | None = None,
         question_ids: Tensor | None = None,
         question_mask: Tensor | None = None,
     ) -> AdapterOutput:
@@ -124,6 +125,7 @@ class FaVChatModel(FaVChatPreTrainedModel):
             face_visible=face_visible,
             frame_times=frame_times,
             face_geometry=face_geometry,
+            face_motion=face_motion,
             question=self._pooled(question_ids, question_mask),
         )
 
@@ -141,6 +143,7 @@ class FaVChatModel(FaVChatPreTrainedModel):
         face_visible: Tensor | None = None,
         frame_times: Tensor | None = None,
         face_geometry: Tensor | None = None,
+        face_motion: Tensor | None = None,
         question_ids: Tensor | None = None,
         question_mask: Tensor | None = None,
         use_cache: bool | None = None,
@@ -164,11 +167,12 @@ class FaVChatModel(FaVChatPreTrainedModel):
                 face_visible=face_visible,
                 frame_times=frame_times,
                 face_geometry=face_geometry,
+                face_motion=face_motion,
                 question_ids=question_ids,
                 question_mask=question_mask,
             )
             visual_mask, face_mask = self.placeholder_masks(input_ids, visual)  # (B, L) each
-            inputs_embeds = inputs_embeds.masked_scatter(visual_mask.unsqueeze(-1), visual.tokens.to(inputs_embeds))
+            inputs_embeds = inputs_embeds.masked_scatter(visual_mask.unsqueeze(-1), visual.sequence().to(inputs_embeds))
             if visual.levels:
                 injected = {"face_mask": face_mask, "face_level_embeds": visual.levels}
 
@@ -187,8 +191,17 @@ class FaVChatModel(FaVChatPreTrainedModel):
 
     def embed_text(self, input_ids: Tensor) -> Tensor:
         """Embed ids `(B, L)` to `(B, L, H)`; placeholders may lie beyond the vocabulary and get token 0's row."""
-        placeholder = (input_ids == self.config.video_token_id) | (input_ids == self.config.face_token_id)
+        placeholder = self.is_visual(input_ids)
         return self.get_input_embeddings()(input_ids.masked_fill(placeholder, 0))
+
+    def is_visual(self, input_ids: Tensor) -> Tensor:
+        """Which ids `(B, L)` stand where a visual token goes, bool."""
+        config = self.config
+        return (
+            (input_ids == config.video_token_id)
+            | (input_ids == config.face_token_id)
+            | (input_ids == config.attribute_token_id)
+        )
 
     def placeholder_masks(self, input_ids: Tensor, visual: AdapterOutput) -> tuple[Tensor, Tensor]:
         """Where visual tokens go and which of them are face tokens, both `(B, L)` bool.
@@ -197,8 +210,8 @@ class FaVChatModel(FaVChatPreTrainedModel):
             ValueError: The placeholders do not fit the videos in number.
         """
         face_mask = input_ids == self.config.face_token_id
-        visual_mask = (input_ids == self.config.video_token_id) | face_mask
-        wanted, given = visual.tokens.shape[:3].numel(), int(visual_mask.sum())
+        visual_mask = self.is_visual(input_ids)
+        wanted, given = visual.sequence().shape[:2].numel(), int(visual_mask.sum())
         if wanted != given:
             raise ValueError(
                 f"{visual.tokens.shape[0]} video(s) give {wanted} visual tokens, the prompts hold {given} placeholders"
@@ -222,6 +235,7 @@ VIDEO_TENSORS = (
     "face_visible",
     "frame_times",
     "face_geometry",
+    "face_motion",
     "question_ids",
     "question_mask",
 )
@@ -270,9 +284,11 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
         face_visible: Tensor | None = None,
         frame_times: Tensor | None = None,
         face_geometry: Tensor | None = None,
+        face_motion: Tensor | None = None,
         question_ids: Tensor | None = None,
         question_mask: Tensor | None = None,
         labels: Tensor | None = None,
+        attribute_labels: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
         output_router_logits: bool = False,
@@ -294,10 +310,13 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
             face_visible: `(V, T)` bool.
             frame_times: `(V, T)` seconds since each clip's start.
             face_geometry: `(V, T, 4)`, see :func:`favchat.video.align.face_geometry`.
+            face_motion: `(V, M)`, see :func:`favchat.video.motion.motion_features`; read by a model with attributes.
             question_ids: `(V, Lq)` tokens of what is asked about each video; read by a model with
                 `route_by_question` alone, which needs them.
             question_mask: `(V, Lq)`, 0 on padding.
             labels: `(B, L)` token ids, -100 where nothing is to be learnt.
+            attribute_labels: `(V, A)` 1, 0 or -1 where nobody knows: adds the attributes' loss. Without `input_ids`
+                that is all that is computed: the language model rests.
             use_cache: Whether to return the cache.
             logits_to_keep: Compute logits for the last so many positions only; 0 means all. Or `(B, L)` bool: where to
                 compute them; they come as `(1, positions, vocabulary)`, and labels beyond them teach nothing.
@@ -307,6 +326,20 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
         Raises:
             ValueError: The placeholders do not fit the videos in number, or a tensor of theirs is missing.
         """
+        if input_ids is None and inputs_embeds is None and attribute_labels is not None:
+            visual = self.model.get_video_features(
+                pixel_values_videos,
+                pixel_values_faces,
+                vision_features=vision_features,
+                face_features=face_features,
+                face_visible=face_visible,
+                frame_times=frame_times,
+                face_geometry=face_geometry,
+                face_motion=face_motion,
+                question_ids=question_ids,
+                question_mask=question_mask,
+            )
+            return self._with_losses(FaVChatOutput(), visual, None, attribute_labels, output_router_logits)
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -320,6 +353,7 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
             face_visible=face_visible,
             frame_times=frame_times,
             face_geometry=face_geometry,
+            face_motion=face_motion,
             question_ids=question_ids,
             question_mask=question_mask,
             use_cache=use_cache,
@@ -335,28 +369,43 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
         softcap = getattr(self.config.text_config, "final_logit_softcapping", None)  # Gemma's
         if softcap is not None:
             logits = softcap * torch.tanh(logits / softcap)
+        language_loss = None
+        if labels is not None:
+            shifted = None
+            if chosen is not None:  # each position predicts the next one
+                shifted = nn.functional.pad(labels[:, 1:], (0, 1), value=-100)[chosen].unsqueeze(0)
+            language_loss = self.loss_function(
+                logits=logits, labels=labels, vocab_size=self.config.text_config.vocab_size, shift_labels=shifted
+            )
         result = FaVChatOutput(logits=logits, past_key_values=outputs.past_key_values)
-        visual = outputs.visual
+        return self._with_losses(result, outputs.visual, language_loss, attribute_labels, output_router_logits)
+
+    def _with_losses(
+        self,
+        result: FaVChatOutput,
+        visual: AdapterOutput | None,
+        language_loss: Tensor | None,
+        attribute_labels: Tensor | None,
+        output_router_logits: bool,
+    ) -> FaVChatOutput:
+        """Add what was computed of the videos, and the sum of all losses where something was to be learnt."""
+        result.language_loss = language_loss
+        losses = [] if language_loss is None else [language_loss]
         if visual is not None:
+            adapter, head = self.config.adapter_config, self.model.adapter.attribute_head
             result.balance_loss, result.z_loss = visual.balance_loss, visual.z_loss
+            if head is not None:
+                result.attribute_logits = visual.attribute_logits
             if output_router_logits:
                 result.router_logits = visual.router_logits
-        if labels is not None:
-            vocabulary = self.config.text_config.vocab_size
-            shifted = None
-            if chosen is not None:  # each position foretells the next one
-                shifted = nn.functional.pad(labels[:, 1:], (0, 1), value=-100)[chosen].unsqueeze(0)
-            result.language_loss = self.loss_function(
-                logits=logits, labels=labels, vocab_size=vocabulary, shift_labels=shifted
-            )
-            result.loss = result.language_loss
-            if visual is not None:
-                adapter = self.config.adapter_config
-                result.loss = (
-                    result.loss
-                    + adapter.router_aux_loss_coef * visual.balance_loss
-                    + adapter.router_z_loss_coef * visual.z_loss
-                )
+            if attribute_labels is not None and head is not None:
+                result.attribute_loss = head.loss(visual.attribute_logits, attribute_labels)
+                losses.append(adapter.attribute_loss_coef * result.attribute_loss)
+            if losses:
+                losses.append(adapter.router_aux_loss_coef * visual.balance_loss)
+                losses.append(adapter.router_z_loss_coef * visual.z_loss)
+        if losses:
+            result.loss = sum(losses[1:], losses[0])
         return result
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
@@ -398,7 +447,7 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
         names = [name for name in VIDEO_TENSORS if model_kwargs.get(name) is not None]
         videos = {name: model_kwargs.pop(name) for name in names}
         if expand_size > 1 and videos and input_ids is not None:
-            visual = (input_ids == self.config.video_token_id) | (input_ids == self.config.face_token_id)
+            visual = self.model.is_visual(input_ids)
             count = len(videos["frame_times"])
             each = (visual.sum(dim=1) * count // visual.sum().clamp(min=1)).tolist()  # videos of each prompt
             if sum(each) == count:  # else forward says what is wrong

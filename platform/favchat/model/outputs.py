@@ -22,6 +22,8 @@ class FaVChatOutput(ModelOutput):
     Attributes:
         loss: Language loss plus the weighted router losses, where labels were given.
         language_loss: Mean cross-entropy over the labelled tokens.
+        attribute_loss: Loss of the attributes, unweighted, where their labels were given.
+        attribute_logits: `(V, A)` float32, where the model was taught attributes.
         balance_loss: Load-balancing loss of the routers, unweighted.
         z_loss: Router z-loss, unweighted.
         logits: `(B, L, vocabulary)`.
@@ -32,6 +34,8 @@ class FaVChatOutput(ModelOutput):
 
     loss: Tensor | None = None
     language_loss: Tensor | None = None
+    attribute_loss: Tensor | None = None
+    attribute_logits: Tensor | None = None
     balance_loss: Tensor | None = None
     z_loss: Tensor | None = None
     logits: Tensor | None = None

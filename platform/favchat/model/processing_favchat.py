@@ -14,10 +14,13 @@ import torch
 from transformers import BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
 
 from favchat.video.align import face_geometry
+from favchat.video.motion import motion_features
+from favchat.video.specification import ClipSpecification
 
 VIDEO_TOKEN = "<|video|>"  # noqa: S105 - what stands for a whole video in a chat
 FRAME_TOKEN = "<|frame|>"  # noqa: S105 - one token of the general stream
 FACE_TOKEN = "<|face|>"  # noqa: S105 - one token of the face stream
+ATTRIBUTE_TOKEN = "<|attribute|>"  # noqa: S105 - one attribute's token
 
 
 class FaceClip(Protocol):
@@ -25,11 +28,11 @@ class FaceClip(Protocol):
 
     @property
     def frames(self) -> np.ndarray:
-        """`(n, H, W, 3)` uint8 RGB."""
+        """`(n, H, W, 3)` uint8 RGB, or only the ones that :func:`picked_frames` picks of n for this model."""
 
     @property
     def faces(self) -> np.ndarray:
-        """`(n, s, s, 3)` uint8 RGB, aligned."""
+        """`(n, s, s, 3)` uint8 RGB, aligned; as many as frames."""
 
     @property
     def timestamps(self) -> np.ndarray:
@@ -60,6 +63,9 @@ class FaVChatProcessor(ProcessorMixin):
         face_mean: Channel means of the face encoder.
         face_std: Channel deviations of the face encoder.
         route_by_question: Whether the model's router reads what is asked about each video.
+        attributes: Names of the attributes that the model was taught; each has a token after the frames'.
+        clip: The clip specification of the corpus that the model was trained on, as
+            :meth:`favchat.video.ClipSpecification.to_dict` gives it; by default that of the default settings.
     """
 
     def __init__(
@@ -76,14 +82,26 @@ class FaVChatProcessor(ProcessorMixin):
         face_mean: Sequence[float] = (0.0, 0.0, 0.0),
         face_std: Sequence[float] = (1.0, 1.0, 1.0),
         route_by_question: bool = False,
+        attributes: Sequence[str] = (),
+        clip: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ):
         self.num_frames = num_frames
         self.vision_grid, self.face_grid = vision_grid, face_grid
         self.image_size, self.image_mean, self.image_std = image_size, list(image_mean), list(image_std)
         self.face_size, self.face_mean, self.face_std = face_size, list(face_mean), list(face_std)
-        self.route_by_question = route_by_question
+        self.route_by_question, self.attributes = route_by_question, list(attributes)
+        self.clip = ClipSpecification.from_dict(clip or {}).to_dict()
         super().__init__(tokenizer, chat_template=chat_template, **kwargs)
+
+    @property
+    def clip_specification(self) -> ClipSpecification:
+        """How a video becomes a clip that this model sees."""
+        return ClipSpecification.from_dict(self.clip)
+
+    @clip_specification.setter
+    def clip_specification(self, specification: ClipSpecification) -> None:
+        self.clip = specification.to_dict()
 
     @property
     def model_input_names(self) -> list[str]:
@@ -162,8 +180,23 @@ class FaVChatProcessor(ProcessorMixin):
 
     def prompt_ids(self, prompt: str) -> list[int]:
         """The token ids of a prompt, each `<|video|>` as the placeholders of its tokens."""
+        return self._ids(prompt.replace(VIDEO_TOKEN, self.placeholders))
+
+    @property
+    def placeholders(self) -> str:
+        """What stands for a video's tokens: frame by frame the general and the face tokens, then the attributes."""
         frame = FRAME_TOKEN * self.vision_grid**2 + FACE_TOKEN * self.face_grid**2
-        return self._ids(prompt.replace(VIDEO_TOKEN, frame * self.num_frames))
+        return frame * self.num_frames + ATTRIBUTE_TOKEN * len(self.attributes)
+
+    @property
+    def num_visual_tokens(self) -> int:
+        """Tokens of a video."""
+        return self.num_frames * (self.vision_grid**2 + self.face_grid**2) + len(self.attributes)
+
+    @property
+    def placeholder_ids(self) -> set[int]:
+        """The ids that :attr:`placeholders` is made of."""
+        return set(self.tokenizer.convert_tokens_to_ids([FRAME_TOKEN, FACE_TOKEN, ATTRIBUTE_TOKEN]))
 
     def answer_ids(self, answer: str) -> list[int]:
         """The token ids of an answer to learn, with the token that ends it."""
@@ -191,12 +224,12 @@ class FaVChatProcessor(ProcessorMixin):
         Args:
             clips: Clips; or, of each, tensors that were made before: `vision_features` `(T, P, C)` and `face_features`
                 `(T, Q, C)`, of which :meth:`FaVChatModel.encode_frames` gives one row a video, and `face_visible`,
-                `frame_times` and `face_geometry` as this method gives them. Not both kinds at once.
+                `frame_times`, `face_geometry` and `face_motion` as this method gives them. Not both kinds at once.
 
         Returns:
-            `face_visible` `(V, T)` bool, `frame_times` `(V, T)` float32 seconds, `face_geometry` `(V, T, 4)` float32,
-            and of clips `pixel_values_videos` `(V, T, 3, image_size, image_size)` and `pixel_values_faces`
-            `(V, T, 3, face_size, face_size)`, float32, of tensors their features.
+            `face_visible` `(V, T)` bool, `frame_times` `(V, T)` float32 seconds, `face_geometry` `(V, T, 4)` and
+            `face_motion` `(V, M)` float32; of clips also `pixel_values_videos` `(V, T, 3, image_size, image_size)` and
+            `pixel_values_faces` `(V, T, 3, face_size, face_size)`, float32, of tensors their features.
 
         Raises:
             ValueError: Clips and features are mixed, or a tensor is missing.
@@ -214,17 +247,19 @@ class FaVChatProcessor(ProcessorMixin):
         return {name: torch.stack([item[name] for item in encoded]) for name in names}
 
     def _video(self, clip: FaceClip) -> dict[str, np.ndarray]:
-        count = len(clip.frames)
-        picked = picked_frames(count, self.num_frames)
+        picked = picked_frames(len(clip.visible), self.num_frames)
+        # Of a clip read from a corpus the pictures that no model sees were never decoded.
+        pictures = np.arange(len(picked)) if len(clip.frames) != len(clip.visible) else picked
         height, width = clip.frames.shape[1:3]
-        visible = np.asarray(clip.visible, dtype=bool)[picked]
+        tracked = np.asarray(clip.visible, dtype=bool)
+        visible = tracked[picked]
         geometry = np.zeros((len(picked), 4), dtype=np.float32)
         for index in np.flatnonzero(visible):  # where no face is visible there are no landmarks either
             geometry[index] = face_geometry(clip.landmarks[picked[index]] * (width, height), width, height)
-        frames = [_letterbox(frame, self.image_size) for frame in clip.frames[picked]]
+        frames = [_letterbox(frame, self.image_size) for frame in clip.frames[pictures]]
         faces = [
             cv2.resize(face, (self.face_size, self.face_size), interpolation=cv2.INTER_AREA)
-            for face in clip.faces[picked]
+            for face in clip.faces[pictures]
         ]
         return {
             "pixel_values_videos": _normalise(np.stack(frames), self.image_mean, self.image_std),
@@ -232,6 +267,7 @@ class FaVChatProcessor(ProcessorMixin):
             "face_visible": visible,
             "frame_times": np.asarray(clip.timestamps, dtype=np.float32)[picked],
             "face_geometry": geometry,
+            "face_motion": motion_features(clip.landmarks, tracked, clip.timestamps, width, height),
         }
 
     def question_inputs(self, questions: Sequence[str] | None, videos: int) -> dict[str, torch.Tensor]:
@@ -274,7 +310,7 @@ IGNORED = -100
 SYSTEM = "You describe faces in videos."
 PIXELS = ("pixel_values_videos", "pixel_values_faces")
 FEATURES = ("vision_features", "face_features")
-PLACE_IN_TIME = ("face_visible", "frame_times", "face_geometry")
+PLACE_IN_TIME = ("face_visible", "frame_times", "face_geometry", "face_motion")
 QUESTION = ("question_ids", "question_mask")
 
 

@@ -28,7 +28,7 @@ from favchat.training.feature_cache import stage_features
 from favchat.training.job import StageJob
 from favchat.training.job import run as train_stage
 from favchat.training.model_card import model_card
-from favchat.training.progress import read_steps, showing
+from favchat.training.progress import main_loss, read_steps, showing
 from favchat.training.source import StageSource
 
 logger = logging.getLogger(__name__)
@@ -189,7 +189,7 @@ def _run_stage(
             tracking.attempt("the stage's run is not marked as failed", lambda: run.finish("FAILED"))
         raise
     lines = read_steps(job.step_file)
-    losses = [line["language_loss"] for line in lines]
+    losses = [main_loss(line) for line in lines]
     tenth = max(1, len(losses) // 10)
     outcome = StageResult(
         stage.name,

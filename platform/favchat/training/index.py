@@ -63,7 +63,8 @@ def read_index(out: str, parts: list[SamplesConfig], split: str) -> Index:
     tables, groups, files = [], [], parquet_files(shards)
     if not files:
         raise ConfigError(f"data.out = {out}: no Parquet file in {shards}; run `favchat prepare` first")
-    if not parquet_files(annotations):
+    textless = all(part.task == "attributes" for part in parts)
+    if not textless and not parquet_files(annotations):
         raise ConfigError(f"data.out = {out}: no annotations there; run `favchat annotate` first")
     for file in files:
         tables.append(read_table(file, ["clip_id"])["clip_id"].to_pylist())
@@ -71,8 +72,13 @@ def read_index(out: str, parts: list[SamplesConfig], split: str) -> Index:
             metadata = pq.ParquetFile(source).metadata
             groups.append([metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)])
     place = {clip: (file, row) for file, clips in enumerate(tables) for row, clip in enumerate(clips)}
-    rows = read_folder(annotations, TEXTS).filter(pc.is_in(pc.field("clip_id"), pa.array(list(place), pa.string())))
-    chosen = [_choose(out, rows, part, part.split or split) for part in parts]
+    if textless:
+        clips_of = read_folder(shards, ["clip_id", "split"])
+        chosen = [_clips_alone(out, clips_of, part.split or split) for part in parts]
+    else:
+        rows = read_folder(annotations, TEXTS)
+        rows = rows.filter(pc.is_in(pc.field("clip_id"), pa.array(list(place), pa.string())))
+        chosen = [_choose(out, rows, part, part.split or split) for part in parts]
     texts = pa.concat_tables(chosen).combine_chunks()
 
     names = np.asarray(texts["clip_id"].to_pylist(), dtype=object)
@@ -104,6 +110,15 @@ def read_index(out: str, parts: list[SamplesConfig], split: str) -> Index:
         texts=texts.select(["question", "answer"]),
         parts=tuple(table.num_rows for table in chosen),
     )
+
+
+def _clips_alone(out: str, clips: pa.Table, split: str) -> pa.Table:
+    """A sample without texts for every clip of a split."""
+    found = clips.filter(pc.field("split") == split).sort_by("clip_id")
+    if not found.num_rows:
+        raise ConfigError(f"data.out = {out}: no clip of split '{split}'")
+    empty = pa.array([""] * found.num_rows, pa.string())
+    return found.append_column("question", empty).append_column("answer", empty)
 
 
 def _choose(out: str, rows: pa.Table, part: SamplesConfig, split: str) -> pa.Table:

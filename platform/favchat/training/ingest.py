@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 
 from favchat.config import ConfigError
 from favchat.data.addresses import path_of
-from favchat.data.images import decode_images
-from favchat.data.schema import ANNOTATIONS, SHARDS
+from favchat.data.clips import clip_from_row, label_vector
+from favchat.data.schema import ANNOTATIONS, LABEL_COLUMNS, SHARDS
 from favchat.data.storage import parquet_files, read_folder, read_table
 from favchat.training.batches import Sample
+from favchat.video.images import decode_images
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +29,10 @@ CLIP_COLUMNS = ["clip_id", "timestamps", "frames", "faces", "landmarks", "visibl
 
 @dataclass
 class StoredClip:
-    """A clip as read from a shard; see :class:`favchat.video.ProcessedClip` for the shapes."""
+    """A clip as read from a shard; see :class:`favchat.video.ProcessedClip` for the shapes.
+
+    Where only the pictures that a model sees were decoded, `frames` and `faces` hold those alone.
+    """
 
     frames: np.ndarray
     faces: np.ndarray
@@ -55,9 +59,9 @@ def read_clip(row: dict[str, Any], frames: int | None = None) -> StoredClip:
     return StoredClip(
         frames=decode_images([row["frames"][index] for index in picked]),
         faces=decode_images([row["faces"][index] for index in picked]),
-        timestamps=np.asarray(row["timestamps"], dtype=np.float64)[picked],
-        landmarks=np.asarray(row["landmarks"], dtype=np.float32).reshape(-1, 5, 2)[picked],
-        visible=np.asarray(row["visible"], dtype=bool)[picked],
+        timestamps=np.asarray(row["timestamps"], dtype=np.float64),
+        landmarks=np.asarray(row["landmarks"], dtype=np.float32).reshape(-1, 5, 2),
+        visible=np.asarray(row["visible"], dtype=bool),
     )
 
 
@@ -82,6 +86,34 @@ def some_samples(out: str, task: str, split: str, count: int) -> pa.Table:
     ]
     by_clip = {clip["clip_id"]: clip for table in clips for clip in table.to_pylist()}
     return pa.Table.from_pylist([by_clip[row["clip_id"]] | row for row in rows.to_pylist()])
+
+
+def some_clips(out: str, split: str, count: int) -> pa.Table:
+    """At most `count` clips of a split with their labels, always the same: spread evenly by id.
+
+    Returns:
+        A table with the columns of :data:`CLIP_COLUMNS` and ``schema.LABEL_COLUMNS``.
+
+    Raises:
+        ConfigError: There are no shards.
+    """
+    shards = path_of(out) / SHARDS
+    rows = read_folder(shards, ["clip_id", "split"]).filter(pc.field("split") == split).sort_by("clip_id")
+    picked = np.linspace(0, rows.num_rows, min(count, rows.num_rows), endpoint=False).astype(int)
+    wanted = pc.field("clip_id").isin(rows["clip_id"].take(pa.array(picked)).combine_chunks())
+    columns = list(dict.fromkeys([*CLIP_COLUMNS, *LABEL_COLUMNS]))
+    return pa.concat_tables([read_table(file, columns, filters=wanted) for file in parquet_files(shards)])
+
+
+def labelled_clips(processor: FaVChatProcessor, batch: pa.Table) -> BatchFeature:
+    """Decode clips of :func:`some_clips`, with the labels of the attributes that the model is taught."""
+    import torch
+    from transformers import BatchFeature
+
+    rows = batch.to_pylist()
+    inputs = processor.video_inputs([read_clip(row, processor.num_frames) for row in rows])
+    labels = [label_vector(clip_from_row(row), processor.attributes) for row in rows]
+    return BatchFeature({**inputs, "attribute_labels": torch.tensor(labels)})
 
 
 def _annotations(out: str, task: str, split: str) -> pa.Table:
@@ -109,7 +141,10 @@ def collate(processor: FaVChatProcessor, batch: pa.Table) -> BatchFeature:
 
 
 def pad(
-    processor: FaVChatProcessor, samples: Sequence[Sample], clips: Mapping[str, Any]
+    processor: FaVChatProcessor,
+    samples: Sequence[Sample],
+    clips: Mapping[str, Any],
+    labels: Mapping[str, Tensor] | None = None,
 ) -> tuple[dict[str, Tensor], int]:
     """A batch in which each sample has a sequence of its own, padded to the longest; as :func:`pack` otherwise."""
     questions = [sample.question for sample in samples]
@@ -119,4 +154,9 @@ def pad(
         questions=questions,
         answers=[sample.answer for sample in samples],
     )
-    return dict(inputs), int(inputs["attention_mask"].sum())
+    batch = dict(inputs)
+    if labels is not None and processor.attributes:
+        import torch
+
+        batch["attribute_labels"] = torch.stack([labels[sample.clip_id] for sample in samples])
+    return batch, int(inputs["attention_mask"].sum())

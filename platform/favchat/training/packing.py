@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from favchat.model import FaVChatProcessor
-from favchat.model.processing_favchat import FACE_TOKEN, FRAME_TOKEN, IGNORED
+from favchat.model.processing_favchat import IGNORED
 from favchat.training.batches import Sample
 
 ROW = 512
@@ -39,7 +39,10 @@ class PackedSequence:
 
 
 def pack(
-    processor: FaVChatProcessor, samples: Sequence[Sample], clips: Mapping[str, Any]
+    processor: FaVChatProcessor,
+    samples: Sequence[Sample],
+    clips: Mapping[str, Any],
+    labels: Mapping[str, Tensor] | None = None,
 ) -> tuple[dict[str, Tensor], int]:
     """Make the tensors of a packed batch.
 
@@ -48,6 +51,7 @@ def pack(
             tokens then differ.
         samples: The samples; those about one clip share a sequence if they follow each other.
         clips: By clip id what :meth:`FaVChatProcessor.video_inputs` takes.
+        labels: By clip id the labels of the attributes that the model is taught, `(A,)`.
 
     Returns:
         The batch without its mask, which `with_mask` makes: `input_ids`, `labels` (on the answers only),
@@ -65,7 +69,10 @@ def pack(
     rows = rows_of([len(sequence) for sequence in sequences])
     places = [place for row in rows for place in row]  # videos come in reading order
     batch = _tensors([[sequences[place] for place in row] for row in rows], processor.tokenizer.pad_token_id)
-    batch.update(processor.video_inputs([clips[grouped[place][0].clip_id] for place in places]))
+    names = [grouped[place][0].clip_id for place in places]
+    batch.update(processor.video_inputs([clips[name] for name in names]))
+    if labels is not None and processor.attributes:
+        batch["attribute_labels"] = torch.stack([labels[name] for name in names])
     if processor.route_by_question:
         asked = processor.question_inputs([grouped[place][0].question for place in places], len(places))
         batch.update(asked)
@@ -142,7 +149,7 @@ def block_lengths(processor: FaVChatProcessor, questions: Sequence[str], answers
 def _split(processor: FaVChatProcessor, question: str) -> tuple[list[int], list[int]]:
     """The ids of a question's prompt: up to the video's end, and after it."""
     ids = processor.prompt_ids(processor.prompt(question))
-    visual = set(processor.tokenizer.convert_tokens_to_ids([FRAME_TOKEN, FACE_TOKEN]))
+    visual = processor.placeholder_ids
     end = max(index for index, token in enumerate(ids) if token in visual) + 1
     return ids[:end], ids[end:]
 

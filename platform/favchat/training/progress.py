@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ def _watch(path: Path, name: str, steps: int, over: threading.Event) -> None:
                             console.print(f"train {name}: goes on after step {begun}", highlight=False)
                         continue
                     step = int(line["step"])
-                    loss, rate = f"{line['language_loss']:.3f}", f"{line['tokens_per_second']:.0f}"
+                    loss, rate = f"{main_loss(line):.3f}", f"{line['tokens_per_second']:.0f}"
                     bar.update(task, completed=step, loss=loss, rate=rate)
                     if step <= begun:
                         continue
@@ -115,6 +115,11 @@ def _watch(path: Path, name: str, steps: int, over: threading.Event) -> None:
             if ending:
                 return
             over.wait(0.2)
+
+
+def main_loss(metrics: Mapping[str, float]) -> float:
+    """What a stage is there to lower: the loss of the answers' tokens, or of the attributes where it has no texts."""
+    return metrics["language_loss"] if "language_loss" in metrics else metrics["attribute_loss"]
 
 
 def _line(line: dict[str, Any], step: int, steps: int, loss: str, rate: str) -> str:

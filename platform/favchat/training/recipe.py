@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import torch
 from safetensors import torch as safetensors
 from torch import Tensor
 
@@ -29,6 +30,10 @@ class Recipe:
     packed: bool
     features: Mapping[str, str] | None
     """See :class:`favchat.training.reading.ClipReader`."""
+    labels: np.ndarray
+    """`(c, A)`, see :func:`favchat.training.labels.read_labels`."""
+    textless: bool = False
+    """Whether samples are clips with the labels of their attributes, and no texts."""
 
     def make(self, begin: int, end: int, rank: int, workers: int) -> Iterator[tuple[dict[str, Tensor], list[str], int]]:
         """Worker `rank`'s batches of the steps `[begin, end)`: tensors, clip ids, tokens without padding."""
@@ -37,10 +42,14 @@ class Recipe:
         reader.prepare(np.unique(self.index.sample_clip[np.concatenate(parts)]))
         for part in parts:
             samples = self.index.samples(part)
-            clips = {
-                str(self.index.clip_ids[clip]): reader.read(clip) for clip in np.unique(self.index.sample_clip[part])
-            }
-            batch, tokens = (pack if self.packed else pad)(self.processor, samples, clips)
+            numbers = {str(self.index.clip_ids[clip]): clip for clip in np.unique(self.index.sample_clip[part])}
+            clips = {clip_id: reader.read(clip) for clip_id, clip in numbers.items()}
+            labels = {clip_id: torch.from_numpy(self.labels[clip]).long() for clip_id, clip in numbers.items()}
+            if self.textless:
+                batch, tokens = self.processor.video_inputs(list(clips.values())), 0
+                batch["attribute_labels"] = torch.stack(list(labels.values()))
+            else:
+                batch, tokens = (pack if self.packed else pad)(self.processor, samples, clips, labels)
             yield batch, [sample.clip_id for sample in samples], tokens
 
 

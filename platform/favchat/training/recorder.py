@@ -11,7 +11,7 @@ from torch import Tensor
 
 from favchat.training.expert_usage import usage_entropy, usage_picture
 from favchat.training.job import StageJob
-from favchat.training.progress import StepFile
+from favchat.training.progress import StepFile, main_loss
 from favchat.training.step import StepResult, add_up
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Recorder:
 
     def step(self, step: int, result: StepResult, seconds: float, waited: float) -> None:
         """Record a step that took `seconds`, of which `waited` for data."""
-        self._losses.append(result.metrics["language_loss"])
+        self._losses.append(main_loss(result.metrics))
         if result.expert_choices is not None:
             self._choices = result.expert_choices if self._choices is None else self._choices + result.expert_choices
         metrics = {

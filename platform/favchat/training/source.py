@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from favchat.config import Config, ConfigError, StageConfig
 from favchat.training.batches import Batch
 from favchat.training.index import Index, read_index
+from favchat.training.labels import read_labels
 from favchat.training.sampler import Plan, Samples
 
 if TYPE_CHECKING:
@@ -123,7 +124,9 @@ class StageSource:
         """
         from favchat.training.recipe import Recipe
 
-        return Recipe(self.index, self.plan, self.processor, self.stage.packed, self.features)
+        labels = read_labels(self.config.data.out or "", list(self.index.clip_ids), self.processor.attributes)
+        textless = self.stage.task == "attributes"
+        return Recipe(self.index, self.plan, self.processor, self.stage.packed, self.features, labels, textless)
 
     @property
     def _streams(self) -> int:

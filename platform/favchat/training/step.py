@@ -118,7 +118,7 @@ class StepResult:
     """What a step gave, over all workers."""
 
     metrics: dict[str, float]
-    """`loss`, `language_loss` (mean over the answers' tokens), `balance_loss`, `z_loss`, `gradient_norm`,
+    """`loss`, `language_loss` (mean over the answers' tokens), `attribute_loss`, `balance_loss`, `z_loss`, `gradient_norm`,
     `learning_rate`, and `learning_rate.NAME` for parts of the model with another."""
     tokens: int
     """Tokens without padding."""
@@ -152,8 +152,11 @@ class Stepper:
         torch.manual_seed(int(np.random.SeedSequence([self._seed, number, self._rank]).generate_state(1)[0]))
         set_rates(engine.optimizer, rate_factor(self._stage, number - 1, self._steps))
 
-        # The first position has nothing before it that could foretell it.
-        labelled = [int((batch.inputs["labels"][:, 1:] != -100).sum()) for batch in batches]
+        textless = "labels" not in batches[0].inputs
+        if textless:  # clips with the labels of their attributes
+            labelled = [len(batch.clip_ids) for batch in batches]
+        else:  # the first position has nothing before it that could predict it
+            labelled = [int((batch.inputs["labels"][:, 1:] != -100).sum()) for batch in batches]
         samples, tokens = sum(len(batch.clip_ids) for batch in batches), sum(batch.tokens for batch in batches)
         counts = torch.tensor([sum(labelled), tokens, samples, 1], dtype=torch.float64, device=engine.device)
         all_labelled, all_tokens, all_samples, workers = add_up(counts).tolist()
@@ -162,20 +165,22 @@ class Stepper:
         choices: Tensor | int = 0
         for index, (batch, count) in enumerate(zip(batches, labelled, strict=True)):
             output = engine.forward({name: to_device(value, engine.device) for name, value in batch.inputs.items()})
+            main = output.attribute_loss if textless else output.language_loss
             # Without an answer the mean over its tokens is none.
-            language = output.language_loss if count else 0 * output.logits.sum()
-            router = output.loss - output.language_loss if count else 0 * output.logits.sum()
+            language = main if count else 0 * output.logits.sum()
+            router = output.loss - main if count else 0 * output.logits.sum()
             share, parts = count / max(1.0, all_labelled), len(batches) * workers
             # Engines take the mean over workers and parts; what counts is the sum over tokens.
             engine.backward(language * share * parts + router, last=index == len(batches) - 1)
             aside = [
-                torch.zeros_like(language) if loss is None else loss for loss in (output.balance_loss, output.z_loss)
+                torch.zeros_like(language) if loss is None else loss
+                for loss in (output.balance_loss, output.z_loss, output.attribute_loss)
             ]
             losses.append(torch.stack([language * share, *(loss / parts for loss in (router, *aside))]).detach())
             if output.router_logits:
                 choices = choices + count_choices(output.router_logits, engine.module.config.adapter_config)
 
-        mine = torch.stack(losses).double()  # (parts, 4)
+        mine = torch.stack(losses).double()  # (parts, 5)
         sums = add_up(mine.sum(dim=0))
         if not sums.isfinite().all():
             bad = [batch for batch, row in zip(batches, mine, strict=True) if not row.isfinite().all()]
@@ -183,10 +188,12 @@ class Stepper:
         norm = engine.update()
         if not np.isfinite(norm):
             raise _non_finite(number, "the norm of the gradients", norm, batches)
-        language_loss, router_loss, balance_loss, z_loss = sums.tolist()
+        main_loss, router_loss, balance_loss, z_loss, attribute_loss = sums.tolist()
+        taught = {"attribute_loss": attribute_loss} if "attribute_labels" in batches[0].inputs else {}
         metrics = {
-            "loss": language_loss + router_loss,
-            "language_loss": language_loss,
+            "loss": main_loss + router_loss,
+            **taught,
+            **({} if textless else {"language_loss": main_loss}),
             "balance_loss": balance_loss,
             "z_loss": z_loss,
             "gradient_norm": norm,

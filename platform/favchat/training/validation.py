@@ -14,7 +14,7 @@ from torch import nn
 from favchat.config import Config, StageConfig
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
 from favchat.model.generation import answer
-from favchat.training.ingest import collate, read_clip, some_samples
+from favchat.training.ingest import collate, labelled_clips, read_clip, some_clips, some_samples
 
 
 class Validation:
@@ -26,8 +26,12 @@ class Validation:
 
     def __init__(self, config: Config, stage: StageConfig, processor: FaVChatProcessor, *, rank: int, workers: int):
         training = config.training
-        rows = training.val_batches * stage.batch_size
-        samples = some_samples(config.data.out or "", stage.task, training.val_split, rows)
+        rows, out = training.val_batches * stage.batch_size, config.data.out or ""
+        self._textless = stage.task == "attributes"
+        if self._textless:
+            samples = some_clips(out, training.val_split, rows)
+        else:
+            samples = some_samples(out, stage.task, training.val_split, rows)
         share = samples.num_rows // workers
         self._processor = processor
         self._asked = samples_asked(config, stage)
@@ -38,6 +42,9 @@ class Validation:
     def loss(self, model: nn.Module, device: torch.device) -> float | None:
         """Mean language loss a token of the answer, over all workers; None without held-out samples.
 
+        Of a stage that learns attributes it is their loss.
+
+
         Every worker must call this, with the module inside DeepSpeed's engine.
         """
         if not self._samples.num_rows:
@@ -45,6 +52,11 @@ class Validation:
         loss_and_tokens = torch.zeros(2, dtype=torch.float64)
         with evaluating(model), torch.no_grad():
             for batch in self._batches():
+                if self._textless:
+                    taught = labelled_clips(self._processor, batch).to(device)
+                    loss = model(**taught).attribute_loss.item()
+                    loss_and_tokens += torch.tensor([loss * len(batch), len(batch)])
+                    continue
                 inputs = collate(self._processor, batch).to(device)
                 # The first position has nothing before it that could foretell it.
                 tokens = (inputs["labels"][:, 1:] != -100).sum().item()
@@ -82,6 +94,8 @@ class Validation:
 def samples_asked(config: Config, stage: StageConfig) -> pa.Table:
     """The held-out samples whose questions a model is asked at each validation."""
     training = config.training
+    if stage.task == "attributes":  # they are not told in words yet
+        return pa.table({"question": pa.array([], pa.string())})
     count = training.val_answers if training.val_batches else 0
     return some_samples(config.data.out or "", stage.task, training.val_split, count)
 

@@ -15,9 +15,14 @@ import ray.train
 import ray.train.torch
 import torch
 
+from favchat.config import ConfigError
+from favchat.data.row_settings import corpus_specification
+from favchat.model import FaVChatForConditionalGeneration
 from favchat.training import checkpoints
 from favchat.training.batches import Batch
+from favchat.training.index import read_index
 from favchat.training.job import StageJob
+from favchat.training.labels import log_prior, read_labels
 from favchat.training.machine import prepare_model, stage_precision
 from favchat.training.optimisation import make_optimizer
 from favchat.training.recorder import Recorder
@@ -45,7 +50,11 @@ def train_stage(job: StageJob) -> dict[str, float]:
     model, processor = starting_model(job.config.model, job.config.seed, job.init)
     if stage.frames is not None:
         processor.num_frames = stage.frames
+    # Whoever asks the finished model reads videos as this corpus was read.
+    processor.clip_specification = corpus_specification(job.config.data.out or "")
     set_learning(model, job.config.model, stage.trainable, job.config.seed)
+    if stage.task == "attributes":
+        set_prior(model, job)
     model = model.to(device)
     prepare_model(model, training, stage, precision)
     if last:
@@ -71,7 +80,8 @@ def train_stage(job: StageJob) -> dict[str, float]:
             result = stepper.step(step, share)
             recorder.step(step, result, time.perf_counter() - began, waited)
             if step in reports:
-                report = {"step": step, "language_loss": recorder.mean_loss()}
+                loss = "attribute_loss" if stage.task == "attributes" else "language_loss"
+                report = {"step": step, loss: recorder.mean_loss()}
                 with torch.autocast(device.type, precision, enabled=precision != torch.float32):
                     val_loss = validation.loss(engine.module, engine.device)
                     # Weights that ZeRO-3 has spread need every worker.
@@ -93,6 +103,26 @@ def train_stage(job: StageJob) -> dict[str, float]:
                 )
     save_model(job, engine, processor, precision)
     return report
+
+
+def set_prior(model: FaVChatForConditionalGeneration, job: StageJob) -> None:
+    """Let the model know how frequent each attribute is among the clips that it is taught on.
+
+    Raises:
+        ConfigError: It has no attributes to be taught.
+    """
+    head = model.model.adapter.attribute_head
+    if head is None:
+        raise ConfigError(
+            f"stage '{job.stage.name}': task = attributes, but the model has none; name them in "
+            "model.adapter.attributes"
+        )
+    index = read_index(job.config.data.out or "", [job.stage], job.config.training.split)
+    labels = read_labels(job.config.data.out or "", list(index.clip_ids), model.config.adapter_config.attributes)
+    prior = torch.from_numpy(log_prior(labels))
+    # The emotions exclude each other: their logits hold their frequencies already.
+    prior[head.emotions] = 0.0
+    head.get_buffer("prior").copy_(prior)
 
 
 def report_steps(steps: int, reports: int, every: int | None = None) -> set[int]:

@@ -6,10 +6,12 @@ from favchat.video.decode import Frames, VideoInfo, read_frames
 from favchat.video.detect import CenterFaceDetector, Detections, FaceDetector
 from favchat.video.errors import VideoError
 from favchat.video.quality import Quality, duplicate_hash, hash_distance, measure
+from favchat.video.specification import ClipSpecification
 from favchat.video.track import Track, track_faces
 
 __all__ = [
     "CenterFaceDetector",
+    "ClipSpecification",
     "CutPolicy",
     "Detections",
     "FaceDetector",

@@ -15,9 +15,9 @@ import pytest
 
 from favchat.attributes import ACTION, APPEARANCE
 from favchat.data.clips import Clip, EmotionSegment
-from favchat.data.images import encode_images
 from favchat.data.schema import CLIP_SCHEMA, MEDIA_SCHEMA, QUALITY
 from favchat.data.storage import write_whole
+from favchat.video.images import encode_images
 
 SHARD_SCHEMA = pa.schema(
     [

@@ -13,6 +13,7 @@ from favchat.data.addresses import path_of
 from favchat.data.annotation import scores
 from favchat.data.annotation.consistency import Check, check, truths
 from favchat.data.annotation.duplicates import near_groups
+from favchat.data.annotation.everyday import EverydayWriter
 from favchat.data.annotation.facts import facts_of
 from favchat.data.annotation.rows import Annotation, Writer
 from favchat.data.annotation.selection import Candidate, repeats, select
@@ -166,6 +167,8 @@ def _writer(config: Config, out: UPath) -> Writer:
     settings = config.annotate
     if settings.writer == "template":
         return TemplateWriter(config.seed, settings.summaries_per_clip, settings.questions_per_clip)
+    if settings.writer == "everyday":
+        return EverydayWriter(config.seed, settings.questions_per_attribute)
     if find_spec("openai") is None:
         raise ConfigError("annotate.writer = endpoint: install favchat[annotate]; openai is missing")
     from favchat.data.annotation.endpoint import EndpointWriter

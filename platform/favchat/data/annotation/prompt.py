@@ -16,7 +16,7 @@ from favchat.config import ConfigError
 from favchat.data.annotation.facts import Facts
 from favchat.data.annotation.rows import CHANGE, SEVERAL
 from favchat.data.annotation.wording import UNKNOWN, VIDEO
-from favchat.data.images import as_jpeg
+from favchat.video.images import as_jpeg
 
 ROW_FAMILIES = (*FAMILIES, CHANGE, SEVERAL)
 """What a row's ``family`` may be."""

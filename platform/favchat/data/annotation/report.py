@@ -15,11 +15,11 @@ from upath import UPath
 
 from favchat.data.annotation.pipeline import AnnotateResult
 from favchat.data.contact_sheet import face_strips
-from favchat.data.images import encode_images
 from favchat.data.report import NamedTable, show_tables
 from favchat.data.report_page import cells, html, image, table_blocks
 from favchat.data.schema import SCORES, SHARDS
 from favchat.files import write_text_whole
+from favchat.video.images import encode_images
 
 PAGE = "annotations.html"
 _SAMPLES = 10

@@ -12,9 +12,11 @@ from upath import UPath
 from favchat.attributes import Attribute
 from favchat.data.schema import TEXT_SCHEMA
 
-AnswerType = Literal["yes_no", "choice", "open", "temporal"]
+AnswerType = Literal["yes_no", "choice", "open", "temporal", "no_face"]
 Level = Literal["one", "several", "time", "description"]
 
+NO_FACE_ROW: AnswerType = "no_face"
+"""Answer type of a row whose clip is trained on as if its face were not to be seen."""
 CHANGE = "change over time"
 """The family of questions about how an emotion changes."""
 SEVERAL = "several"

@@ -5,7 +5,8 @@ indices of the label vectors) and ``clips`` (clip id -> entry). An entry holds `
 ``attributes`` with ``appearance``, ``action`` and ``emotion``. Where the folder holds the clip already cut,
 ``<clip id>.mp4``, that is used whole; where it holds the raw video, ``<ytb_id>.mp4``, the entry's ``duration``
 (``start_sec``, ``end_sec``) and ``bbox`` (``top``, ``bottom``, ``left``, ``right`` as shares of height and width) say
-which part of it. Beyond the dataset's own format a label may be null (unknown) and an entry may name its ``split``.
+which part of it. Beyond the dataset's own format a label may be null (unknown), an entry may name its ``split``, and ``extra`` may
+hold labels of further attributes by name (``favchat.attributes.EXTRA``).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 from upath import UPath
 
-from favchat.attributes import ACTION, APPEARANCE, Attribute
+from favchat.attributes import ACTION, APPEARANCE, EXTRA, Attribute
 from favchat.config import ConfigError, SourceConfig
 from favchat.data import addresses
 from favchat.data.clips import Clip, EmotionSegment, checked_box
@@ -166,6 +167,7 @@ def _clip(clip_id: str, entry: Any, files: VideoNames, orders: dict[str, list[in
         action=_labels(attributes, "action", orders["action"]),
         emotion=emotion,
         emotion_segments=segments,
+        extra=_extra(entry.get("extra")),
     )
 
 
@@ -180,6 +182,19 @@ def _labels(attributes: dict[str, Any], kind: str, order: list[int]) -> list[int
         if value is not None and (value not in (0, 1) or isinstance(value, bool)):
             raise ValueError(f"attributes.{kind}[{position}] = {value!r}; a label is 0, 1 or null")
     return [None if values[position] is None else int(values[position]) for position in order]
+
+
+def _extra(values: Any) -> list[int | None]:
+    """Labels of attributes beyond CelebV-HQ's, by name; names that nobody here knows are passed over."""
+    if values is None:
+        return [None] * len(EXTRA)
+    if not isinstance(values, dict):
+        raise ValueError(f"extra = {values!r} must hold labels by name")
+    labels = [values.get(attribute.name) for attribute in EXTRA]
+    for attribute, label in zip(EXTRA, labels, strict=True):
+        if label is not None and (label not in (0, 1) or isinstance(label, bool)):
+            raise ValueError(f"extra.{attribute.name} = {label!r}; a label is 0, 1 or null")
+    return labels
 
 
 def _emotion(value: Any) -> tuple[str | None, list[EmotionSegment]]:

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from favchat.data.images import as_jpeg, decode_images, encode_images
+from favchat.video.images import as_jpeg, decode_images, encode_images
 
 
 def test_the_round_trip_keeps_colours_and_shape() -> None:

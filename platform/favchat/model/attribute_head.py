@@ -1,0 +1,128 @@
+"""What a clip shows, read off the adapter's tokens before any word is said: a logit and a token for each attribute.
+
+The language model gets one more token for each attribute that the model was taught: its name, and how likely it is.
+Saying what it sees is then a matter of reading, and words and scores come from the same place.
+
+Shapes: V videos, T frames, S visual tokens a frame, D adapter width, M measures of motion, A taught attributes, H
+language-model width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+
+from favchat.attributes import EMOTION, UNKNOWN
+from favchat.model.configuration_favchat import FaVChatAdapterConfig
+from favchat.video.motion import MOTION_FEATURES
+
+STATES = 4
+"""What an attribute's token is made of beside its name: absent, present, likely, not to be seen."""
+
+
+class FaVChatAttributeHead(nn.Module):
+    """A logit for each taught attribute.
+
+    The logits know no prior: 0 is where an attribute is as likely as not if it were present in half of all clips. How
+    frequent it was in training is kept beside them (logit adjustment, Menon et al. 2021, arXiv 2007.07314), so that
+    both kinds of probability can be had. The emotions exclude each other and have a softmax, with their frequency in
+    it.
+    """
+
+    def __init__(self, config: FaVChatAdapterConfig):
+        super().__init__()
+        places, count = config.vision_grid**2 + config.face_grid**2, len(config.attributes)
+        names = [emotion.name for emotion in EMOTION]
+        emotions = [index for index, name in enumerate(config.attributes) if name in names]
+        self.norm = nn.LayerNorm(config.hidden_size)
+        self.dropout = nn.Dropout(config.attribute_dropout)
+        self.linear = nn.Linear(places * config.hidden_size, count)
+        self.motion = nn.Sequential(
+            nn.Linear(MOTION_FEATURES, config.motion_size), nn.GELU(), nn.Linear(config.motion_size, count)
+        )
+        self.register_buffer("prior", torch.zeros(count))
+        self.register_buffer("is_emotion", torch.zeros(count, dtype=torch.bool), persistent=False)
+        self.emotions = emotions
+
+    def forward(self, tokens_VTSD: Tensor, motion_VM: Tensor, visible_VT: Tensor) -> Tensor:
+        """`(V, A)` float32 logits of the mean over the frames in which the face is visible, of all where it never is.
+
+        Args:
+            tokens_VTSD: The adapter's tokens after the experts.
+            motion_VM: See :func:`favchat.video.motion.motion_features`.
+            visible_VT: Whether a frame has the face.
+        """
+        seen = torch.where(visible_VT.any(dim=1, keepdim=True), visible_VT, True)  # (V, T)
+        weight = (seen / seen.sum(dim=1, keepdim=True)).to(tokens_VTSD.dtype)[..., None, None]
+        pooled_VSD = self.norm((tokens_VTSD * weight).sum(dim=1))
+        looks = self.linear(self.dropout(pooled_VSD).flatten(1))
+        return (looks + self.motion(motion_VM.to(looks.dtype))).float()
+
+    def natural(self, logits: Tensor) -> Tensor:
+        """Logits `(V, A)` with the frequencies of the training clips in them."""
+        prior: Tensor = self.get_buffer("prior")
+        return logits + prior
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """`(V, A)`, emotions sum to 1; an attribute's are those of equal frequency."""
+        values = logits.sigmoid()
+        if self.emotions:
+            values = values.clone()
+            values[:, self.emotions] = logits[:, self.emotions].softmax(dim=-1)
+        return values
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy of the known labels, each attribute's mean counting alike.
+
+        Args:
+            logits: `(V, A)`.
+            labels: `(V, A)` 1, 0 or :data:`favchat.attributes.UNKNOWN`; of the emotions, one is 1 and the others 0, or all are unknown.
+        """
+        known = labels != UNKNOWN
+        plain = known.clone()
+        plain[:, self.emotions] = False
+        targets = labels.clamp(min=0).to(logits.dtype)
+        each = binary_cross_entropy_with_logits(self.natural(logits), targets, reduction="none") * plain
+        total = each.sum() / max(1, len(labels))
+        if self.emotions:
+            told = known[:, self.emotions].all(dim=1)
+            if told.any():
+                wanted = targets[told][:, self.emotions].argmax(dim=1)
+                total = total + EMOTION_WEIGHT * cross_entropy(
+                    logits[told][:, self.emotions], wanted, reduction="sum"
+                ) / max(1, len(labels))
+        return total
+
+
+EMOTION_WEIGHT = 2.0
+"""What the emotion counts for beside an attribute: it is one label of eight."""
+
+
+class FaVChatAttributeTokens(nn.Module):
+    """A token for each taught attribute: its name, and where between absent and present it lies."""
+
+    def __init__(self, config: FaVChatAdapterConfig):
+        super().__init__()
+        # Embeddings, not bare parameters: ZeRO-3 gathers a weight when the module that owns it is called.
+        self.name = nn.Embedding(len(config.attributes), config.output_size)
+        self.state = nn.Embedding(STATES, config.output_size)
+
+    def forward(self, present_VA: Tensor, likely_VA: Tensor, visible_V: Tensor) -> Tensor:
+        """`(V, A, H)`.
+
+        Args:
+            present_VA: Probability at equal frequency.
+            likely_VA: Probability at the training clips' frequency.
+            visible_V: Whether any frame has the face; without one the attributes are not to be seen.
+        """
+        places = torch.arange(self.name.num_embeddings, device=present_VA.device)
+        absent, present, likely, unseen = self.state(torch.arange(STATES, device=present_VA.device))
+        dtype = absent.dtype
+        state = (
+            (1 - present_VA).to(dtype)[..., None] * absent
+            + present_VA.to(dtype)[..., None] * present
+            + likely_VA.to(dtype)[..., None] * likely
+        )
+        state = torch.where(visible_V[:, None, None], state, unseen)
+        return self.name(places) + state

@@ -1,0 +1,138 @@
+"""The clip specification: how a video becomes what a model sees.
+
+It is saved with a model's processor. Preparing, asking, serving and evaluating hand it to one function,
+:meth:`ClipSpecification.read`, so that a file looks the same to a model wherever it comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from favchat.config import ConfigError, DataConfig
+from favchat.video.clip import CutPolicy, ProcessedClip, process_tracks
+from favchat.video.detect import CenterFaceDetector, FaceDetector
+from favchat.video.images import decode_images, encode_images
+
+
+@dataclass(frozen=True)
+class ClipSpecification:
+    """Sampling, face and picture settings of a clip; the settings of ``data`` of the same names explain them."""
+
+    fps: float = 8.0
+    max_frames: int = 32
+    decode_side: int = 640
+    frame_side: int = 256
+    detector: Literal["centerface"] = "centerface"
+    min_score: float = 0.5
+    min_share: float = 0.3
+    face_size: int = 160
+    face_margin: float = 0.1
+    cuts: CutPolicy = "keep_longest"
+    jpeg_quality: int | None = 95
+    """Quality of the JPEG images that a corpus keeps and every other reader therefore sees; None: raw pixels."""
+
+    @classmethod
+    def of(cls, data: DataConfig) -> ClipSpecification:
+        """What the ``data`` section says."""
+        frames, faces = data.frames, data.faces
+        return cls(
+            fps=frames.fps,
+            max_frames=frames.max_frames,
+            decode_side=frames.decode_side,
+            frame_side=frames.side,
+            min_score=faces.min_score,
+            min_share=faces.min_share,
+            face_size=faces.size,
+            face_margin=faces.margin,
+            cuts=data.cuts,
+            jpeg_quality=data.jpeg_quality if data.encoding == "jpeg" else None,
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ClipSpecification:
+        """What :meth:`to_dict` gave.
+
+        Raises:
+            ConfigError: It names something that this version does not know.
+        """
+        unknown = values.keys() - {field.name for field in fields(cls)}
+        if unknown:
+            raise ConfigError(f"clip specification: '{min(unknown)}' is unknown to this version of FaVChat; update it")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as a processor keeps them."""
+        return asdict(self)
+
+    def difference(self, other: ClipSpecification) -> str:
+        """The settings in which two specifications differ, in words; empty where they are equal."""
+        mine, others = self.to_dict(), other.to_dict()
+        return ", ".join(f"{name} {mine[name]} and {others[name]}" for name in mine if mine[name] != others[name])
+
+    def make_detector(self) -> FaceDetector:
+        """The face detector.
+
+        Raises:
+            AssetError: Its weights cannot be fetched.
+        """
+        return CenterFaceDetector(min_score=self.min_score)
+
+    def tracks(
+        self,
+        path: str | Path,
+        detector: FaceDetector,
+        *,
+        start: float = 0.0,
+        end: float | None = None,
+        box: Sequence[float] | None = None,
+        max_tracks: int = 1,
+    ) -> list[ProcessedClip]:
+        """Decode, sample, find and follow faces, cut them out; what a corpus then writes.
+
+        Args:
+            path: The video file.
+            detector: What :meth:`make_detector` made.
+            start: Begin of the clip in the file, seconds.
+            end: End of the clip, exclusive, seconds; None is the end of the file.
+            box: As for :func:`favchat.video.process_tracks`.
+            max_tracks: The most faces to return.
+
+        Returns:
+            The clip once for every face, the main face first; the frames are shared.
+
+        Raises:
+            VideoError: As :func:`favchat.video.process_tracks`.
+        """
+        return process_tracks(
+            path,
+            detector,
+            start=start,
+            end=end,
+            fps=self.fps,
+            max_frames=self.max_frames,
+            decode_side=self.decode_side,
+            frame_side=self.frame_side,
+            face_size=self.face_size,
+            face_margin=self.face_margin,
+            min_share=self.min_share,
+            box=box,
+            max_tracks=max_tracks,
+            cuts=self.cuts,
+        )
+
+    def read(self, path: str | Path, detector: FaceDetector, **settings: Any) -> list[ProcessedClip]:
+        """As :meth:`tracks`, with the pixels as they come back out of a corpus: what a model sees."""
+        tracks = self.tracks(path, detector, **settings)
+        if self.jpeg_quality is None:
+            return tracks
+        frames = self._stored(tracks[0].frames)
+        return [replace(track, frames=frames, faces=self._stored(track.faces)) for track in tracks]
+
+    def _stored(self, images: np.ndarray) -> np.ndarray:
+        """Images `(n, H, W, 3)` written and read again."""
+        return decode_images(encode_images(images, quality=self.jpeg_quality or 95))
