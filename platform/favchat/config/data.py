@@ -209,9 +209,9 @@ class AnnotateConfig(Section):
     """From attributes to summaries and questions."""
 
     writer: Literal["template", "everyday", "endpoint"] = "template"
-    """Who writes: templates, offline, from the labels alone; ``everyday``, the same in the words people use, with as many
-    yes as no for every attribute and questions that cannot be answered; or a model behind ``endpoint`` that sees the
-    frames."""
+    """Who writes: templates, offline, from the labels alone; ``everyday``, the same in the words people use, with
+    as many yes as no for every attribute and questions that cannot be answered; or a model behind ``endpoint`` that
+    sees the frames."""
     questions_per_attribute: int = Field(default=260, ge=1)
     """Of ``writer=everyday``: questions answered with yes, and as many with no, for each attribute over the training
     split, as far as its labels go."""

@@ -13,8 +13,8 @@ class SamplesConfig(Section):
     """Some of the corpus's annotations, each a sample: a clip, a question and its answer."""
 
     task: Literal["summary", "qa", "attributes"]
-    """Which annotations it trains on. ``attributes``: none; it learns the labels of ``model.adapter.attributes`` from the
-    clips themselves, while the language model rests."""
+    """Which annotations it trains on. ``attributes``: none; it learns the labels of ``model.adapter.attributes`` from
+    the clips themselves, while the language model rests."""
     split: str | None = None
     """Of which split; null: ``training.split``."""
     selected: bool | None = True

@@ -77,7 +77,8 @@ class FaVChatAttributeHead(nn.Module):
 
         Args:
             logits: `(V, A)`.
-            labels: `(V, A)` 1, 0 or :data:`favchat.attributes.UNKNOWN`; of the emotions, one is 1 and the others 0, or all are unknown.
+            labels: `(V, A)` 1, 0 or :data:`favchat.attributes.UNKNOWN`; of the emotions, one is 1 and the others 0, or
+                all are unknown.
         """
         known = labels != UNKNOWN
         plain = known.clone()

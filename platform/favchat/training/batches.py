@@ -14,6 +14,8 @@ class Sample:
     clip_id: str
     question: str
     answer: str
+    faceless: bool = False
+    """Whether the clip is shown as if its face were not to be seen."""
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 
 from favchat.config import ConfigError, SamplesConfig
 from favchat.data.addresses import path_of
+from favchat.data.annotation.rows import NO_FACE_ROW
 from favchat.data.schema import ANNOTATIONS, SHARDS
 from favchat.data.storage import arrow_source, parquet_files, read_folder, read_table
 from favchat.training.batches import Sample
 
-TEXTS = ["clip_id", "task", "split", "selected", "family", "question", "answer"]
+TEXTS = ["clip_id", "task", "split", "selected", "family", "question", "answer", "answer_type"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Index:
     sample_clip: np.ndarray
     """The clip of each sample, `(n,)`."""
     texts: pa.Table
-    """`question` and `answer` of each sample."""
+    """`question`, `answer` and `answer_type` of each sample."""
     parts: tuple[int, ...]
     """Samples of each part of a mixture, which follow each other."""
 
@@ -45,7 +46,10 @@ class Index:
         """Some samples, by their numbers."""
         rows = self.texts.take(pa.array(which)).to_pylist()
         clips = self.clip_ids[self.sample_clip[which]]
-        return [Sample(str(clip), row["question"], row["answer"]) for clip, row in zip(clips, rows, strict=True)]
+        return [
+            Sample(str(clip), row["question"], row["answer"], row["answer_type"] == NO_FACE_ROW)
+            for clip, row in zip(clips, rows, strict=True)
+        ]
 
 
 def read_index(out: str, parts: list[SamplesConfig], split: str) -> Index:
@@ -107,7 +111,7 @@ def read_index(out: str, parts: list[SamplesConfig], split: str) -> Index:
             for group in range(len(edges[file]) - 1)
         },
         sample_clip=np.array([number[clip] for clip in names], dtype=np.int64),
-        texts=texts.select(["question", "answer"]),
+        texts=texts.select(["question", "answer", "answer_type"]),
         parts=tuple(table.num_rows for table in chosen),
     )
 
@@ -118,7 +122,9 @@ def _clips_alone(out: str, clips: pa.Table, split: str) -> pa.Table:
     if not found.num_rows:
         raise ConfigError(f"data.out = {out}: no clip of split '{split}'")
     empty = pa.array([""] * found.num_rows, pa.string())
-    return found.append_column("question", empty).append_column("answer", empty)
+    for name in ("question", "answer", "answer_type"):
+        found = found.append_column(name, empty)
+    return found
 
 
 def _choose(out: str, rows: pa.Table, part: SamplesConfig, split: str) -> pa.Table:

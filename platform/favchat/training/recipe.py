@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +12,11 @@ import torch
 from safetensors import torch as safetensors
 from torch import Tensor
 
+from favchat.attributes import UNKNOWN
 from favchat.model import FaVChatProcessor
-from favchat.training.batches import Batch
+from favchat.training.batches import Batch, Sample
 from favchat.training.index import Index
-from favchat.training.ingest import pad
+from favchat.training.ingest import StoredClip, pad
 from favchat.training.packing import pack, with_mask
 from favchat.training.reading import ClipReader
 from favchat.training.sampler import Plan
@@ -49,8 +51,39 @@ class Recipe:
                 batch, tokens = self.processor.video_inputs(list(clips.values())), 0
                 batch["attribute_labels"] = torch.stack(list(labels.values()))
             else:
+                samples = _hide_faces(samples, clips, labels)
                 batch, tokens = (pack if self.packed else pad)(self.processor, samples, clips, labels)
             yield batch, [sample.clip_id for sample in samples], tokens
+
+
+def _hide_faces(samples: list[Sample], clips: dict[str, Any], labels: dict[str, Tensor]) -> list[Sample]:
+    """Give samples that want none a clip of their own without its face; those of a clip stay together."""
+    shown = []
+    for sample in samples:
+        if sample.faceless:
+            hidden = f"{sample.clip_id}{HIDDEN}"
+            if hidden not in clips:
+                clips[hidden] = without_face(clips[sample.clip_id])
+                labels[hidden] = torch.full_like(labels[sample.clip_id], UNKNOWN)
+            sample = replace(sample, clip_id=hidden)
+        shown.append(sample)
+    return sorted(shown, key=lambda sample: sample.clip_id)
+
+
+HIDDEN = " (face hidden)"
+
+
+def without_face(clip: StoredClip | dict[str, Tensor]) -> StoredClip | dict[str, Tensor]:
+    """A clip in which no face was found: its pictures stay, its crops are black."""
+    if isinstance(clip, StoredClip):
+        return replace(
+            clip,
+            faces=np.zeros_like(clip.faces),
+            landmarks=np.zeros_like(clip.landmarks),
+            visible=np.zeros_like(clip.visible),
+        )
+    emptied = {"face_features", "face_visible", "face_geometry", "face_motion"}
+    return {name: torch.zeros_like(value) if name in emptied else value for name, value in clip.items()}
 
 
 def finished(batch: Mapping[str, Tensor], clip_ids: list[str], tokens: int) -> Batch:

@@ -118,8 +118,8 @@ class StepResult:
     """What a step gave, over all workers."""
 
     metrics: dict[str, float]
-    """`loss`, `language_loss` (mean over the answers' tokens), `attribute_loss`, `balance_loss`, `z_loss`, `gradient_norm`,
-    `learning_rate`, and `learning_rate.NAME` for parts of the model with another."""
+    """`loss`, `language_loss` (mean over the answers' tokens), `attribute_loss`, `balance_loss`, `z_loss`,
+    `gradient_norm`, `learning_rate`, and `learning_rate.NAME` for parts of the model with another."""
     tokens: int
     """Tokens without padding."""
     samples: int

@@ -62,6 +62,7 @@ def motion_features(
     measures: list[float] = []
     for course in courses:
         speed = np.diff(course) / steps
+        speed[np.abs(speed) < UNIT] = 0  # what trembles does not turn back
         turns = float(np.mean(speed[1:] * speed[:-1] < 0)) if len(speed) > 1 else 0.0
         measures += [
             course.std() / UNIT,

@@ -67,9 +67,9 @@ class Asked:
 
     def fill(self, form: str, x: str = "") -> str:
         """A form with the subject and what is asked about in it."""
-        x = x.format(**self.words)
-        text = form.format(**self.words, x=x, X=x[:1].upper() + x[1:], S=self.s[:1].upper() + self.s[1:])
-        return text[0].upper() + text[1:]
+        words = self.words | {"x": x.format(**self.words)}
+        capitals = {name.strip("_").capitalize(): word[:1].upper() + word[1:] for name, word in words.items()}
+        return sentence(form.format(**words, **capitals), "")
 
     @property
     def words(self) -> dict[str, str]:
@@ -238,7 +238,9 @@ def describe(known: Known) -> tuple[str, list[str]] | None:
     worn = [name for name in (*WORN, "heavy_makeup", "wearing_lipstick") if name in true]
     beard = beard_words(known)
     named = [name for name in ("young", "senior") if age and name in known] + hair + worn
-    adjectives = [word for word in (age if age in ("young", "middle-aged") else "", "bald" if "bald" in true else "") if word]
+    adjectives = [
+        word for word in (age if age in ("young", "middle-aged") else "", "bald" if "bald" in true else "") if word
+    ]
     noun = article(" ".join([*adjectives, person.noun]))
     if age == "over sixty":
         noun += " over sixty"
@@ -349,12 +351,29 @@ class EverydayWriter:
         rows: list[Annotation] = []
 
         def add(
-            task: str, question: str, answer: str, kind: str, family: str, names: Sequence[str], truth: bool | None = None
+            task: str,
+            question: str,
+            answer: str,
+            kind: str,
+            family: str,
+            names: Sequence[str],
+            truth: bool | None = None,
         ) -> None:
             level = "description" if task == "summary" else "one" if len(names) == 1 else "several"
             rows.append(
                 Annotation(
-                    clip.id, clip.split, task, question, answer, kind, family, list(names), level, truth, False, self.name
+                    clip.id,
+                    clip.split,
+                    task,
+                    question,
+                    answer,
+                    kind,
+                    family,
+                    list(names),
+                    level,
+                    truth,
+                    False,
+                    self.name,
                 )
             )
 
@@ -383,7 +402,9 @@ class EverydayWriter:
             (IDENTITY, CANNOT_IDENTIFY, IDENTITY_SHARE),
         ):
             if random.random() < share:
-                add("qa", subject(person, random).fill(random.choice(forms()(questions))), answer, "open", "unknown", [])
+                add(
+                    "qa", subject(person, random).fill(random.choice(forms()(questions))), answer, "open", "unknown", []
+                )
         if random.random() < NO_FACE_SHARE:
             asked = _any_question(random, forms())
             add("qa", asked, NO_FACE, NO_FACE_ROW, "unknown", [])

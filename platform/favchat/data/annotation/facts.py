@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from favchat.attributes import ACTION, APPEARANCE, EMOTION, Attribute, attribute
+from favchat.attributes import ACTION, APPEARANCE, EMOTION, EXTRA, Attribute, attribute
 from favchat.data.annotation.wording import Person
 from favchat.data.clips import Clip, EmotionSegment
 
-_STATEMENTS = [(known, known.negated) for known in (*APPEARANCE, *ACTION)]
+_STATEMENTS = [(known, known.negated) for known in (*APPEARANCE, *ACTION, *EXTRA)]
 _MALE = [a.name for a in APPEARANCE].index("male")
 
 
@@ -48,7 +48,7 @@ def facts_of(clip: Clip) -> Facts:
     """Sort a clip's labels into true and false statements."""
     true: list[Attribute] = []
     false: list[Attribute] = []
-    for (known, negated), label in zip(_STATEMENTS, [*clip.appearance, *clip.action], strict=True):
+    for (known, negated), label in zip(_STATEMENTS, [*clip.appearance, *clip.action, *clip.extra], strict=True):
         if label is not None:
             (true if (label == 1) != negated else false).append(known)
     segments = _joined(clip.emotion_segments)

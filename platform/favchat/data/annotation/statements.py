@@ -53,7 +53,7 @@ _VOCABULARY: tuple[tuple[str, str], ...] = (
     ("big_lips", r"(?:big|full|large|thick) lips|lips are (?:big|full|large|thick)"),
     ("double_chin", r"double chin"),
     ("-no_beard -goatee -mustache", r"clean[- ]shaven"),
-    ("no_beard", r"beard|bearded|beards"),
+    ("no_beard", r"(?<!full )beard|bearded|beards"),
     ("5_o_clock_shadow", r"(?:five|5)[- ]o'?clock shadow|stubble"),
     ("goatee", r"goatee"),
     ("mustache", r"mo?ustache"),
@@ -111,6 +111,14 @@ _VOCABULARY: tuple[tuple[str, str], ...] = (
     ("fear", r"fearful(?:ly)?|fear|afraid|scared|frightened"),
     ("sadness", r"sad|sadly|sadness|sorrowful|unhappy"),
     ("surprise", r"surprised|surprise|astonished"),
+    ("senior", r"over (?:sixty|60)"),
+    ("mouth_open", r"mouth (?:is )?open|open mouth"),
+    ("-mouth_open", r"mouth (?:is )?(?:closed|shut)|closed mouth"),
+    ("look_away", r"look(?:s|ing)? away"),
+    ("-look_away", r"look(?:s|ing)? (?:at|into) (?:the camera|us)"),
+    ("grayscale", r"black and white"),
+    ("-grayscale", r"in colou?r"),
+    ("full_beard", r"full beard"),
 )
 """Attribute names and the words that state them; a minus before a name: the words deny it. The statement of
 ``no_beard`` is "has a beard", see ``favchat.attributes.Attribute.negated``."""

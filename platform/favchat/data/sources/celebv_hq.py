@@ -5,8 +5,8 @@ indices of the label vectors) and ``clips`` (clip id -> entry). An entry holds `
 ``attributes`` with ``appearance``, ``action`` and ``emotion``. Where the folder holds the clip already cut,
 ``<clip id>.mp4``, that is used whole; where it holds the raw video, ``<ytb_id>.mp4``, the entry's ``duration``
 (``start_sec``, ``end_sec``) and ``bbox`` (``top``, ``bottom``, ``left``, ``right`` as shares of height and width) say
-which part of it. Beyond the dataset's own format a label may be null (unknown), an entry may name its ``split``, and ``extra`` may
-hold labels of further attributes by name (``favchat.attributes.EXTRA``).
+which part of it. Beyond the dataset's own format a label may be null (unknown), an entry may name its ``split``, and
+``extra`` may hold labels of further attributes by name (``favchat.attributes.EXTRA``).
 """
 
 from __future__ import annotations
