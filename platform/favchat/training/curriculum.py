@@ -129,6 +129,7 @@ def train(
         for stage, init in zip(config.training.stages, inits, strict=True):
             start = init or (str(results[-1].model) if results else None)
             results.append(_run_stage(config, stage, start, run, callbacks, scaling(config, runs_at_once)))
+        _calibrate(config, config.training.stages[-1], results[-1].model)
         _link_tree(results[-1].model, out / "model")
         registered = tracking.attempt("the model is not registered", lambda: _register(config, out, run))
     except BaseException:
@@ -136,6 +137,17 @@ def train(
         raise
     tracking.attempt("the run is not marked as finished", run.finish)
     return TrainResult(out / "model", results, run, registered)
+
+
+def _calibrate(config: Config, stage: StageConfig, model: Path) -> None:
+    """Leave beside the finished model how well it tells attributes, unless an earlier call has done so."""
+    taught = json.loads((model / "config.json").read_text())["adapter_config"].get("attributes")
+    if not taught or (model / "calibration.json").is_file():
+        return
+    # Only here are the classes of the model needed in this process.
+    from favchat.training.calibration import calibrate_model
+
+    calibrate_model(config, stage, model)
 
 
 def _resolve(init: str | None, key: str, config: Config) -> str | None:

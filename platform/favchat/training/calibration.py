@@ -1,0 +1,76 @@
+"""Measures on held-out clips how well a trained model tells each attribute, and leaves that in its directory."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from favchat.config import Config, SamplesConfig, StageConfig
+from favchat.data.addresses import path_of
+from favchat.data.schema import SHARDS
+from favchat.data.storage import read_folder
+from favchat.model.build import load
+from favchat.model.scores import Calibration, calibrate
+from favchat.training.feature_cache import stage_features
+from favchat.training.index import read_index
+from favchat.training.labels import read_labels
+from favchat.training.reading import ClipReader
+
+CLIPS = 32
+"""Clips that the adapter sees at once."""
+
+
+def calibrate_model(config: Config, stage: StageConfig, folder: Path) -> Calibration | None:
+    """Learn temperatures on half of the people of ``training.val_split``, measure, and write both beside the weights.
+
+    Args:
+        config: ``data.out`` and ``training.val_split`` are used.
+        stage: The stage that trained the model last; its features are taken where they are there.
+        folder: The model's directory.
+
+    Returns:
+        What was written; None where the model was taught no attributes or the corpus has no held-out clips.
+
+    Raises:
+        ConfigError: The model or the corpus cannot be read.
+        TrainingFault: The features cannot be computed.
+    """
+    out, split = config.data.out or "", config.training.val_split
+    if split not in set(read_folder(path_of(out) / SHARDS, ["split"])["split"].to_pylist()):
+        return None
+    model, processor = load(str(folder))
+    head = model.model.adapter.attribute_head
+    if head is None:
+        return None
+    if stage.frames is not None:
+        processor.num_frames = stage.frames
+    index = read_index(out, [SamplesConfig(task="attributes", split=split)], split)
+    features = stage_features(config, stage, str(folder), index.files)
+    reader = ClipReader(index, features, processor.num_frames)
+    logits = []
+    with torch.inference_mode():
+        for begin in range(0, len(index.clip_ids), CLIPS):
+            numbers = np.arange(begin, min(begin + CLIPS, len(index.clip_ids)))
+            reader.prepare(numbers)
+            inputs = processor.video_inputs([reader.read(int(number)) for number in numbers])
+            logits.append(model.model.get_video_features(**inputs).attribute_logits)
+    names = list(index.clip_ids)
+    found = calibrate(
+        torch.cat(logits),
+        head.get_buffer("prior"),
+        torch.from_numpy(read_labels(out, names, processor.attributes)).long(),
+        processor.attributes,
+        _halves(out, names),
+    )
+    found.write(folder)
+    return found
+
+
+def _halves(out: str, clip_ids: list[str]) -> list[int]:
+    """For each clip 0 or 1, by a hash of whom it shows."""
+    rows = read_folder(path_of(out) / SHARDS, ["clip_id", "identity"]).to_pylist()
+    people = {row["clip_id"]: row["identity"] or row["clip_id"] for row in rows}
+    return [hashlib.sha256(f"half{people[clip]}".encode()).digest()[0] % 2 for clip in clip_ids]
