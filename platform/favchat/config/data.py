@@ -208,13 +208,16 @@ class SelectionConfig(Section):
 class AnnotateConfig(Section):
     """From attributes to summaries and questions."""
 
-    writer: Literal["template", "everyday", "endpoint"] = "template"
+    writer: Literal["template", "everyday", "endpoint", "model"] = "template"
     """Who writes: templates, offline, from the labels alone; ``everyday``, the same in the words people use, with
-    as many yes as no for every attribute and questions that cannot be answered; or a model behind ``endpoint`` that
-    sees the frames."""
+    as many yes as no for every attribute and questions that cannot be answered; a model behind ``endpoint`` that sees
+    the frames; or ``model``, as everyday, from what a trained model's attribute scores are sure of where nobody gave
+    labels."""
+    model: str = "asset:favchat-nano"
+    """Of ``writer=model``: the model, a directory, a hub name, ``models:/NAME@ALIAS`` or ``asset:favchat-nano``."""
     questions_per_attribute: int = Field(default=260, ge=1)
-    """Of ``writer=everyday``: questions answered with yes, and as many with no, for each attribute over the training
-    split, as far as its labels go."""
+    """Of ``everyday`` and ``model``: questions answered with yes, and as many with no, for each attribute over the
+    training split, as far as its labels go."""
     questions_per_clip: int = Field(default=12, ge=1)
     """At most this many questions a clip; an endpoint is asked for this many."""
     summaries_per_clip: int = Field(default=2, ge=1)

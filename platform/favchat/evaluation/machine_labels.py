@@ -1,0 +1,158 @@
+"""Summaries and questions about clips that nobody labelled, from the attribute scores of a trained model.
+
+``scores/MODEL/SHARD.parquet`` in the corpus's folder holds a row for each clip of a shard: its id and the score of
+every attribute that the model was taught, null where no face is visible. A score becomes a label where, on the held-out clips
+of the model's calibration, nine of ten such scores were right; between the bounds nobody knows. Labels that people gave
+stay as they are. The rows' ``source`` is ``model``, so that machine labels are never taken for those of people.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from upath import UPath
+
+from favchat.attributes import ACTION, APPEARANCE, EMOTION, EXTRA, Attribute
+from favchat.config import Config, ConfigError
+from favchat.data.addresses import path_of
+from favchat.data.annotation.everyday import EverydayWriter
+from favchat.data.annotation.rows import Written, table_of
+from favchat.data.clips import Clip, clip_from_row
+from favchat.data.schema import LABEL_COLUMNS, SHARDS
+from favchat.data.storage import arrow_source, parquet_files, read_folder, write_whole
+from favchat.model.scores import Calibration, Measured, attribute_scores
+from favchat.training.ingest import CLIP_COLUMNS, read_clip
+
+SCORES = "scores"
+CLIPS = 8
+"""Clips that the encoders see at once."""
+
+
+class ShardScorer:
+    """Scores the clips of shards; what an actor of Ray Data runs.
+
+    Args:
+        model: The model's directory or hub name.
+        out: The corpus (``data.out``).
+    """
+
+    def __init__(self, model: str, out: str):
+        from favchat.model.build import load
+
+        self._model, self._processor = load(model)
+        self._calibration = Calibration.read(model)
+        self._folder = scores_folder(out, model)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Write the scores of the shard at ``row["shard"]``."""
+        shard = path_of(row["shard"])
+        names, rows = self._processor.attributes, []
+        with arrow_source(shard) as source:
+            for batch in pq.ParquetFile(source).iter_batches(CLIPS, columns=CLIP_COLUMNS):
+                stored = batch.to_pylist()
+                clips = [read_clip(one, self._processor.num_frames) for one in stored]
+                scored = attribute_scores(self._model, self._processor, clips, self._calibration)
+                for one, scores in zip(stored, scored, strict=True):
+                    values = {score.name: score.score for score in scores}
+                    rows.append({"clip_id": one["clip_id"], **{name: values.get(name) for name in names}})
+        schema = pa.schema([("clip_id", pa.string()), *((name, pa.float32()) for name in names)])
+        write_whole(pa.Table.from_pylist(rows, schema=schema), self._folder / shard.name)
+        return {"shard": row["shard"]}
+
+
+def scores_folder(out: str, model: str) -> UPath:
+    """Where a corpus keeps the scores of a model."""
+    return path_of(out) / SCORES / hashlib.sha256(model.encode()).hexdigest()[:16]
+
+
+def score_corpus(config: Config, model: str) -> UPath:
+    """Score every clip of ``data.out`` on the running Ray cluster, shards that are scored already left out.
+
+    Raises:
+        ConfigError: There are no shards.
+    """
+    import ray
+
+    from favchat.data.ray_data import quiet_execution
+
+    out = config.data.out or ""
+    folder = scores_folder(out, model)
+    files = parquet_files(path_of(out) / SHARDS)
+    if not files:
+        raise ConfigError(f"data.out = {out}: no Parquet file in {path_of(out) / SHARDS}; run `favchat prepare` first")
+    missing = [str(file) for file in files if not (folder / file.name).exists()]
+    if missing:
+        free = max(1, int(ray.available_resources().get("CPU", 1)))
+        actors = ray.data.ActorPoolStrategy(min_size=1, max_size=min(len(missing), free))
+        with quiet_execution():
+            data = ray.data.from_items([{"shard": shard} for shard in missing], override_num_blocks=len(missing))
+            arguments = {"model": model, "out": out}
+            for _ in data.map(ShardScorer, compute=actors, fn_constructor_kwargs=arguments).iter_rows():
+                pass
+    return folder
+
+
+@dataclass(frozen=True, slots=True)
+class ModelWriter:
+    """Writes as the everyday writer does, from what a model sees where nobody gave a label."""
+
+    config: Config
+    model: str
+    """The model's directory or hub name."""
+    name: str = "model"
+
+    def write(self, shards: UPath) -> Written:
+        """Score the clips, then write every clip's rows.
+
+        Raises:
+            ConfigError: There are no shards, or the model's directory has no calibration.
+        """
+        calibration = Calibration.read(self.model)
+        if not calibration.measured:
+            raise ConfigError(
+                f"annotate.model = {self.model}: it has no calibration.json that says which scores to trust; a "
+                "training with attributes and held-out clips writes one"
+            )
+        scores = read_folder(score_corpus(self.config, self.model), ["clip_id", *calibration.measured]).to_pylist()
+        by_clip = {row.pop("clip_id"): row for row in scores}
+        rows = read_folder(shards, [*LABEL_COLUMNS]).sort_by("clip_id").to_pylist()
+        clips = [with_labels(clip_from_row(row), by_clip.get(row["clip_id"], {}), calibration.measured) for row in rows]
+        writer = EverydayWriter(self.config.seed, self.config.annotate.questions_per_attribute, self.name)
+        rates = writer.rates(clips)
+        return Written(table_of([row for clip in clips for row in writer.rows(clip, rates)]), clips=len(clips))
+
+
+def with_labels(clip: Clip, scores: Mapping[str, float | None], measured: Mapping[str, Measured]) -> Clip:
+    """A clip with the labels that its scores are sure of, where it has none."""
+    found = {name: label for name, score in scores.items() if (label := sure(score, measured[name])) is not None}
+
+    def filled(attributes: Sequence[Attribute], labels: Sequence[int | None]) -> list[int | None]:
+        return [
+            found.get(attribute.name) if label is None else label
+            for attribute, label in zip(attributes, labels, strict=True)
+        ]
+
+    shown = [emotion.name for emotion in EMOTION if found.get(emotion.name) == 1]
+    return replace(
+        clip,
+        appearance=filled(APPEARANCE, clip.appearance),
+        action=filled(ACTION, clip.action),
+        extra=filled(EXTRA, clip.extra),
+        emotion=clip.emotion or (shown[0] if len(shown) == 1 and not clip.emotion_segments else None),
+    )
+
+
+def sure(score: float | None, measured: Measured) -> int | None:
+    """1 or 0 where the score is beyond the bound of its side, else None."""
+    if score is None:
+        return None
+    if measured.yes_from is not None and score > 0.5 and score >= measured.yes_from:
+        return 1
+    if measured.no_below is not None and score <= 0.5 and score <= measured.no_below:
+        return 0
+    return None
