@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from favchat.video.align import DEFAULT_MARGIN, align_face
 from favchat.video.cuts import find_cuts, shots
-from favchat.video.decode import Frames, VideoInfo, fit_size, read_frames
+from favchat.video.decode import Frames, fit_size, read_frames
 from favchat.video.detect import FaceDetector
 from favchat.video.errors import VideoError
+from favchat.video.probe import VideoInfo
 from favchat.video.track import Track, choose_tracks, track_faces
 
 CutPolicy = Literal["keep_longest", "reject", "ignore"]
