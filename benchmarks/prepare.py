@@ -90,7 +90,7 @@ class StampedDetector:
 
     def __init__(self, stamps: Path, min_score: float) -> None:
         self._stamps = stamps
-        self._detector = CenterFaceDetector(min_score=min_score)
+        self._detector = CenterFaceDetector(min_score=min_score, threads=1)
 
     def detect(self, images: np.ndarray) -> list[Detections]:
         """Find the faces; see `FaceDetector`."""

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from favchat.threads import available_threads
 from favchat.video.align import DEFAULT_MARGIN, align_face
 from favchat.video.cuts import find_cuts, shots
 from favchat.video.decode import Frames, fit_size, read_frames
@@ -154,6 +155,7 @@ def process_tracks(
         raise ValueError(f"max_tracks = {max_tracks}: need at least 1")
     if box is not None and not (len(box) == 4 and box[0] < box[2] and box[1] < box[3]):
         raise ValueError(f"box = {tuple(box)}: need x1 y1 x2 y2 with x1 < x2 and y1 < y2")
+    cv2.setNumThreads(available_threads())
     read = read_frames(path, start=start, end=end, fps=fps, max_frames=max_frames, max_side=decode_side)
     stop = read.info.duration if end is None else min(end, read.info.duration)
     # A folder of images was cut by whoever made it.

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from favchat.video.align import DEFAULT_MARGIN, align_face
+from favchat.video.session import onnx_session
 
 TRUNKS_FILE = Path(__file__).parent.parent / "weights" / "face_trunks.safetensors"
 SIDE = 150
@@ -49,11 +50,11 @@ class IdentityDescriptor:
     The network runs from the first call on. Only settings are pickled, so it can be sent to another process.
 
     Args:
-        threads: Threads of one run.
+        threads: Threads of one run; None: as many as the process may have (`favchat.threads`).
     """
 
-    def __init__(self, *, threads: int = 1) -> None:
-        if threads < 1:
+    def __init__(self, *, threads: int | None = None) -> None:
+        if threads is not None and threads < 1:
             raise ValueError(f"threads = {threads}: need at least 1")
         self.threads = threads
         self._session: Any = None
@@ -68,7 +69,7 @@ class IdentityDescriptor:
             ValueError: The landmarks of a face coincide.
         """
         if self._session is None:
-            self._session = self._load()
+            self._session = onnx_session(_network(TRUNKS_FILE), self.threads)
         left, top, right, bottom = (round(share * CROP) for share in WINDOW)
         batch = np.empty((len(images), 3, SIDE, SIDE), dtype=np.float32)
         for index, (image, points) in enumerate(zip(images, landmarks, strict=True)):
@@ -76,16 +77,6 @@ class IdentityDescriptor:
             face = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR).astype(np.float32)
             batch[index] = (face - RGB_MEAN).transpose(2, 0, 1) / 255
         return np.asarray(self._session.run(None, {"faces": batch})[0], dtype=np.float32)
-
-    def _load(self) -> Any:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.enable_mem_pattern = False
-        return onnxruntime.InferenceSession(_network(TRUNKS_FILE), options, providers=["CPUExecutionProvider"])
 
 
 def _network(weights: Path) -> bytes:
