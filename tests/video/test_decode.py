@@ -254,7 +254,8 @@ def test_a_folder_of_numbered_images_is_a_video_of_25_fps(tmp_path):
 def test_damaged_images_of_a_folder_are_left_out(tmp_path):
     folder = image_folder(tmp_path / "3", count=4)
     (folder / "0.8.png").write_bytes(b"damaged")
-    assert grey_levels(read_frames(folder, fps=25.0).images) == [0, 2, 3]
+    frames = read_frames(folder, fps=25.0)
+    assert grey_levels(frames.images) == [0, 2, 3] and frames.readable == 0.75 and frames.info.times_guessed
     for path in folder.iterdir():
         path.write_bytes(b"damaged")
     assert reason(folder) == ("open", "none of the images in this directory can be read")

@@ -92,15 +92,11 @@ def test_without_times_a_seek_arrives_where_it_should(write_video):
 def packets_of(path):
     """When each packet is shown or decoded, seconds, where it lies in the file, its size, and whether it is a key."""
     with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        stamps = [packet.dts if packet.pts is None else packet.pts for packet in packets]
         return [
-            (
-                float((packet.dts if packet.pts is None else packet.pts) * packet.time_base),
-                packet.pos,
-                packet.size,
-                packet.is_keyframe,
-            )
-            for packet in container.demux(video=0)
-            if packet.size
+            (float(stamp * packet.time_base), packet.pos, packet.size, packet.is_keyframe)
+            for stamp, packet in zip(stamps, packets, strict=True)
         ]
 
 
