@@ -24,8 +24,11 @@ import decord
 import numpy as np
 
 from favchat.video import VideoError, VideoInfo
+from favchat.video.colour import to_rgb
+from favchat.video.cursor import Cursor, ffmpeg_name
 from favchat.video.decode import fit_size, probe
-from favchat.video.readers import Cursor, DecordUnfitError, FoundFrames, read_decord, read_pyav
+from favchat.video.orientation import Orientation
+from favchat.video.readers import DecordUnfitError, FoundFrames, read_decord, read_pyav
 from favchat.video.sample import frames_on_display, uniform_times
 
 SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".mpg"}
@@ -50,7 +53,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 def all_decord(path: Path) -> int:
     """Decode every frame with decord: their number."""
-    reader = decord.VideoReader(str(path), num_threads=1)
+    reader = decord.VideoReader(ffmpeg_name(path), num_threads=1)
     for begin in range(0, len(reader), 16):
         reader.get_batch(range(begin, min(begin + 16, len(reader)))).asnumpy()
     return len(reader)
@@ -58,7 +61,7 @@ def all_decord(path: Path) -> int:
 
 def all_pyav(path: Path) -> int:
     """Decode every frame with PyAV to RGB: their number."""
-    with av.open(str(path)) as container:
+    with av.open(ffmpeg_name(path)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
         return sum(1 for frame in container.decode(stream) if frame.to_ndarray(format="rgb24").size)
@@ -71,7 +74,7 @@ def with_decord(path: Path, times: np.ndarray, size: tuple[int, int], info: Vide
 
 def with_pyav(path: Path, times: np.ndarray, size: tuple[int, int], info: VideoInfo) -> FoundFrames:
     """Sampled frames by PyAV."""
-    return read_pyav(path, times, size, info.rotation)
+    return read_pyav(path, times, size, Orientation(info.rotation, info.mirrored))
 
 
 def frames_per_second(work: Callable[[Path], int], path: Path) -> str:
@@ -84,16 +87,16 @@ def frames_per_second(work: Callable[[Path], int], path: Path) -> str:
 
 def truth(path: Path, times: np.ndarray, size: tuple[int, int], info: VideoInfo) -> list[np.ndarray]:
     """The frames on display at `times`, found by decoding the file from its beginning to its end."""
-    width, height = size[::-1] if info.rotation % 180 else size
+    orientation = Orientation(info.rotation, info.mirrored)
+    width, height = orientation.size(*size)
     begins, images = [], []
-    with av.open(str(path)) as container:
+    with av.open(ffmpeg_name(path)) as container:
         cursor = Cursor(container)
-        frame = cursor.first
-        while frame is not None:
-            begins.append(cursor.begin(frame))
-            image = frame.to_ndarray(format="rgb24", width=width, height=height, interpolation="BICUBIC")
-            images.append(np.rot90(image, -(info.rotation // 90)))
-            frame = next(cursor.rest, None)
+        picture = cursor.first
+        while picture is not None:
+            begins.append(picture.begin)
+            images.append(orientation.upright(to_rgb(picture.frame, width, height)))
+            picture = next(cursor.rest, None)
     return [images[index] for index in frames_on_display(np.asarray(begins), times)]
 
 

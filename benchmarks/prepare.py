@@ -90,7 +90,7 @@ class StampedDetector:
 
     def __init__(self, stamps: Path, min_score: float) -> None:
         self._stamps = stamps
-        self._detector = CenterFaceDetector(min_score=min_score)
+        self._detector = CenterFaceDetector(min_score=min_score, threads=1)
 
     def detect(self, images: np.ndarray) -> list[Detections]:
         """Find the faces; see `FaceDetector`."""
@@ -247,7 +247,7 @@ def naive(settings: DataConfig, videos: list[Path], count: int) -> Speed:
 
 def every_frame(video: Path) -> Iterator[np.ndarray]:
     """The frames of a video, (H, W, 3) uint8 RGB, by OpenCV."""
-    capture = cv2.VideoCapture(str(video))
+    capture = cv2.VideoCapture(os.path.abspath(video))
     try:
         while True:
             there, image = capture.read()

@@ -108,7 +108,7 @@ def test_many_rows_are_compared_in_chunks(monkeypatch: pytest.MonkeyPatch) -> No
     assert decide([], some, drop=False) == whole
 
 
-EMPTY = {"string": "", "double": 0.0, "float": 0.0, "int32": 0}
+EMPTY = {"string": "", "double": 0.0, "float": 0.0, "int32": 0, "bool": False}
 
 
 def shard_row(one: Row, identity: str | None = None) -> dict[str, Any]:

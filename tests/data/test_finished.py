@@ -15,7 +15,7 @@ from favchat.data.row_settings import check_settings
 from favchat.data.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
 from favchat.data.storage import write_whole
 
-EMPTY = {"string": "", "double": 0.0, "float": 0.0, "int32": 0}
+EMPTY = {"string": "", "double": 0.0, "float": 0.0, "int32": 0, "bool": False}
 BLANK = {field.name: EMPTY.get(str(field.type), []) for field in SHARD_SCHEMA if not field.nullable} | {"tracks": 1}
 SEGMENTS = [EmotionSegment("neutral", 0.0, 1.2), EmotionSegment("happy", 1.2, 3.0)]
 ONE = Clip("one", "/one.mp4", 0.5, 3.1, "Ann", "val", (1.0, 2.0, 3.0, 4.5), emotion_segments=SEGMENTS)

@@ -87,6 +87,36 @@ def test_a_filter_rejects_with_its_measure_and_its_bound(detector):
     assert row["reason"].startswith("sharpness ") and row["reason"].endswith("data.filters.sharpness.min = 5000")
 
 
+def test_a_row_says_what_could_be_read(detector, tmp_path):
+    (whole,) = clip_rows(clip("pexels_4.mp4"), detector, settings())
+    assert (whole["readable"], whole["times_guessed"]) == (1.0, False)
+    broken = tmp_path / "broken.flv"
+    with av.open(str(SAMPLE / "clips" / "pexels_4.mp4")) as source, av.open(str(broken), "w") as target:
+        copy = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = copy
+                target.mux(packet)
+    data = broken.read_bytes()
+    broken.write_bytes(data[: len(data) // 2])
+    (half,) = clip_rows(clip("", video=str(broken)), detector, settings())
+    assert half["stage"] is None and 0.2 < half["readable"] < 0.8 and len(half["timestamps"]) < 6
+
+
+@pytest.mark.parametrize("kind", ["avi", "h264"])
+def test_a_row_says_that_its_times_are_guessed(detector, tmp_path, kind):
+    path = tmp_path / f"made.{kind}"
+    with av.open(str(SAMPLE / "clips" / "pexels_4.mp4")) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for _, frame in zip(range(20), source.decode(video=0), strict=False):
+            image = frame.to_ndarray(format="rgb24", width=320, height=240)
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        target.mux(stream.encode())
+    (row,) = clip_rows(clip("", video=str(path)), detector, settings())
+    assert (row["stage"], row["times_guessed"], row["readable"]) == (None, True, 1.0)
+
+
 def test_every_face_is_a_row_with_an_id_of_its_own():
     rows = clip_rows(clip("pexels_4.mp4"), Pair(), settings(faces={"max_tracks": 2}))
     assert [(row["clip_id"], row["track"], row["stage"]) for row in rows] == [("a", 0, None), ("a__face1", 1, None)]

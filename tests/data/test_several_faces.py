@@ -19,7 +19,7 @@ from favchat.data.pipeline import prepare
 from favchat.data.processing import FATE_SCHEMA
 from favchat.data.schema import REJECTS, SHARD_SCHEMA, SHARDS
 
-EMPTY = {"string": "", "double": 0.0, "float": 0.0, "int32": 0}
+EMPTY = {"string": "", "double": 0.0, "float": 0.0, "int32": 0, "bool": False}
 BLANK = {field.name: EMPTY.get(str(field.type), []) for field in SHARD_SCHEMA if not field.nullable}
 BATCH = 3
 """Rows that are written at once: an odd number, so that batches end between two faces of a clip."""

@@ -86,7 +86,7 @@ def write_shard(out: Path, clips: list[Labelled], name: str = "1") -> None:
             "shot_end": 60.0,
         }
         for field in SHARD_SCHEMA:
-            row.setdefault(field.name, 0)
+            row.setdefault(field.name, False if field.type == pa.bool_() else 0)
         rows.append(row)
     write_whole(pa.Table.from_pylist(rows, schema=SHARD_SCHEMA), out / "shards" / f"{name}.parquet")
 

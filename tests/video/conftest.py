@@ -30,9 +30,10 @@ def write_video(tmp_path: Path) -> WriteVideo:
         codec: str = "libx264",
         key_every: int = 12,
         ticks: int = 1000,
+        options: dict[str, str] | None = None,
     ) -> Path:
         path = tmp_path / name
-        with av.open(str(path), "w") as container:
+        with av.open(str(path), "w", options=options or {}) as container:
             stream = container.add_stream(codec, rate=25)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.codec_context.time_base = Fraction(1, ticks)
@@ -51,6 +52,45 @@ def write_video(tmp_path: Path) -> WriteVideo:
         return path
 
     return write
+
+
+def pictures(path: Path, count: int = 30) -> list[np.ndarray]:
+    """The first pictures of a video at 320x240."""
+    found = []
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            found.append(frame.to_ndarray(format="rgb24", width=320, height=240))
+            if len(found) == count:
+                break
+    return found
+
+
+@pytest.fixture
+def join(tmp_path: Path) -> Callable[..., Path]:
+    """Write pictures one after the other at 25 a second."""
+
+    def write(*shots: Sequence[np.ndarray]) -> Path:
+        path = tmp_path / "joined.mp4"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.height, stream.width = shots[0][0].shape[:2]
+            stream.pix_fmt = "yuv420p"
+            for image in (image for shot in shots for image in shot):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(stream.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def woman(sample_clips: Path) -> list[np.ndarray]:
+    return pictures(sample_clips / "pexels_4.mp4")
+
+
+@pytest.fixture(scope="module")
+def man(sample_clips: Path) -> list[np.ndarray]:
+    return pictures(sample_clips / "franck_0.mp4")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,3 @@
-import av
 import cv2
 import numpy as np
 import pytest
@@ -6,43 +5,6 @@ import pytest
 from favchat.video import Detections, VideoError, process_clip, read_frames
 from favchat.video.clip import SHOTS_TRIED
 from favchat.video.cuts import differences, find_cuts, shots, steps
-
-
-def pictures(path, count=30):
-    found = []
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            found.append(frame.to_ndarray(format="rgb24", width=320, height=240))
-            if len(found) == count:
-                break
-    return found
-
-
-@pytest.fixture
-def join(tmp_path):
-    """Write pictures one after the other at 25 a second."""
-
-    def write(*shots):
-        path = tmp_path / "joined.mp4"
-        with av.open(str(path), "w") as container:
-            stream = container.add_stream("libx264", rate=25)
-            stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
-            for image in (image for shot in shots for image in shot):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-            container.mux(stream.encode())
-        return path
-
-    return write
-
-
-@pytest.fixture(scope="module")
-def woman(sample_clips):
-    return pictures(sample_clips / "pexels_4.mp4")
-
-
-@pytest.fixture(scope="module")
-def man(sample_clips):
-    return pictures(sample_clips / "franck_0.mp4")
 
 
 def test_cuts_between_people_are_found_where_they_are(join, woman, man):

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from favchat.video import VideoError, read_frames
+from favchat.video.cursor import Cursor
 from favchat.video.decode import fit_size, probe
-from favchat.video.readers import Cursor, DecordUnfitError, read_decord, read_pyav, read_spans
+from favchat.video.orientation import Orientation
+from favchat.video.readers import DecordUnfitError, read_decord, read_pyav, read_spans
 
 WIDE = 128
 """A width that decord reads on every processor; which narrower ones it refuses depends on the length of its vectors."""
@@ -53,8 +55,8 @@ def test_rotation_is_honoured_by_both_readers(write_video, reader, rotation, clo
     info, _ = probe(path)
     assert info.rotation == clockwise
     assert (info.width, info.height) == ((64, WIDE) if clockwise in (90, 270) else (WIDE, 64))
-    size, times = (info.width, info.height), np.array([0.0, 0.5])
-    found = read_decord(path, times, size) if reader == "decord" else read_pyav(path, times, size, info.rotation)
+    size, times, way = (info.width, info.height), np.array([0.0, 0.5]), Orientation(info.rotation)
+    found = read_decord(path, times, size) if reader == "decord" else read_pyav(path, times, size, way)
     image = found.images[0]
     assert image.shape == (info.height, info.width, 3)
     quarters = image.mean(axis=2).reshape(2, info.height // 2, 2, info.width // 2).mean(axis=(1, 3))
@@ -65,7 +67,7 @@ def test_both_readers_agree_on_a_real_clip(sample_clips):
     path = sorted(sample_clips.glob("*.mp4"))[0]
     info, _ = probe(path)
     size, times = fit_size(info.width, info.height, 160), np.linspace(0.0, info.duration, 12, endpoint=False)
-    ours, theirs = read_decord(path, times, size), read_pyav(path, times, size, info.rotation)
+    ours, theirs = read_decord(path, times, size), read_pyav(path, times, size)
     np.testing.assert_allclose(ours.times, theirs.times, atol=1e-3)
     assert np.abs(np.stack(ours.images).astype(int) - np.stack(theirs.images)).mean() < 2.0
 
@@ -93,7 +95,10 @@ def test_a_part_is_read_without_the_rest(write_video, monkeypatch):
 
     class Counted:
         def __init__(self, packet):
-            self.packet, self.is_corrupt = packet, packet.is_corrupt
+            self.packet = packet
+
+        def __getattr__(self, name):
+            return getattr(self.packet, name)
 
         def decode(self):
             packets.append(self.packet.pts)
@@ -109,10 +114,8 @@ def test_a_part_is_read_without_the_rest(write_video, monkeypatch):
         def demux(self, stream):
             return (Counted(packet) for packet in self.inner.demux(stream))
 
-    import favchat.video.readers as readers
-
-    plain = readers.Cursor.__init__
-    monkeypatch.setattr(readers.Cursor, "__init__", lambda self, container: plain(self, Container(container)))
+    plain = Cursor.__init__
+    monkeypatch.setattr(Cursor, "__init__", lambda self, container: plain(self, Container(container)))
     frames = read_frames(path, start=7.0, end=8.0, fps=4.0)
     assert grey_levels(frames.images) == [28, 29, 30, 31]
     np.testing.assert_allclose(frames.timestamps, [0.0, 0.25, 0.5, 0.75], atol=2e-3)
@@ -204,8 +207,8 @@ def test_damage_keeps_the_frames_before_it(sample_clips, tmp_path):
     source = sorted(sample_clips.glob("*.mp4"))[0]
     info, _ = probe(source)
     size, times = fit_size(info.width, info.height, 160), np.linspace(0.0, info.duration, 12, endpoint=False)
-    clean = read_pyav(source, times, size, 0)
-    broken = read_pyav(damaged(source, tmp_path / "broken.mp4", [0.6, 0.7]), times, size, 0)
+    clean = read_pyav(source, times, size)
+    broken = read_pyav(damaged(source, tmp_path / "broken.mp4", [0.6, 0.7]), times, size)
     assert broken.damaged and 2 <= len(broken.images) < len(clean.images)
     for image, time in zip(broken.images, broken.times, strict=True):
         if time in clean.times:
@@ -251,7 +254,8 @@ def test_a_folder_of_numbered_images_is_a_video_of_25_fps(tmp_path):
 def test_damaged_images_of_a_folder_are_left_out(tmp_path):
     folder = image_folder(tmp_path / "3", count=4)
     (folder / "0.8.png").write_bytes(b"damaged")
-    assert grey_levels(read_frames(folder, fps=25.0).images) == [0, 2, 3]
+    frames = read_frames(folder, fps=25.0)
+    assert grey_levels(frames.images) == [0, 2, 3] and frames.readable == 0.75 and frames.info.times_guessed
     for path in folder.iterdir():
         path.write_bytes(b"damaged")
     assert reason(folder) == ("open", "none of the images in this directory can be read")
@@ -263,8 +267,14 @@ def test_of_a_long_video_only_the_part_is_decoded(write_video, monkeypatch, name
     path = write_video(name, times=np.arange(2400) / 4, codec=codec, width=32, height=32, ticks=4)
     monkeypatch.setattr("favchat.video.decode.read_decord", lambda *args: pytest.fail("decord reads the whole file"))
     decoded = []
-    step = Cursor.begin
-    monkeypatch.setattr(Cursor, "begin", lambda self, frame: decoded.append(frame.pts) or step(self, frame))
+    decode = Cursor._decode
+
+    def watched(self):
+        for picture in decode(self):
+            decoded.append(picture.frame.pts)
+            yield picture
+
+    monkeypatch.setattr(Cursor, "_decode", watched)
     part = read_frames(path, start=500.0, end=502.0, fps=4.0)
     assert len(part.images) == 8
     np.testing.assert_allclose(part.timestamps, np.arange(8) / 4, atol=2e-3)

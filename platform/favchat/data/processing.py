@@ -152,6 +152,8 @@ def _columns(media: ProcessedClip, quality: Quality, settings: DataConfig) -> di
         "height": media.info.height,
         "fps": media.info.fps,
         "duration": media.info.duration,
+        "times_guessed": media.info.times_guessed,
+        "readable": media.readable,
         "timestamps": media.timestamps.tolist(),
         "frames": encode(media.frames),
         "faces": encode(media.faces),

@@ -3,6 +3,7 @@
 from favchat.video.align import align_face, face_geometry
 from favchat.video.clip import CutPolicy, ProcessedClip, process_clip, process_tracks
 from favchat.video.decode import Frames, VideoInfo, read_frames
+from favchat.video.descriptor import FaceDescriptor, IdentityDescriptor
 from favchat.video.detect import CenterFaceDetector, Detections, FaceDetector
 from favchat.video.errors import VideoError
 from favchat.video.quality import Quality, duplicate_hash, hash_distance, measure
@@ -14,8 +15,10 @@ __all__ = [
     "ClipSpecification",
     "CutPolicy",
     "Detections",
+    "FaceDescriptor",
     "FaceDetector",
     "Frames",
+    "IdentityDescriptor",
     "ProcessedClip",
     "Quality",
     "Track",

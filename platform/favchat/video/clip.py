@@ -11,15 +11,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from favchat.threads import available_threads
 from favchat.video.align import DEFAULT_MARGIN, align_face
 from favchat.video.cuts import find_cuts, shots
-from favchat.video.decode import Frames, VideoInfo, fit_size, read_frames
+from favchat.video.decode import Frames, fit_size, read_frames
+from favchat.video.descriptor import FaceDescriptor, IdentityDescriptor
 from favchat.video.detect import FaceDetector
 from favchat.video.errors import VideoError
+from favchat.video.probe import VideoInfo
 from favchat.video.track import Track, choose_tracks, track_faces
 
 CutPolicy = Literal["keep_longest", "reject", "ignore"]
 """What becomes of a clip with a shot cut inside."""
+
+DESCRIPTOR = IdentityDescriptor()
+"""What tells people apart unless a caller brings another; its network is loaded when it is first asked."""
 
 SHOTS_TRIED = 8
 """Shots of one clip in which a face is looked for: a faceless film of a thousand shots must come to an end."""
@@ -42,6 +48,8 @@ class ProcessedClip:
         cuts: When new shots begin inside the clip, seconds after its start; empty where they were not looked for.
         shot: Begin and end of what the frames were sampled from, seconds after the clip's start: the clip, or one
             shot of it.
+        readable: Share of the wanted moments, 0..1, at which a frame could be read: less than 1 where the file is
+            damaged or breaks off.
     """
 
     frames: NDArray[np.uint8]
@@ -54,6 +62,7 @@ class ProcessedClip:
     info: VideoInfo
     cuts: tuple[float, ...] = ()
     shot: tuple[float, float] = (0.0, float("inf"))
+    readable: float = 1.0
 
 
 def process_clip(
@@ -71,6 +80,7 @@ def process_clip(
     min_share: float = 0.3,
     box: Sequence[float] | None = None,
     cuts: CutPolicy = "ignore",
+    descriptor: FaceDescriptor | None = DESCRIPTOR,
 ) -> ProcessedClip:
     """Decode, detect, track one face, align it: `process_tracks` for one face."""
     return process_tracks(
@@ -87,6 +97,7 @@ def process_clip(
         min_share=min_share,
         box=box,
         cuts=cuts,
+        descriptor=descriptor,
     )[0]
 
 
@@ -106,6 +117,7 @@ def process_tracks(
     box: Sequence[float] | None = None,
     max_tracks: int = 1,
     cuts: CutPolicy = "ignore",
+    descriptor: FaceDescriptor | None = DESCRIPTOR,
 ) -> list[ProcessedClip]:
     """Decode, cut off other shots, detect, track the faces, align them.
 
@@ -127,6 +139,7 @@ def process_tracks(
         cuts: "keep_longest": a clip with shot cuts is cut down to its longest shot with a face as the other
             settings want it, sampled anew; of the `SHOTS_TRIED` longest, none shorter than 1 / `fps`. "reject": it is
             a VideoError. "ignore": cuts are not looked for.
+        descriptor: Tells people apart, so that a track is one person; None: place and size alone decide.
 
     Returns:
         The clip once for every face, the main face first, at least one; the frames are shared.
@@ -142,6 +155,7 @@ def process_tracks(
         raise ValueError(f"max_tracks = {max_tracks}: need at least 1")
     if box is not None and not (len(box) == 4 and box[0] < box[2] and box[1] < box[3]):
         raise ValueError(f"box = {tuple(box)}: need x1 y1 x2 y2 with x1 < x2 and y1 < y2")
+    cv2.setNumThreads(available_threads())
     read = read_frames(path, start=start, end=end, fps=fps, max_frames=max_frames, max_side=decode_side)
     stop = read.info.duration if end is None else min(end, read.info.duration)
     # A folder of images was cut by whoever made it.
@@ -158,7 +172,9 @@ def process_tracks(
                     path, start=start + left, end=start + right, fps=fps, max_frames=max_frames, max_side=decode_side
                 )
                 read = replace(part, timestamps=part.timestamps + left)
-            tracks = _tracks(path, read, detector, min_share=min_share, box=box, max_tracks=max_tracks)
+            tracks = _tracks(
+                path, read, detector, min_share=min_share, box=box, max_tracks=max_tracks, descriptor=descriptor
+            )
         except VideoError as error:
             faults.append(error)
         else:
@@ -177,10 +193,11 @@ def _tracks(
     min_share: float,
     box: Sequence[float] | None,
     max_tracks: int,
+    descriptor: FaceDescriptor | None,
 ) -> list[Track]:
     """The faces to keep, at least one; a VideoError where there is none."""
     count, height, width = read.images.shape[:3]
-    tracks = track_faces(detector.detect(read.images))
+    tracks = track_faces(detector.detect(read.images), images=read.images, descriptor=descriptor)
     if not tracks:
         which = "the only sampled frame" if count == 1 else f"any of the {count} sampled frames"
         raise VideoError(path, "track", f"no face found in {which}")
@@ -225,6 +242,7 @@ def _clip(
         info=read.info,
         cuts=tuple(cuts),
         shot=shot,
+        readable=read.readable,
     )
 
 

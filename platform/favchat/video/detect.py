@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from favchat.video.session import onnx_session
+
 STRIDE = 4
 """Pixels of the network's input for one cell of its output."""
 MULTIPLE = 32
@@ -59,7 +61,7 @@ class CenterFaceDetector:
         second_side: Images in which no face was found are searched again at this longest side, for small faces;
             the same as `max_side` or less for one look only.
         batch_size: Images in one run of the network.
-        threads: Threads of one run.
+        threads: Threads of one run; None: as many as the process may have (`favchat.threads`).
     """
 
     def __init__(
@@ -70,11 +72,11 @@ class CenterFaceDetector:
         max_side: int = 320,
         second_side: int = 640,
         batch_size: int = 4,
-        threads: int = 1,
+        threads: int | None = None,
     ) -> None:
         if not 0.0 < min_score < 1.0:
             raise ValueError(f"min_score = {min_score:g}: must lie between 0 and 1")
-        if max_side < MULTIPLE or batch_size < 1 or threads < 1:
+        if max_side < MULTIPLE or batch_size < 1 or (threads is not None and threads < 1):
             raise ValueError(
                 f"max_side = {max_side}, batch_size = {batch_size}, threads = {threads}: "
                 f"need at least {MULTIPLE}, 1 and 1"
@@ -118,20 +120,12 @@ class CenterFaceDetector:
         return found
 
     def _load(self) -> Any:
-        import onnxruntime
-
         from favchat import assets
 
         path = Path(self.model_path) if self.model_path is not None else assets.path("centerface")
         if not path.is_file():
             raise ValueError(f"{path}: no such detector model")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # It plans memory for every shape of input it meets; videos have many.
-        options.enable_mem_pattern = False
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnx_session(str(path), self.threads)
 
     def _faces(
         self,

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from favchat.video.chain import Chain, link, size_of
+from favchat.video.descriptor import FaceDescriptor
 from favchat.video.detect import Detections
+from favchat.video.person import sort_by_person
 
-REACH = 0.8
-"""How far a face's centre may move from one frame to the next, in face sizes; frames lie up to half a second apart."""
-REACH_GROWTH = 0.3
-"""What each frame without the face adds to the reach, in face sizes."""
-REACH_LIMIT = 1.6
-SIZE_RATIO = 2.0
-"""The most a face may grow or shrink between two frames."""
 JITTER = 0.006
 """How far detections of a face at rest scatter, in face sizes: CenterFace's landmarks by 0.1 to 0.2 %, its boxes by
 0.2 to 0.6 % (root mean square over neighbouring frames of real videos). Movements beyond this stay."""
@@ -73,26 +69,19 @@ def _overlap(track: Track, box: Sequence[float]) -> float:
     return float((shared / np.maximum(areas - shared, 1e-9)).sum())
 
 
-@dataclass
-class _Chain:
-    """The detections of one face: frame numbers, and for each the seven points (box corners, landmarks) and score."""
-
-    frames: list[int] = field(default_factory=list)
-    points: list[NDArray[np.float32]] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-
-    def add(self, frame: int, points: NDArray[np.float32], score: float) -> None:
-        self.frames.append(frame)
-        self.points.append(points)
-        self.scores.append(score)
-
-
-def track_faces(detections: Sequence[Detections], *, max_gap: int = 2) -> list[Track]:
+def track_faces(
+    detections: Sequence[Detections],
+    *,
+    max_gap: int = 2,
+    images: NDArray[np.uint8] | None = None,
+    descriptor: FaceDescriptor | None = None,
+) -> list[Track]:
     """Join the detections of T frames to tracks.
 
-    Each frame's detections go to the nearest tracks by overlap and by distance of the centres in face sizes, best pair
-    first. A track that was lost may be taken up again later in the clip at about the same place; its gap is filled
-    by linear interpolation where it is at most `max_gap` frames long, and left empty where it is longer.
+    Detections are linked by place and size (`favchat.video.chain`), then, where it is in doubt who is seen, sorted by
+    person (`favchat.video.person`): a track ends where another person takes the place, and goes on where the same
+    person comes back. A gap is filled by linear interpolation where it is at most `max_gap` frames long and the face
+    did not come back elsewhere, and left empty otherwise.
 
     Boxes and landmarks are then freed from the detector's jitter: a coordinate moves towards the mean of its two
     neighbours, by half the way when it differs by far less than `JITTER`, by nothing when it differs by far more.
@@ -102,6 +91,8 @@ def track_faces(detections: Sequence[Detections], *, max_gap: int = 2) -> list[T
     Args:
         detections: One entry a frame, in order of time.
         max_gap: The longest gap in frames to fill.
+        images: (T, H, W, 3) uint8 RGB, the frames.
+        descriptor: Tells people apart; without it or without `images` place and size alone decide.
 
     Returns:
         Tracks, the main face first: ordered by the sum over frames of score times face size.
@@ -111,77 +102,24 @@ def track_faces(detections: Sequence[Detections], *, max_gap: int = 2) -> list[T
     """
     if max_gap < 0:
         raise ValueError(f"max_gap = {max_gap}: must not be negative")
-    chains: list[_Chain] = []
-    for frame, found in enumerate(detections):
-        points = np.concatenate([found.boxes.reshape(-1, 2, 2), found.landmarks.reshape(-1, 5, 2)], axis=1)
-        taken = _match(chains, points, frame)
-        for index in range(len(points)):
-            if index not in taken:
-                taken[index] = _Chain()
-                chains.append(taken[index])
-            taken[index].add(frame, points[index], float(found.scores[index]))
-    chains.sort(key=_prominence, reverse=True)
+    chains = link(detections)
+    if images is not None and descriptor is not None:
+        chains = sort_by_person(chains, images, descriptor)
     return [_track(chain, len(detections), max_gap) for chain in chains]
 
 
-def _size(points: NDArray[np.float32]) -> float:
-    """Geometric mean of a box's sides, pixels; `points` begin with the box's two corners."""
-    width, height = points[1] - points[0]
-    return max(1.0, float(np.sqrt(max(0.0, width) * max(0.0, height))))
-
-
-def _prominence(chain: _Chain) -> float:
-    return sum(score * _size(points) for score, points in zip(chain.scores, chain.points, strict=True))
-
-
-def _match(chains: Sequence[_Chain], points: NDArray[np.float32], frame: int) -> dict[int, _Chain]:
-    """Which detection (by number) continues which chain."""
-    pairs = sorted(
-        (
-            (affinity, number, index)
-            for number, chain in enumerate(chains)
-            for index in range(len(points))
-            if (affinity := _affinity(chain.points[-1], points[index], frame - chain.frames[-1])) > 0
-        ),
-        reverse=True,
-    )
-    taken: dict[int, _Chain] = {}
-    used: set[int] = set()
-    for _, number, index in pairs:
-        if number not in used and index not in taken:
-            used.add(number)
-            taken[index] = chains[number]
-    return taken
-
-
-def _affinity(before: NDArray[np.float32], now: NDArray[np.float32], steps: int) -> float:
-    """Overlap plus nearness, 0..2; 0 or less where the two cannot be one face seen `steps` frames apart."""
-    sizes = _size(before), _size(now)
-    if max(sizes) > SIZE_RATIO * min(sizes):
-        return 0.0
-    reach = min(REACH_LIMIT, REACH + REACH_GROWTH * (steps - 1)) * max(sizes)
-    distance = float(np.linalg.norm(before[:2].mean(axis=0) - now[:2].mean(axis=0)))
-    if distance >= reach:
-        return 0.0
-    common = np.minimum(before[1], now[1]) - np.maximum(before[0], now[0])
-    shared = float(np.prod(np.maximum(0.0, common)))
-    overlap = shared / (sizes[0] ** 2 + sizes[1] ** 2 - shared)
-    # Between two candidates that both fit, the one seen last wins.
-    return (overlap + 1.0 - distance / reach) / steps
-
-
-def _track(chain: _Chain, length: int, max_gap: int) -> Track:
+def _track(chain: Chain, length: int, max_gap: int) -> Track:
     frames = np.asarray(chain.frames)
     detected = np.zeros(length, dtype=bool)
     detected[frames] = True
     visible = detected.copy()
     for left, right in zip(frames, frames[1:], strict=False):
-        visible[left:right] |= right - left - 1 <= max_gap
+        visible[left:right] |= right - left - 1 <= max_gap and right not in chain.breaks
 
     times = np.arange(length)
     flat = np.stack(chain.points).reshape(len(frames), 14).astype(np.float64)
     points = np.stack([np.interp(times, frames, flat[:, axis]) for axis in range(14)], axis=1)
-    size = np.interp(times, frames, [_size(p) for p in chain.points])
+    size = np.interp(times, frames, [size_of(p) for p in chain.points])
     shown = np.where(visible[:, None], _calm(points, size, visible), 0.0).astype(np.float32)
 
     scores = np.zeros(length, dtype=np.float32)

@@ -1,0 +1,203 @@
+"""A place in a video that moves forward, and what is on display there."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from favchat.video.sample import ON_TIME
+
+INDEXED_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
+"""FFmpeg's names of the containers whose packets carry presentation times and whose index names true key frames."""
+LONG_GAP = 10.0
+"""Seconds from which on a seek is worth it even where no index says that a key frame lies between."""
+SEEK_BACK = (0.0, 1.0, 4.0, 16.0, float("inf"))
+"""Seconds to go back when a seek arrived too late: some indices count in decoding time, some only guess."""
+SLACK = 0.1
+"""Seconds that a picture stands beyond its own end where none follows: containers round durations."""
+DEFAULT_RATE = 25.0
+"""Frames a second where the file does not say; FFmpeg assumes the same."""
+
+
+class Picture(NamedTuple):
+    """A decoded frame and when it is shown.
+
+    Attributes:
+        frame: As decoded.
+        begin: Seconds from the first picture of the video.
+        end: Until when it is shown at least, seconds from the first picture.
+        after_gap: Whether what lies between the picture before and this one could not be decoded.
+    """
+
+    frame: VideoFrame
+    begin: float
+    end: float
+    after_gap: bool
+
+
+def ffmpeg_name(path: str | Path) -> str:
+    """A path that FFmpeg takes for a file, whatever it is called: ``12:30.mp4`` alone would be the protocol "12"."""
+    return os.path.abspath(path)
+
+
+def is_bare(container: InputContainer) -> bool:
+    """Whether this is a stream without a container, which holds no times at all."""
+    return av.format.Flags.no_timestamps in av.format.Flags(container.format.flags)
+
+
+def untimed(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether a container does not say when its pictures are shown, only in which order they are decoded.
+
+    True of bare streams, and of AVI as soon as pictures are stored in another order than they are shown in (B-frames).
+    """
+    reordered = container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
+    return reordered or is_bare(container)
+
+
+class Cursor:
+    """A place in a video that moves forward, by decoding on or by seeking, whichever is shorter.
+
+    Times count from the first picture, also where audio begins before it, or the file's clock at any other number.
+
+    Attributes:
+        damaged: Whether data was met that could not be decoded.
+        first: The video's first picture, None where nothing decodes.
+    """
+
+    def __init__(self, container: InputContainer) -> None:
+        self.damaged = False
+        self._container = container
+        stream = container.streams.best("video")
+        if not isinstance(stream, VideoStream) or not stream.time_base:
+            raise ValueError(f"{container.name}: no video stream to read frames from")
+        self._stream = stream
+        self._time_base = float(stream.time_base)
+        self._step = 1.0 / float(stream.average_rate or stream.guessed_rate or DEFAULT_RATE)
+        # One thread: many clips are read at once, each by its own process.
+        stream.thread_type = "NONE"
+        stream.codec_context.thread_count = 1
+        self._untimed = untimed(container, stream)
+        self._indexed = container.format.name in INDEXED_CONTAINERS
+        # Where this is a bare stream nothing tells where a seek has arrived.
+        self._seekable = not is_bare(container)
+        self.origin = 0.0
+        self.rest: Iterator[Picture] = self._decode()
+        self._shown: Picture | None = None
+        self._next = next(self.rest, None)
+        if self._next is not None:
+            # Where the beginning is damaged, the container has to say when it would have been shown.
+            known = stream.start_time is not None and self._next.after_gap
+            self.origin = float(stream.start_time or 0) * self._time_base if known else self._next.begin
+            self._next = self._next._replace(begin=self._next.begin - self.origin, end=self._next.end - self.origin)
+        self.first = self._next
+        self._keys = self._read_keys()
+        # Matroska's index is read by FFmpeg at the first seek; until then the last key frame known may be the first.
+        self._index_read = False
+
+    def at(self, time: float) -> Picture | None:
+        """The picture on display at `time`, seconds; None where it could not be decoded, or the video is over."""
+        if self._worth_seeking(time):
+            self._seek(time)
+        while self._next is not None and self._next.begin <= time + ON_TIME:
+            self.step()
+        if self._shown is None:
+            return None if self._next is None or self._next.after_gap else self._next
+        # A picture stands until the next one comes. Where that is lost, or there is none, it stands as long as it says.
+        last = self._next is None or self._next.after_gap
+        return None if last and time > self._shown.end + SLACK else self._shown
+
+    def step(self) -> Picture | None:
+        """The picture after the one that is on display, which is on display from now on; None behind the last."""
+        if self._next is not None:
+            self._shown, self._next = self._next, next(self.rest, None)
+            return self._shown
+        return None
+
+    def _worth_seeking(self, time: float) -> bool:
+        if not self._seekable:
+            return False
+        here = self._shown.begin if self._shown is not None else 0.0
+        if len(self._keys) and bool(np.any((self._keys > here + ON_TIME) & (self._keys <= time))):
+            return True
+        if len(self._keys) and self._index_read:
+            return False
+        return time - max([here, *self._keys[-1:].tolist()]) > LONG_GAP
+
+    def _read_keys(self) -> NDArray[np.float64]:
+        """Seconds of the key frames that the index names, (K,) increasing; none where it cannot be trusted."""
+        keys = [entry.timestamp for entry in self._stream.index_entries if self._indexed and entry.is_keyframe]
+        return np.sort(np.asarray(keys, dtype=np.float64) * self._time_base - self.origin)
+
+    def _seek(self, time: float) -> None:
+        moved = False
+        for back in SEEK_BACK:
+            target = max(0.0, time - back)
+            try:
+                self._container.seek(round((target + self.origin) / self._time_base), stream=self._stream)
+            except av.FFmpegError:
+                continue
+            moved = True
+            pictures = self._decode()
+            first = next(pictures, None)
+            if not self._index_read:
+                self._keys, self._index_read = self._read_keys(), True
+            if first is not None and (first.begin <= time + ON_TIME or target == 0.0):
+                self.rest, self._shown, self._next = pictures, None, first
+                return
+        if moved:
+            self.damaged, self._next = True, None
+        else:  # a file in which one cannot seek is read on
+            self._seekable = False
+
+    def _decode(self) -> Iterator[Picture]:
+        """Intact pictures from here on, in the order in which they are shown.
+
+        After damage the decoder goes on with what it has, and a face smears into the next; so nothing is taken up to
+        the next key frame.
+        """
+        intact, gap = True, False
+        # Of a container that does not say when its pictures are shown: when those were due that are inside the decoder.
+        # The n-th picture that comes out takes the n-th of these.
+        due: deque[float] = deque()
+        expected = 0.0
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.FFmpegError:
+                # The container itself breaks off here.
+                self.damaged = True
+                return
+            if packet.size:
+                due.append(expected if packet.dts is None else packet.dts * self._time_base)
+                expected = due[-1] + self._step
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                self.damaged, intact, gap = True, False, True
+                if packet.size:
+                    due.pop()
+                continue
+            for frame in frames:
+                begin = due.popleft() if due else expected
+                stamp = frame.pts if frame.pts is not None else frame.dts
+                if not self._untimed and stamp is not None:
+                    begin = stamp * self._time_base
+                if frame.is_corrupt:
+                    self.damaged, intact, gap = True, False, True
+                elif intact or frame.key_frame:
+                    length = frame.duration * self._time_base if frame.duration else self._step
+                    yield Picture(frame, begin - self.origin, begin + length - self.origin, gap)
+                    intact, gap = True, False
