@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from upath import UPath
 
 from favchat.config import Config, ConfigError, flatten
 from favchat.data.schema import REJECTS, SHARDS
+from favchat.data.same_settings import check_settings as insist
+from favchat.data.same_settings import keep_settings
 from favchat.data.storage import parquet_files
-from favchat.files import write_text_whole
 
 RECORD = "settings.json"
 """Name of the record in ``data.out``."""
@@ -33,20 +33,13 @@ def check_settings(config: Config, out: UPath) -> None:
     """
     record, settings = out / RECORD, row_settings(config)
     if not any(parquet_files(out / folder) for folder in (SHARDS, REJECTS)):
-        out.mkdir(parents=True, exist_ok=True)
-        write_text_whole(record, json.dumps(settings, indent=2))
+        keep_settings(record, settings)
         return
     if not record.exists():
         raise ConfigError(f"data.out: {out} holds rows, but no {RECORD} that says how they were made; choose another")
-    before = json.loads(record.read_text())
-    changed = [
-        f"  {key} was {before.get(key)!r} and is {settings.get(key)!r} now"
-        for key in sorted(before.keys() | settings.keys())
-        if before.get(key) != settings.get(key)
-    ]
-    if changed:
-        lines = [
-            f"data.out: {out} holds rows made with other settings; choose another, or delete that folder",
-            *changed,
-        ]
-        raise ConfigError("\n".join(lines))
+    insist(
+        record,
+        settings,
+        row_settings(Config()),
+        f"data.out: {out} holds rows made with other settings; choose another, or delete that folder",
+    )
