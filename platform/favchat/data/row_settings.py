@@ -7,9 +7,9 @@ from typing import Any
 from upath import UPath
 
 from favchat.config import Config, ConfigError, flatten
-from favchat.data.schema import REJECTS, SHARDS
 from favchat.data.same_settings import check_settings as insist
 from favchat.data.same_settings import keep_settings
+from favchat.data.schema import REJECTS, SHARDS
 from favchat.data.storage import parquet_files
 
 RECORD = "settings.json"

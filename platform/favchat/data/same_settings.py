@@ -1,7 +1,7 @@
 """What lies in a folder was made with some settings: they are kept beside it, so that no results of others mix in.
 
-A record is a JSON file, dotted key -> value. `prepare`, `annotate`, `train`, `tune` and `evaluate` all keep one, each of
-the settings that decide what it makes.
+A record is a JSON file, dotted key -> value. `prepare`, `annotate`, `train`, `tune` and `evaluate` all keep one, of the
+settings that decide what each of them makes.
 """
 
 from __future__ import annotations
