@@ -82,7 +82,8 @@ class CheckpointAnswerer:
         """See ``Answerer``. Each clip is encoded once."""
         from favchat.training.ingest import read_clip
 
-        visual = self.model.visual([read_clip(clip) for clip in clips])
+        frames = self.model.processor.num_frames
+        visual = self.model.visual([read_clip(clip, frames) for clip in clips])
         done = Answered()
         closed = [[item for item in some if item.way == "likelihood"] for some in items]
         for some, found in zip(closed, self.model.likelihoods(visual, closed), strict=True):

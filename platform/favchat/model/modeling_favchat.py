@@ -42,8 +42,8 @@ class FaVChatModel(FaVChatPreTrainedModel):
 
     def __init__(self, config: FaVChatConfig):
         super().__init__(config)
-        self.vision_model = _encoder(config.vision_config)
-        self.face_model = _encoder(config.face_config) if config.adapter_config.face_grid else None
+        self.vision_model = make_encoder(config.vision_config)
+        self.face_model = make_encoder(config.face_config) if config.adapter_config.face_grid else None
         self.adapter = FaVChatAdapter(config.adapter_config)
         self.language_model = AutoModel.from_config(config.text_config)
         receive_face_levels(self.language_model, len(self.adapter.level_proj))
@@ -228,7 +228,7 @@ VIDEO_TENSORS = (
 """Arguments of `forward` whose first dimension counts videos."""
 
 
-def _encoder(config: PreTrainedConfig) -> PreTrainedModel:
+def make_encoder(config: PreTrainedConfig) -> PreTrainedModel:
     """Make an encoder; one that lacks the kind of attention chosen for the whole model takes its own default."""
     kind, attention = MODEL_MAPPING[type(config)], config._attn_implementation or ""
     kinds = {"flash": "_supports_flash_attn", "flex": "_supports_flex_attn", "sdpa": "_supports_sdpa"}

@@ -26,13 +26,15 @@ class Validation:
 
     def __init__(self, config: Config, stage: StageConfig, processor: FaVChatProcessor, *, rank: int, workers: int):
         training = config.training
-        rows = training.val_batches * stage.batch_size
+        # With a budget of tokens there may be more workers than `batch_size` has samples: each takes one at least.
+        batch = max(stage.batch_size, workers)
+        rows = training.val_batches * batch
         samples = some_samples(config.data.out or "", stage.task, training.val_split, rows)
         share = samples.num_rows // workers
         self._processor = processor
         self._asked = samples_asked(config, stage)
         self._answer_tokens = training.val_answer_tokens
-        self._batch_size = stage.batch_size // workers
+        self._batch_size = batch // workers
         self._samples = samples.slice(rank * share, share)
 
     def loss(self, model: nn.Module, device: torch.device) -> float | None:
@@ -64,9 +66,8 @@ class Validation:
             return {}
         questions = [row["question"] for row in rows]
         with evaluating(model):
-            found = answer(
-                model, self._processor, [read_clip(row) for row in rows], questions, max_new_tokens=self._answer_tokens
-            )
+            clips = [read_clip(row, self._processor.num_frames) for row in rows]
+            found = answer(model, self._processor, clips, questions, max_new_tokens=self._answer_tokens)
         return {
             "clip": [row["clip_id"] for row in rows],
             "question": questions,
