@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from favchat.config import ConfigError, FacesConfig, FramesConfig
+from favchat.threads import available_threads
 
 
 def run(model: str | None, video: str, questions: Sequence[str], *, max_new_tokens: int = 128) -> list[str]:
@@ -24,11 +25,14 @@ def run(model: str | None, video: str, questions: Sequence[str], *, max_new_toke
     """
     if not Path(video).is_file():
         raise ConfigError(f"{video}: no such file")
+    import torch
+
     from favchat.model.build import load
     from favchat.model.generation import answer
     from favchat.model_names import EMBEDDED
     from favchat.video import CenterFaceDetector, process_clip
 
+    torch.set_num_threads(available_threads())
     network, processor = load(model or EMBEDDED)
     frames, faces = FramesConfig(), FacesConfig()
     clip = process_clip(

@@ -51,9 +51,7 @@ def test_workers_get_equal_shares_without_overlap(corpus, tiny):
 
 
 def test_with_a_budget_of_tokens_there_may_be_more_workers_than_a_batch_has_samples(corpus, tiny):
-    config, stage = settings(
-        corpus, "training.val_batches=2", "training.stages.1.tokens=4000", "training.num_workers=6"
-    )
+    config, stage = settings(corpus, "training.val_batches=2", "training.stages.1.tokens=4000")
     made = [Validation(config, stage, tiny[1], rank=rank, workers=6) for rank in range(6)]
     assert stage.batch_size == 4
     assert [one._samples.num_rows for one in made] == [2] * 6

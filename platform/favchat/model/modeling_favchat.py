@@ -36,6 +36,16 @@ class FaVChatPreTrainedModel(PreTrainedModel):
     _supports_flex_attn = True
     _supports_attention_backend = True
 
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """As transformers does it; the encoders come frozen, which a stage, or `requires_grad_(True)`, changes."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        for module in model.modules():
+            if isinstance(module, FaVChatModel):
+                module.freeze_encoders()
+        return loaded
+
 
 class FaVChatModel(FaVChatPreTrainedModel):
     """Encoders, adapter and decoder, without the language-model head."""
@@ -48,6 +58,25 @@ class FaVChatModel(FaVChatPreTrainedModel):
         self.language_model = AutoModel.from_config(config.text_config)
         receive_face_levels(self.language_model, len(self.adapter.level_proj))
         self.post_init()
+        self.freeze_encoders()
+
+    def freeze_encoders(self) -> None:
+        """Let the encoders be as they are: nothing of them learns."""
+        for encoder in self._encoders():
+            encoder.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> FaVChatModel:
+        """As torch does it; what is frozen of the encoders stays in evaluation mode.
+
+        Batch statistics would else drift with every forward pass, and dropout would act, whoever calls `train()`.
+        """
+        super().train(mode)
+        for encoder in self._encoders():
+            _train_what_learns(encoder, mode)
+        return self
+
+    def _encoders(self) -> list[nn.Module]:
+        return [encoder for encoder in (self.vision_model, self.face_model) if encoder is not None]
 
     def get_input_embeddings(self) -> nn.Module:
         """The language model's token embeddings."""
@@ -214,6 +243,14 @@ class FaVChatModel(FaVChatPreTrainedModel):
         return (embeds * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
 
 
+def _train_what_learns(module: nn.Module, mode: bool) -> None:
+    """Put a module and those below into training mode where parameters learn; one without any does as its parent."""
+    parameters = list(module.parameters())
+    module.training = mode and (not parameters or any(parameter.requires_grad for parameter in parameters))
+    for child in module.children():
+        _train_what_learns(child, module.training)
+
+
 VIDEO_TENSORS = (
     "pixel_values_videos",
     "pixel_values_faces",
@@ -276,6 +313,7 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
         output_router_logits: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
         **kwargs: Any,
     ) -> FaVChatOutput:
         """Predict the next tokens.
@@ -302,6 +340,8 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
             logits_to_keep: Compute logits for the last so many positions only; 0 means all. Or `(B, L)` bool: where to
                 compute them; they come as `(1, positions, vocabulary)`, and labels beyond them teach nothing.
             output_router_logits: Whether the router's logits are returned.
+            num_items_in_batch: How many labels the whole batch of an optimiser step has, of which this is a part, as
+                transformers' `Trainer` says it: the losses are then this part's share, and those of all parts add up.
             **kwargs: Handed to the language model.
 
         Raises:
@@ -347,16 +387,21 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
             if chosen is not None:  # each position foretells the next one
                 shifted = nn.functional.pad(labels[:, 1:], (0, 1), value=-100)[chosen].unsqueeze(0)
             result.language_loss = self.loss_function(
-                logits=logits, labels=labels, vocab_size=vocabulary, shift_labels=shifted
+                logits=logits,
+                labels=labels,
+                vocab_size=vocabulary,
+                shift_labels=shifted,
+                num_items_in_batch=num_items_in_batch,
             )
             result.loss = result.language_loss
             if visual is not None:
                 adapter = self.config.adapter_config
-                result.loss = (
-                    result.loss
-                    + adapter.router_aux_loss_coef * visual.balance_loss
-                    + adapter.router_z_loss_coef * visual.z_loss
+                router_loss = (
+                    adapter.router_aux_loss_coef * visual.balance_loss + adapter.router_z_loss_coef * visual.z_loss
                 )
+                if num_items_in_batch is not None:  # of every loss this part gives its share
+                    router_loss = router_loss * (labels[:, 1:] != -100).sum() / num_items_in_batch
+                result.loss = result.loss + router_loss
         return result
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:

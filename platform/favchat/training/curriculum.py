@@ -136,7 +136,7 @@ def train(
     try:
         for stage, init, kept in zip(config.training.stages, inits, settings, strict=True):
             start = init or (str(results[-1].model) if results else None)
-            results.append(_run_stage(config, stage, start, kept, run, callbacks, scaling(config, runs_at_once)))
+            results.append(_run_stage(config, stage, start, kept, run, callbacks, runs_at_once))
         _link_tree(results[-1].model, out / "model")
         registered = tracking.attempt("the model is not registered", lambda: _register(config, out, run))
     except BaseException:
@@ -182,7 +182,7 @@ def _run_stage(
     settings: Settings,
     parent: tracking.Run,
     callbacks: Sequence[UserCallback],
-    scaling: ScalingConfig,
+    runs_at_once: int,
 ) -> StageResult:
     folder = _folder(config, stage)
     record = folder / "stage.json"
@@ -195,10 +195,10 @@ def _run_stage(
     source.features = stage_features(config, stage, init, source.index.files)
     steps = source.steps
     run = tracking.attempt(f"stage '{stage.name}' is not tracked", lambda: _stage_run(parent, folder, stage.name))
-    job = StageJob(config, stage, steps, init, source, folder, asdict(run) if run else None)
+    job = StageJob(config, stage, steps, init, source, folder, asdict(run) if run else None, runs_at_once)
     try:
         with showing(job.step_file, stage.name, steps):
-            metrics = _fit(job, callbacks, scaling)
+            metrics = _fit(job, callbacks, scaling(config, runs_at_once))
     except BaseException:
         if run:
             tracking.attempt("the stage's run is not marked as failed", lambda: run.finish("FAILED"))

@@ -15,6 +15,7 @@ import ray.train
 import ray.train.torch
 import torch
 
+from favchat.shared_threads import shared_threads
 from favchat.training import checkpoints
 from favchat.training.batches import Batch
 from favchat.training.job import StageJob
@@ -36,7 +37,7 @@ def train_stage(job: StageJob) -> dict[str, float]:
     context = ray.train.get_context()
     rank, workers = context.get_world_rank(), context.get_world_size()
     training, stage = job.config.training, job.stage
-    torch.set_num_threads(training.threads or max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
+    torch.set_num_threads(training.threads or shared_threads(context.get_local_world_size() * job.runs_at_once))
     device = ray.train.torch.get_device() if training.use_gpu else torch.device("cpu")
     precision = stage_precision(stage, training.use_gpu)
 
