@@ -20,6 +20,7 @@ from favchat.model.encoders import face_features, vision_features
 from favchat.model.face_levels import receive_face_levels
 from favchat.model.lora import has_lora, without_lora
 from favchat.model.outputs import FaVChatModelOutput, FaVChatOutput
+from favchat.model.router_losses import shared_router_loss
 
 
 class FaVChatPreTrainedModel(PreTrainedModel):
@@ -396,11 +397,15 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
             result.loss = result.language_loss
             if visual is not None:
                 adapter = self.config.adapter_config
-                router_loss = (
-                    adapter.router_aux_loss_coef * visual.balance_loss + adapter.router_z_loss_coef * visual.z_loss
-                )
-                if num_items_in_batch is not None:  # of every loss this part gives its share
-                    router_loss = router_loss * (labels[:, 1:] != -100).sum() / num_items_in_batch
+                if num_items_in_batch is not None and input_ids is not None:
+                    visual_mask, _ = self.model.placeholder_masks(input_ids, visual)
+                    router_loss = shared_router_loss(
+                        adapter, visual.router_logits, len(visual.tokens), visual_mask, labels, num_items_in_batch
+                    )
+                else:
+                    router_loss = (
+                        adapter.router_aux_loss_coef * visual.balance_loss + adapter.router_z_loss_coef * visual.z_loss
+                    )
                 result.loss = result.loss + router_loss
         return result
 
