@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from favchat.config import ConfigError
+from favchat.threads import available_threads
 
 
 def run(model: str | None, video: str, questions: Sequence[str], *, max_new_tokens: int = 128) -> list[str]:
@@ -24,10 +25,13 @@ def run(model: str | None, video: str, questions: Sequence[str], *, max_new_toke
     """
     if not Path(video).is_file():
         raise ConfigError(f"{video}: no such file")
+    import torch
+
     from favchat.model.build import load
     from favchat.model.generation import answer
     from favchat.model_names import EMBEDDED
 
+    torch.set_num_threads(available_threads())
     network, processor = load(model or EMBEDDED)
     specification = processor.clip_specification
     clip = specification.read(video, specification.make_detector())[0]

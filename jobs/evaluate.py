@@ -26,6 +26,7 @@ class Evaluated:
         """Lines for the terminal."""
         asking, found = self.evaluation.asking, self.evaluation
         lines = [f"{one.task.name}: {one.leaks.summary()}" for one in found.tasks]
+        lines += [f"{one.task.name}: {one.baselines()}" for one in found.tasks if one.baselines()]
         lines += [f"not answered: {count} x {reason}" for reason, count in asking.failures.items()]
         if asking.failures or found.unjudged:
             lines.append("run the same command again to ask for what is missing")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from ray import tune as ray_tune
 from ray.tune.schedulers import ASHAScheduler
 
 from favchat import cluster, tracking
-from favchat.config import Config, ConfigError, require
-from favchat.files import write_text_whole
+from favchat.config import Config, ConfigError, StageConfig, TrainingConfig, require
+from favchat.data.same_settings import check_settings, keep_settings, settings_of
 from favchat.training.ingest import some_samples
+from favchat.training.settings import common_settings, one_stage
 from tune.leftovers import Leftovers, wait_for_groups
 from tune.progress import Progress
 from tune.report import SweepResult, write_report
@@ -23,6 +23,10 @@ from tune.trial import Sweep, run_trial, trial_folder
 
 RAY_FOLDER = "ray"
 """Ray Tune's own state, below ``tune.out``."""
+RECORD = "sweep.json"
+"""The settings that decide what the sweep compares."""
+FREE = {"threads", "checkpoint_every", "keep", "max_failures"}
+"""Settings of ``training`` that may change while a sweep is interrupted: no result depends on them."""
 
 TRIAL_MEMORY = 512 * 1024**2
 """Bytes that the process of a trial takes, without its training's workers."""
@@ -47,6 +51,8 @@ def run(config: Config) -> SweepResult:
             "null: the trials of a sweep begin with adapters of their own"
         )
     out = Path(folder).absolute()
+    refusal = f"tune.out = {out} holds a sweep with other settings; choose another or delete it"
+    check_settings(out / RECORD, sweep_settings(config), sweep_settings(Config(training=_bare(config))), refusal)
     metric = config.tune.metric or default_metric(config, corpus)
     # Without the dashboard's state API nobody can see that a stopped trial is gone, and its CPUs stay taken.
     cluster.start(config.ray, dashboard=True)
@@ -109,11 +115,6 @@ def _tuner(config: Config, out: Path, metric: str, sweep: Sweep) -> ray_tune.Tun
 
 def _parent_run(config: Config, out: Path) -> tracking.Run:
     """The sweep's MLflow run: a new one, or that of the sweep that lies in `out`."""
-    record = out / "sweep.json"
-    settings = config.model_dump(mode="json", include={"seed", "data", "model", "training", "tune"})
-    key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    if record.is_file() and json.loads(record.read_text())["key"] != key:
-        raise ConfigError(f"tune.out = {out} holds a sweep with other settings; choose another or delete it")
 
     def begin() -> tracking.Run:
         started = tracking.start_run(config.tracking, f"tune {out.name}")
@@ -121,5 +122,20 @@ def _parent_run(config: Config, out: Path) -> tracking.Run:
         return started
 
     run = tracking.kept_run(out / "run.json", config.tracking, begin)
-    write_text_whole(record, json.dumps({"key": key}))
+    keep_settings(out / RECORD, sweep_settings(config))
     return run
+
+
+def sweep_settings(config: Config) -> dict[str, Any]:
+    """Dotted key -> value of every setting that decides what a sweep compares."""
+    training = config.training
+    settings = common_settings(config) | settings_of(training, "training.", {"out", "stages", *FREE})
+    settings["training.stages"] = [stage.name for stage in training.stages]
+    for stage in training.stages:
+        settings |= one_stage(stage)
+    return settings | settings_of(config.tune, "tune.", {"out"})
+
+
+def _bare(config: Config) -> TrainingConfig:
+    """The stages with nothing set but what they cannot do without."""
+    return TrainingConfig(stages=[StageConfig(name=stage.name, task=stage.task) for stage in config.training.stages])

@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+import shutil
 
 import pyarrow.parquet as pq
 import pytest
@@ -114,16 +116,21 @@ def test_a_second_run_asks_nothing(evaluated, config, monkeypatch):
     assert "were there already" in again.summary()
 
 
-def test_another_model_is_refused(evaluated, config, tiny, place):
-    model, processor = tiny
-    model.save_pretrained(place / "other")
-    processor.save_pretrained(place / "other")
-    (place / "other/generation_config.json").write_text("{}")
+def test_another_model_is_refused(evaluated, config, tiny_folder, place):
+    """It differs in one bit of a weight, far from both ends of the file."""
+    shutil.copytree(tiny_folder, place / "other")
+    weights = place / "other" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(data)
     other = config.model_copy(
-        update={"evaluation": config.evaluation.model_copy(update={"model": str(place / "other")})}
+        update={"evaluation": config.evaluation.model_copy(update={"model": str(place / "other"), "hints": True})}
     )
-    with pytest.raises(ConfigError, match="holds answers with weights of evaluation.model.*another evaluation.out"):
+    with pytest.raises(ConfigError, match="holds answers of other settings; choose another evaluation.out") as caught:
         jobs.evaluate.run(other)
+    _, *changed = str(caught.value).splitlines()
+    assert changed[0] == "  evaluation.hints was None and is True now"
+    assert re.fullmatch("  weights of evaluation.model was 'sha256:.*' and is 'sha256:.*' now", changed[1])
 
 
 def test_an_evaluation_compared_with_itself(evaluated, place, capsys):

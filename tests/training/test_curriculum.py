@@ -229,9 +229,14 @@ def test_finished_stages_are_not_run_again(finished, corpus):
 
 
 def test_other_settings_in_the_same_folder_are_refused(finished, corpus):
-    config, _ = finished
-    with pytest.raises(ConfigError, match="holds this stage with other settings"):
-        train(settings(corpus, config.training.out, "seed=7"))
+    config, result = finished
+    out, status = config.training.out, result.run.client.get_run(result.run.run_id).info.status
+    with pytest.raises(ConfigError, match="summaries holds this stage with other.*\n  seed was 0 and is 7 now"):
+        train(settings(corpus, out, "seed=7"))
+    with pytest.raises(ConfigError, match=r"questions .*\n  training.stages\[questions\].batch_size was 4 and is 2"):
+        train(settings(corpus, out, "training.stages.1.batch_size=2"))
+    # A run that is done stays so: nothing has begun.
+    assert result.run.client.get_run(result.run.run_id).info.status == status == "FINISHED"
 
 
 @pytest.mark.parametrize(

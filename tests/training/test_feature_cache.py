@@ -127,15 +127,15 @@ def test_the_stage_after_one_in_bfloat16_finds_its_features(own, tmp_path):
 
 def test_a_single_weight_changes_the_key(tiny):
     model, processor = copy.deepcopy(tiny[0]), tiny[1]
-    before = encoder.encoder_settings(model, processor)
-    assert before == encoder.encoder_settings(tiny[0], processor)
+    before = encoder.encoder_settings(model.model, processor)
+    assert before == encoder.encoder_settings(tiny[0].model, processor)
     with torch.no_grad():
         list(model.model.face_model.parameters())[-1].view(-1)[0] += 1e-3
-    assert encoder.encoder_settings(model, processor)["weights"] != before["weights"]
+    assert encoder.encoder_settings(model.model, processor)["weights"] != before["weights"]
     model = copy.deepcopy(tiny[0])
     with torch.no_grad():
         list(model.model.adapter.parameters())[0].add_(1)  # what learns does not count
-    assert encoder.encoder_settings(model, processor) == before
+    assert encoder.encoder_settings(model.model, processor) == before
 
 
 def test_a_changed_shard_is_computed_anew(own):

@@ -1,8 +1,10 @@
 import pytest
 import torch
+from favchat.data.images import decode_images
 from torch import nn
 
 from favchat.config import load
+from favchat.training import ingest
 from favchat.training.ingest import collate, some_samples
 from favchat.training.validation import Validation, evaluating
 from favchat.training.worker import report_steps
@@ -46,6 +48,26 @@ def test_workers_get_equal_shares_without_overlap(corpus, tiny):
     assert [share.num_rows for share in shares] == [6, 6, 6]
     keys = [tuple(row[key] for key in ("clip_id", "question", "answer")) for s in shares for row in s.to_pylist()]
     assert len(set(keys)) == 18
+
+
+def test_with_a_budget_of_tokens_there_may_be_more_workers_than_a_batch_has_samples(corpus, tiny):
+    config, stage = settings(corpus, "training.val_batches=2", "training.stages.1.tokens=4000")
+    made = [Validation(config, stage, tiny[1], rank=rank, workers=6) for rank in range(6)]
+    assert stage.batch_size == 4
+    assert [one._samples.num_rows for one in made] == [2] * 6
+    losses = [one.loss(tiny[0], torch.device("cpu")) for one in made]
+    alone = Validation(config, stage.model_copy(update={"batch_size": 6}), tiny[1], rank=0, workers=1)
+    assert alone._samples.num_rows == 12
+    assert min(losses) < alone.loss(tiny[0], torch.device("cpu")) < max(losses)
+
+
+def test_no_frame_is_decoded_that_the_model_does_not_see(corpus, tiny, monkeypatch):
+    model, processor = tiny
+    config, stage = settings(corpus, "training.val_answers=2", "training.val_answer_tokens=2")
+    decoded = []
+    monkeypatch.setattr(ingest, "decode_images", lambda images: decoded.append(len(images)) or decode_images(images))
+    Validation(config, stage, processor, rank=0, workers=1).answers(model)
+    assert decoded == [processor.num_frames] * 4  # frames and faces of two clips, which have more
 
 
 @pytest.mark.parametrize("word", ["training.val_batches=0", "training.val_split=nowhere"])

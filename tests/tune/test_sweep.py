@@ -14,6 +14,7 @@ from PIL import Image
 
 import tune.sweep
 from favchat.config import Config, ConfigError, load
+from favchat.data.same_settings import changes
 from favchat.model.build import load as load_model
 from favchat.training.curriculum import train
 from jobs.cli import CONFIGS
@@ -206,5 +207,16 @@ def test_a_trained_model_to_start_from_is_refused():
 
 def test_other_settings_in_the_same_folder_are_refused(swept):
     config = swept.config
-    with pytest.raises(ConfigError, match="holds a sweep with other settings"):
+    with pytest.raises(ConfigError, match="holds a sweep with other settings.*\n  seed was 0 and is 7 now"):
         tune.sweep.run(config.model_copy(update={"seed": 7}))
+
+
+def test_what_a_sweep_compares_is_what_its_settings_say(corpus, tmp_path):
+    before, now = (
+        tune.sweep.sweep_settings(load(CONFIGS / "tiny.yaml", words(corpus, tmp_path, *more)))
+        for more in ([], ["training.stages.0.batch_size=8", "tune.reports=2", "training.threads=7", "training.keep=5"])
+    )
+    assert changes(before, now, {}) == [
+        "training.stages[questions].batch_size was 4 and is 8 now",
+        "tune.reports was 3 and is 2 now",
+    ]

@@ -194,7 +194,8 @@ class TrainingConfig(Section):
     use_gpu: bool = False
     """Whether each worker takes a GPU."""
     threads: int | None = Field(default=None, ge=1)
-    """Torch threads a worker; by default the machine's cores divided by the workers."""
+    """Torch threads a worker; by default the CPUs that it may use (affinity, container's limit, Ray's) divided by the
+    workers on its machine."""
     stages: list[StageConfig] = []
     """The curriculum, in order."""
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from upath import UPath
 
 from favchat.config import Config, ConfigError, DataConfig, flatten
 from favchat.data.addresses import path_of
+from favchat.data.same_settings import check_settings as insist
+from favchat.data.same_settings import keep_settings, kept_settings
 from favchat.data.schema import REJECTS, SHARDS
 from favchat.data.storage import parquet_files
-from favchat.files import write_text_whole
 from favchat.video.specification import ClipSpecification
 
 RECORD = "settings.json"
@@ -36,11 +36,11 @@ def corpus_specification(out: str) -> ClipSpecification:
     Raises:
         ConfigError: There is no corpus, or one of another version.
     """
-    record = path_of(out) / RECORD
-    if not record.exists():
+    kept = kept_settings(path_of(out) / RECORD)
+    if kept is None:
         raise ConfigError(f"data.out = {out}: no {RECORD} there that says how it was made; run `favchat prepare` first")
     sections: dict[str, Any] = {}
-    for key, value in json.loads(record.read_text()).items():
+    for key, value in kept.items():
         place = sections
         *parents, name = key.split(".")
         for parent in parents:
@@ -62,20 +62,13 @@ def check_settings(config: Config, out: UPath) -> None:
     """
     record, settings = out / RECORD, row_settings(config)
     if not any(parquet_files(out / folder) for folder in (SHARDS, REJECTS)):
-        out.mkdir(parents=True, exist_ok=True)
-        write_text_whole(record, json.dumps(settings, indent=2))
+        keep_settings(record, settings)
         return
     if not record.exists():
         raise ConfigError(f"data.out: {out} holds rows, but no {RECORD} that says how they were made; choose another")
-    before = json.loads(record.read_text())
-    changed = [
-        f"  {key} was {before.get(key)!r} and is {settings.get(key)!r} now"
-        for key in sorted(before.keys() | settings.keys())
-        if before.get(key) != settings.get(key)
-    ]
-    if changed:
-        lines = [
-            f"data.out: {out} holds rows made with other settings; choose another, or delete that folder",
-            *changed,
-        ]
-        raise ConfigError("\n".join(lines))
+    insist(
+        record,
+        settings,
+        row_settings(Config()),
+        f"data.out: {out} holds rows made with other settings; choose another, or delete that folder",
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from favchat.config import EvaluationConfig
 from favchat.data.addresses import local_copy
 from favchat.data.annotation.prompt import spread
 from favchat.evaluation.items import Item, answer_row
+from favchat.shared_threads import shared_threads
 from favchat.video.images import as_jpeg, decode_images
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Answerer(Protocol):
         """Answer.
 
         Args:
-            clips: Rows with ``CLIP_COLUMNS``.
+            clips: Rows with ``CLIP_COLUMNS`` and ``shard``, the address of the shard that they come from.
             items: The questions about each.
         """
         ...
@@ -68,21 +68,24 @@ class CheckpointAnswerer:
     def __init__(self, settings: EvaluationConfig) -> None:
         import torch
 
+        from favchat.evaluation.cached_clips import CachedClips
         from favchat.evaluation.local_model import LocalModel
 
-        torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 1) // settings.workers))
+        torch.set_num_threads(settings.threads or shared_threads(settings.workers))
         self.model: LocalModel = LocalModel(
             settings.model or "",
             device="cuda" if settings.use_gpu else "cpu",
             max_new_tokens=settings.max_new_tokens,
         )
+        self._cache = CachedClips(self.model.model.model, self.model.processor)
         self._hints = bool(settings.hints)
 
     def answer(self, clips: Sequence[dict[str, Any]], items: Sequence[Sequence[Item]]) -> Answered:
         """See ``Answerer``. Each clip is encoded once."""
         from favchat.training.ingest import read_clip
 
-        visual = self.model.visual([read_clip(clip) for clip in clips])
+        frames = self.model.processor.num_frames
+        visual = self.model.visual(self._cache.read(clips) or [read_clip(clip, frames) for clip in clips])
         done = Answered()
         closed = [[item for item in some if item.way == "likelihood"] for some in items]
         for some, found in zip(closed, self.model.likelihoods(visual, closed), strict=True):

@@ -16,6 +16,10 @@ from favchat.data.schema import ANNOTATIONS, LABEL_COLUMNS, SHARDS
 from favchat.data.storage import parquet_files, read_folder
 
 
+class NothingToAskError(ConfigError):
+    """A corpus, or a split of it, has nothing that a task could ask about."""
+
+
 class Labelled(NamedTuple):
     """A clip of the shards."""
 
@@ -77,11 +81,12 @@ def read_annotations(out: str, task: str, split: str) -> pa.Table:
     """The selected annotations of one task and split.
 
     Raises:
-        ConfigError: There are no annotations.
+        NothingToAskError: There are no annotations.
+        ConfigError: One cannot be read.
     """
     folder = path_of(out) / ANNOTATIONS
     if not parquet_files(folder):
-        raise ConfigError(f"data.out = {out}: no annotations there; run `favchat annotate` first")
+        raise NothingToAskError(f"data.out = {out}: no annotations there; run `favchat annotate` first")
     columns = ["clip_id", "task", "split", "question", "answer", "answer_type", "family", "level", "truth", "selected"]
     wanted = (pc.field("task") == task) & (pc.field("split") == split) & pc.field("selected")
     return read_folder(folder, columns).filter(wanted).sort_by([("clip_id", "ascending"), ("question", "ascending")])

@@ -12,7 +12,7 @@ from favchat.data.addresses import path_of
 from favchat.data.clips import Clip
 from favchat.data.storage import write_whole
 from favchat.evaluation.attribute_scoring import attribute_results
-from favchat.evaluation.corpus import Labelled, asked_split, read_clips, some_of, training_corpora
+from favchat.evaluation.corpus import Labelled, NothingToAskError, asked_split, read_clips, some_of, training_corpora
 from favchat.evaluation.items import Item, Way
 from favchat.evaluation.judge import judge
 from favchat.evaluation.leaks import Leaks, find_leaks
@@ -38,6 +38,17 @@ class TaskResult:
     results: Sequence[Result]
     unlisted: int = 0
     """Clips of the benchmark's lists that are not in the shards, and were not asked about."""
+    untrained: tuple[str, ...] = ()
+    """Parts that no training clip has a question of: their baselines are those of the asked clips' own frequencies."""
+
+    def baselines(self) -> str:
+        """A sentence about where the baselines come from; empty where it is the training split alone."""
+        if not self.untrained:
+            return ""
+        return (
+            f"the training split has no such question for {', '.join(self.untrained)}: majority and prior are those of "
+            "the clips asked about, which nobody knows before"
+        )
 
 
 @dataclass(frozen=True)
@@ -106,7 +117,14 @@ def evaluate(config: Config) -> Evaluation:
         scoring = Scoring(settings.resamples, config.seed, plan.trained)
         asked = [by_id[clip_id] for clip_id in sorted({item.clip_id for item in plan.items})]
         results.append(
-            TaskResult(plan.task, split, find_leaks(trained, asked), _scored(plan, some, names, scoring), plan.absent)
+            TaskResult(
+                plan.task,
+                split,
+                find_leaks(trained, asked),
+                _scored(plan, some, names, scoring),
+                plan.absent,
+                _untrained(plan),
+            )
         )
     return Evaluation(model, out, asking, results, rows, unjudged)
 
@@ -131,8 +149,7 @@ def _plan(
         there = config.model_copy(update={"data": config.data.model_copy(update={"out": corpus})})
         try:
             trained += task.items(Asked(there, some, config.training.split, ways[:1]))
-        except ConfigError:
-            # Nothing of this kind is known of the training split: the baselines take the questions' own frequencies.
+        except NothingToAskError:  # the baselines take the questions' own frequencies, and the report says so
             continue
     return _Plan(task, items, trained, absent)
 
@@ -162,6 +179,15 @@ def _probed(
     features = {item.clip_id: answers[item.key]["features"] for item in _to_ask(plan) if item.key in answers}
     trained, asked = ([clips[item.clip_id] for item in some] for some in (plan.trained, plan.items))
     return probe_predictions(features, trained, asked, seed=seed)
+
+
+def _untrained(plan: _Plan) -> tuple[str, ...]:
+    """The parts, of several folds those of each, that the training split has no question of."""
+
+    def parts(items: Sequence[Item]) -> set[str]:
+        return {item.part if item.fold is None else f"{item.part}, fold {item.fold}" for item in items}
+
+    return () if plan.task.kind == "probe" else tuple(sorted(parts(plan.items) - parts(plan.trained)))
 
 
 def _scored(plan: _Plan, rows: Sequence[Row], clips: Mapping[str, Clip], scoring: Scoring) -> list[Result]:

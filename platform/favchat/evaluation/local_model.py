@@ -10,7 +10,7 @@ Shapes: B sequences, L tokens of a sequence, V videos, K options.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ from torch import Tensor
 from favchat.evaluation.items import Item
 from favchat.evaluation.wording import asked
 from favchat.training.ingest import StoredClip
+from favchat.training.machine import rest_in
 
 MAX_TOKENS = 768
 """Longest sequence of questions about one clip; more questions make another one."""
@@ -68,13 +69,17 @@ class LocalModel:
         from favchat.model.build import load
 
         model, processor = load(name)
+        model.requires_grad_(False)
+        for encoder in (model.model.vision_model, model.model.face_model):
+            if encoder is not None:
+                rest_in(encoder, encoder.dtype)  # as in training, whose cached features are taken
         self.model, self.processor = model.to(device), processor
         self.max_new_tokens = max_new_tokens
         self._priors: dict[tuple[str, str, tuple[str, ...]], list[float]] = {}
 
     @torch.inference_mode()
-    def visual(self, clips: Sequence[StoredClip]) -> Any:
-        """Encode V clips: what the adapter gives, see ``favchat.model.adapter.AdapterOutput``."""
+    def visual(self, clips: Sequence[StoredClip] | Sequence[Mapping[str, Tensor]]) -> Any:
+        """Encode V clips, or what the encoders have made of them: what the adapter gives, see its ``AdapterOutput``."""
         inputs = {name: tensor.to(self.model.device) for name, tensor in self.processor.video_inputs(clips).items()}
         return self.model.model.get_video_features(**inputs)
 

@@ -71,6 +71,7 @@ def _task_json(found: TaskResult) -> dict[str, Any]:
         "source": task.source,
         "split": found.split,
         "listed_clips_not_in_shards": found.unlisted,
+        "baselines_of_asked_clips": list(found.untrained),
         "leaks": {
             "training_clips": leaks.trained,
             "asked_clips": leaks.asked,
@@ -153,6 +154,8 @@ def write_report(evaluation: Evaluation, config: Config) -> UPath:
         body.append(table_blocks([table]) or f"<h2>{escape(one.task.title)}</h2><p>{_NOTHING}</p>")
         body += [f"<p>{escape(text)}</p>" for text in (one.task.protocol, f"Source: {one.task.source}.")]
         body.append(f"<p><b>{escape(one.leaks.summary())}</b></p>")
+        if one.baselines():
+            body.append(f"<p><b>{escape(one.baselines())}</b></p>")
         if one.unlisted:
             body.append(f"<p><b>{one.unlisted} listed clips are not in the shards and were not asked about.</b></p>")
         body.append(_pictures(one.results))

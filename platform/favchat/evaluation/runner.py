@@ -43,17 +43,19 @@ class Asking:
 class ClipAsker:
     """A Ray Data actor that asks all questions about the clips it is given, and writes the answers."""
 
-    def __init__(self, config: Config, items: Any, out: UPath, progress: Any) -> None:
+    def __init__(self, config: Config, items: Any, shards: Any, out: UPath, progress: Any) -> None:
         """Load the model, or open the client.
 
         Args:
             config: The whole configuration.
             items: Clip -> questions, as Ray keeps it.
+            shards: Clip -> address of its shard, as Ray keeps it.
             out: ``evaluation.out``.
             progress: A ``favchat.data.progress.ClipCounter``.
         """
         self._answerer = answerer(config.evaluation)
         self._items: Mapping[str, list[Item]] = ray.get(items)
+        self._shards: Mapping[str, str] = ray.get(shards)
         self._out, self._progress = out, progress
         self._fault: str | None = None
 
@@ -68,7 +70,7 @@ class ClipAsker:
         """
         failures: list[str] = []
         if self._fault is None:
-            clips = batch.to_pylist()
+            clips = [row | {"shard": self._shards[row["clip_id"]]} for row in batch.to_pylist()]
             done = self._answerer.answer(clips, [self._items[clip["clip_id"]] for clip in clips])
             write_answers(done.rows, self._out)
             failures, self._fault = done.failures, done.fault
@@ -115,7 +117,12 @@ def _rows(config: Config, missing: Mapping[str, list[Item]], out: UPath, progres
     settings, shards = config.evaluation, path_of(config.data.out or "") / SHARDS
     wanted = pc.field("clip_id").isin(sorted(missing))
     # Pictures are read only where they are needed.
-    files = [file for file in parquet_files(shards) if len(read_table(file, ["clip_id"], filters=wanted))]
+    shard_of: dict[str, str] = {}
+    files = []
+    for file in parquet_files(shards):
+        found = read_table(file, ["clip_id"], filters=wanted)["clip_id"].to_pylist()
+        shard_of |= dict.fromkeys(found, str(file))
+        files += [file] if found else []
     with quiet_execution():
         asked = (
             ray.data.read_parquet(
@@ -132,6 +139,7 @@ def _rows(config: Config, missing: Mapping[str, list[Item]], out: UPath, progres
                 fn_constructor_kwargs={
                     "config": config,
                     "items": ray.put(dict(missing)),
+                    "shards": ray.put(shard_of),
                     "out": out,
                     "progress": progress,
                 },

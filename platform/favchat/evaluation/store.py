@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from upath import UPath
 
-from favchat.config import Config, ConfigError
+from favchat.config import Config
+from favchat.data import same_settings
+from favchat.data.addresses import absolute
+from favchat.data.same_settings import settings_of
 from favchat.data.storage import name_for, parquet_files, read_table, write_whole
 from favchat.evaluation.items import ANSWER_SCHEMA
-from favchat.files import write_text_whole
+from favchat.model_fingerprint import model_fingerprint
 from favchat.model_names import resolve_model
 
 ANSWERS = "answers"
 SETTINGS = "settings.json"
-_EDGE = 1 << 20
 
 
 def write_answers(rows: Sequence[dict[str, Any]], out: UPath) -> None:
@@ -47,19 +46,13 @@ def check_settings(config: Config, out: UPath) -> None:
         OSError: The folder cannot be written.
     """
     now = answer_settings(config)
-    file = out / SETTINGS
-    if file.exists():
-        before = json.loads(file.read_text(encoding="utf-8"))
-        other = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
-        if other:
-            key = other[0]
-            raise ConfigError(
-                f"evaluation.out = {config.evaluation.out} holds answers with {key} = {before.get(key)}, now it is "
-                f"{now.get(key)}; choose another evaluation.out"
-            )
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    write_text_whole(file, json.dumps(now, indent=2))
+    same_settings.check_settings(
+        out / SETTINGS,
+        now,
+        settings_of(Config().evaluation, "evaluation."),
+        f"evaluation.out = {config.evaluation.out} holds answers of other settings; choose another evaluation.out",
+    )
+    same_settings.keep_settings(out / SETTINGS, now)
 
 
 def answer_settings(config: Config) -> dict[str, Any]:
@@ -69,33 +62,13 @@ def answer_settings(config: Config) -> dict[str, Any]:
         ConfigError: There is no such model.
     """
     settings = config.evaluation
-    common = {"data.out": config.data.out, "evaluation.hints": settings.hints}
+    common = {"data.out": absolute(config.data.out or ""), "evaluation.hints": settings.hints}
     if settings.model:
+        model = resolve_model(settings.model, config.tracking)
         return common | {
-            "weights of evaluation.model": fingerprint(resolve_model(settings.model, config.tracking)),
+            "weights of evaluation.model": model_fingerprint(model),
             "evaluation.max_new_tokens": settings.max_new_tokens,
         }
-    asked = settings.server
-    return common | {
-        "evaluation.server.base_url": asked.base_url,
-        "evaluation.server.model": asked.model,
-        "evaluation.server.media": asked.media,
-        "evaluation.server.frames": asked.frames,
-        "evaluation.server.parameters": asked.parameters,
-    }
-
-
-def fingerprint(model: str) -> str:
-    """Tells checkpoints apart: a hash of the sizes, beginnings and ends of a directory's files, or a hub name."""
-    folder = Path(model)
-    if not folder.is_dir():
-        return model
-    digest = hashlib.sha256()
-    for file in sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.json")):
-        with file.open("rb") as content:
-            size = file.stat().st_size
-            digest.update(f"{file.name} {size}".encode())
-            digest.update(content.read(_EDGE))
-            content.seek(max(0, size - _EDGE))
-            digest.update(content.read(_EDGE))
-    return digest.hexdigest()[:16]
+    asked = settings_of(settings.server, "evaluation.server.")
+    decisive = ("base_url", "model", "media", "frames", "parameters")
+    return common | {key: asked[key] for key in (f"evaluation.server.{name}" for name in decisive)}

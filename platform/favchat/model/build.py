@@ -30,6 +30,7 @@ from favchat.model import (
 )
 from favchat.model.adapter import FaVChatAdapter
 from favchat.model.encoders import face_input_size, face_level_sizes, vision_size
+from favchat.model.encoders_alone import FaVChatEncoders
 from favchat.model.lora import quantization
 from favchat.model.processing_favchat import ATTRIBUTE_TOKEN, FACE_TOKEN, FRAME_TOKEN, VIDEO_TOKEN
 from favchat.model.tokenizer import BYTE_VOCABULARY, byte_tokenizer
@@ -88,6 +89,30 @@ def build(config: ModelConfig, seed: int = 0) -> tuple[FaVChatForConditionalGene
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     return model.eval(), _processor(config, tokenizer, face_config)
+
+
+def build_encoders(config: ModelConfig, seed: int = 0) -> tuple[FaVChatEncoders, FaVChatProcessor]:
+    """The encoders of the model that :func:`build` would make, with the same weights; of the rest only its sizes.
+
+    Raises:
+        ConfigError: As :func:`build`.
+        AssetError: As :func:`build`.
+    """
+    set_seed(seed)
+    dtype = getattr(torch, config.dtype)
+    if config.text.pretrained is None:
+        # Its random numbers come before those of the encoders.
+        _load(AutoModelForCausalLM, config.text, "model.text", dtype)
+    vision = _load(AutoModel, config.vision, "model.vision", dtype)
+    face = _load(AutoModel, config.face, "model.face", dtype) if config.adapter.face_grid else None
+    face_config = _backbone_config(config.face, "model.face") if face is None else face.config
+    composed = _compose(config, vision.config, face_config, _backbone_config(config.text, "model.text"))
+    with torch.device("meta"):
+        encoders = FaVChatEncoders(composed)
+    _give_tensors(encoders.vision_model, vision)
+    if face is not None:
+        _give_tensors(encoders.get_submodule("face_model"), face)
+    return encoders.eval(), _processor(config, _tokenizer(config.text), face_config)
 
 
 def build_processor(config: ModelConfig) -> FaVChatProcessor:
@@ -176,10 +201,23 @@ def load(name: str, *, bits: Literal[4, 8] | None = None) -> tuple[FaVChatForCon
     Raises:
         ConfigError: There is no FaVChat model, or one of another version.
     """
-    name = resolve_model(name)
     few_bits = {"quantization_config": quantization(bits), "device_map": {"": 0}} if bits else {}
+    return _loaded(FaVChatForConditionalGeneration, name, **few_bits)
+
+
+def load_encoders(name: str) -> tuple[FaVChatEncoders, FaVChatProcessor]:
+    """Load the encoders of a trained model as :func:`load` would, and its processor; nothing else of it is read.
+
+    Raises:
+        ConfigError: As :func:`load`.
+    """
+    return _loaded(FaVChatEncoders, name)
+
+
+def _loaded(kind: Any, name: str, **settings: Any) -> tuple[Any, FaVChatProcessor]:
+    name = resolve_model(name)
     try:
-        model, report = FaVChatForConditionalGeneration.from_pretrained(name, output_loading_info=True, **few_bits)
+        model, report = kind.from_pretrained(name, output_loading_info=True, **settings)
         processor = FaVChatProcessor.from_pretrained(name)
     except (OSError, RuntimeError) as error:
         raise ConfigError(f"{name}: cannot be loaded: {error}") from error

@@ -20,6 +20,7 @@ from favchat.model.encoders import face_features, vision_features
 from favchat.model.face_levels import receive_face_levels
 from favchat.model.lora import has_lora, without_lora
 from favchat.model.outputs import FaVChatModelOutput, FaVChatOutput
+from favchat.model.router_losses import shared_router_loss
 
 
 class FaVChatPreTrainedModel(PreTrainedModel):
@@ -36,18 +37,47 @@ class FaVChatPreTrainedModel(PreTrainedModel):
     _supports_flex_attn = True
     _supports_attention_backend = True
 
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """As transformers does it; the encoders come frozen, which a stage, or `requires_grad_(True)`, changes."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        for module in model.modules():
+            if isinstance(module, FaVChatModel):
+                module.freeze_encoders()
+        return loaded
+
 
 class FaVChatModel(FaVChatPreTrainedModel):
     """Encoders, adapter and decoder, without the language-model head."""
 
     def __init__(self, config: FaVChatConfig):
         super().__init__(config)
-        self.vision_model = _encoder(config.vision_config)
-        self.face_model = _encoder(config.face_config) if config.adapter_config.face_grid else None
+        self.vision_model = make_encoder(config.vision_config)
+        self.face_model = make_encoder(config.face_config) if config.adapter_config.face_grid else None
         self.adapter = FaVChatAdapter(config.adapter_config)
         self.language_model = AutoModel.from_config(config.text_config)
         receive_face_levels(self.language_model, len(self.adapter.level_proj))
         self.post_init()
+        self.freeze_encoders()
+
+    def freeze_encoders(self) -> None:
+        """Let the encoders be as they are: nothing of them learns."""
+        for encoder in self._encoders():
+            encoder.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> FaVChatModel:
+        """As torch does it; what is frozen of the encoders stays in evaluation mode.
+
+        Batch statistics would else drift with every forward pass, and dropout would act, whoever calls `train()`.
+        """
+        super().train(mode)
+        for encoder in self._encoders():
+            _train_what_learns(encoder, mode)
+        return self
+
+    def _encoders(self) -> list[nn.Module]:
+        return [encoder for encoder in (self.vision_model, self.face_model) if encoder is not None]
 
     def get_input_embeddings(self) -> nn.Module:
         """The language model's token embeddings."""
@@ -227,6 +257,14 @@ class FaVChatModel(FaVChatPreTrainedModel):
         return (embeds * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
 
 
+def _train_what_learns(module: nn.Module, mode: bool) -> None:
+    """Put a module and those below into training mode where parameters learn; one without any does as its parent."""
+    parameters = list(module.parameters())
+    module.training = mode and (not parameters or any(parameter.requires_grad for parameter in parameters))
+    for child in module.children():
+        _train_what_learns(child, module.training)
+
+
 VIDEO_TENSORS = (
     "pixel_values_videos",
     "pixel_values_faces",
@@ -242,7 +280,7 @@ VIDEO_TENSORS = (
 """Arguments of `forward` whose first dimension counts videos."""
 
 
-def _encoder(config: PreTrainedConfig) -> PreTrainedModel:
+def make_encoder(config: PreTrainedConfig) -> PreTrainedModel:
     """Make an encoder; one that lacks the kind of attention chosen for the whole model takes its own default."""
     kind, attention = MODEL_MAPPING[type(config)], config._attn_implementation or ""
     kinds = {"flash": "_supports_flash_attn", "flex": "_supports_flex_attn", "sdpa": "_supports_sdpa"}
@@ -292,6 +330,7 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
         output_router_logits: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
         **kwargs: Any,
     ) -> FaVChatOutput:
         """Predict the next tokens.
@@ -321,6 +360,8 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
             logits_to_keep: Compute logits for the last so many positions only; 0 means all. Or `(B, L)` bool: where to
                 compute them; they come as `(1, positions, vocabulary)`, and labels beyond them teach nothing.
             output_router_logits: Whether the router's logits are returned.
+            num_items_in_batch: How many labels the whole batch of an optimiser step has, of which this is a part, as
+                transformers' `Trainer` says it: the losses are then this part's share, and those of all parts add up.
             **kwargs: Handed to the language model.
 
         Raises:
@@ -375,10 +416,29 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
             if chosen is not None:  # each position predicts the next one
                 shifted = nn.functional.pad(labels[:, 1:], (0, 1), value=-100)[chosen].unsqueeze(0)
             language_loss = self.loss_function(
-                logits=logits, labels=labels, vocab_size=self.config.text_config.vocab_size, shift_labels=shifted
+                logits=logits,
+                labels=labels,
+                vocab_size=self.config.text_config.vocab_size,
+                shift_labels=shifted,
+                num_items_in_batch=num_items_in_batch,
             )
-        result = FaVChatOutput(logits=logits, past_key_values=outputs.past_key_values)
-        return self._with_losses(result, outputs.visual, language_loss, attribute_labels, output_router_logits)
+        result, visual = FaVChatOutput(logits=logits, past_key_values=outputs.past_key_values), outputs.visual
+        share: Tensor | float = 1.0
+        router_loss = None
+        if num_items_in_batch is not None and labels is not None and visual is not None and input_ids is not None:
+            share = (labels[:, 1:] != -100).sum() / num_items_in_batch
+            visual_mask, _ = self.model.placeholder_masks(input_ids, visual)
+            router_loss = shared_router_loss(
+                self.config.adapter_config,
+                visual.router_logits,
+                len(visual.tokens),
+                visual_mask,
+                labels,
+                num_items_in_batch,
+            )
+        return self._with_losses(
+            result, visual, language_loss, attribute_labels, output_router_logits, share=share, router_loss=router_loss
+        )
 
     def _with_losses(
         self,
@@ -387,8 +447,21 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
         language_loss: Tensor | None,
         attribute_labels: Tensor | None,
         output_router_logits: bool,
+        *,
+        share: Tensor | float = 1.0,
+        router_loss: Tensor | None = None,
     ) -> FaVChatOutput:
-        """Add what was computed of the videos, and the sum of all losses where something was to be learnt."""
+        """Add what was computed of the videos, and the sum of all losses where something was to be learnt.
+
+        Args:
+            result: Gets them.
+            visual: Of the videos, where there are some.
+            language_loss: Where there are labels.
+            attribute_labels: As for `forward`.
+            output_router_logits: As for `forward`.
+            share: Of the attributes' loss, where the batch is a part of an optimiser step's.
+            router_loss: The weighted router losses, where they are such a share.
+        """
         result.language_loss = language_loss
         losses = [] if language_loss is None else [language_loss]
         if visual is not None:
@@ -400,10 +473,13 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
                 result.router_logits = visual.router_logits
             if attribute_labels is not None and head is not None:
                 result.attribute_loss = head.loss(visual.attribute_logits, attribute_labels)
-                losses.append(adapter.attribute_loss_coef * result.attribute_loss)
+                losses.append(adapter.attribute_loss_coef * result.attribute_loss * share)
             if losses:
-                losses.append(adapter.router_aux_loss_coef * visual.balance_loss)
-                losses.append(adapter.router_z_loss_coef * visual.z_loss)
+                losses.append(
+                    adapter.router_aux_loss_coef * visual.balance_loss + adapter.router_z_loss_coef * visual.z_loss
+                    if router_loss is None
+                    else router_loss
+                )
         if losses:
             result.loss = sum(losses[1:], losses[0])
         return result

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,15 +174,24 @@ def read_buffers(checkpoint: Path) -> dict[str, Tensor]:
     return _read_file(checkpoint / BUFFERS)
 
 
-def load_weights(model: nn.Module, checkpoint: Path) -> None:
+def load_weights(model: nn.Module, checkpoint: Path, *, below: str = "", only: Sequence[str] = ()) -> None:
     """Put a checkpoint's weights into a model that was made as its record says.
+
+    Args:
+        model: The model, or a module of it.
+        checkpoint: The checkpoint.
+        below: Where that module lies in the model, such as ``model.``.
+        only: Names of its parts that are wanted; by default all that the checkpoint holds.
 
     Raises:
         CheckpointFault: It belongs to another model.
     """
     weights = {name: state["weight"] for name, state in read_states(checkpoint).items()} | read_buffers(checkpoint)
     places = dict(model.named_parameters()) | dict(model.named_buffers())
-    for name, value in weights.items():
+    for key, value in weights.items():
+        name = key.removeprefix(below)
+        if only and name.split(".")[0] not in only:
+            continue
         if name not in places or places[name].shape != value.shape:
             raise CheckpointFault(f"{checkpoint}: {name} {tuple(value.shape)} fits no part of the model")
         with torch.no_grad():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -20,7 +19,9 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 from favchat import tracking
 from favchat.config import Config, ConfigError, StageConfig, require
 from favchat.data.addresses import absolute
+from favchat.data.same_settings import Settings, check_settings, keep_settings, kept_settings
 from favchat.files import write_text_whole
+from favchat.model_fingerprint import model_fingerprint
 from favchat.model_names import resolve_backbones, resolve_model
 from favchat.training.checkpoints import RECORD, newest
 from favchat.training.faults import TrainingFault
@@ -29,12 +30,13 @@ from favchat.training.job import StageJob
 from favchat.training.job import run as train_stage
 from favchat.training.model_card import model_card
 from favchat.training.progress import main_loss, read_steps, showing
+from favchat.training.settings import stage_defaults, stage_settings
 from favchat.training.source import StageSource
 
 logger = logging.getLogger(__name__)
 
 SETTINGS = "settings.json"
-"""In a stage's folder: a hash of what decides what it learns."""
+"""In a stage's folder: the settings that decide what it learns."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,12 @@ def train(
     for stage in config.training.stages:
         _ = StageSource(config, stage, None).plan  # says before any work that a later stage has no samples
 
+    settings = _all_settings(config, inits)
+    for stage, kept in zip(config.training.stages, settings, strict=True):
+        place = _folder(config, stage)
+        refusal = f"{place} holds this stage with other settings; choose another training.out or delete that folder"
+        check_settings(place / SETTINGS, kept, stage_defaults(stage), refusal)
+
     def begin() -> tracking.Run:
         name = tracking.training_name(out)
         started = parent.child(name) if parent else tracking.start_run(config.tracking, name)
@@ -126,9 +134,9 @@ def train(
     run = tracking.kept_run(out / "run.json", config.tracking, begin)
     results: list[StageResult] = []
     try:
-        for stage, init in zip(config.training.stages, inits, strict=True):
+        for stage, init, kept in zip(config.training.stages, inits, settings, strict=True):
             start = init or (str(results[-1].model) if results else None)
-            results.append(_run_stage(config, stage, start, run, callbacks, scaling(config, runs_at_once)))
+            results.append(_run_stage(config, stage, start, kept, run, callbacks, runs_at_once))
         _calibrate(config, config.training.stages[-1], results[-1].model)
         _link_tree(results[-1].model, out / "model")
         registered = tracking.attempt("the model is not registered", lambda: _register(config, out, run))
@@ -157,6 +165,17 @@ def _resolve(init: str | None, key: str, config: Config) -> str | None:
     return None if init is None else resolve_model(init, config.tracking, key=key)
 
 
+def _all_settings(config: Config, inits: Sequence[str | None]) -> list[Settings]:
+    """The settings that decide what each stage learns."""
+    found: list[Settings] = []
+    before = None
+    for stage, init in zip(config.training.stages, inits, strict=True):
+        # The stage before is named and not its folder, which may lie elsewhere one day.
+        found.append(stage_settings(config, stage, init or before, model_fingerprint(init) if init else None))
+        before = f"the end of {stage.name}"
+    return found
+
+
 def _warn_of_unused(config: Config, init: str) -> None:
     """Say which settings of the adapter do nothing, since the first stage starts from a model that has others."""
     if not Path(init).is_dir() or (Path(init) / RECORD).is_file():
@@ -172,30 +191,26 @@ def _run_stage(
     config: Config,
     stage: StageConfig,
     init: str | None,
+    settings: Settings,
     parent: tracking.Run,
     callbacks: Sequence[UserCallback],
-    scaling: ScalingConfig,
+    runs_at_once: int,
 ) -> StageResult:
-    folder = Path(config.training.out or "").absolute() / "stages" / stage.name
-    record, settings, key = folder / "stage.json", folder / SETTINGS, _fingerprint(config, stage, init)
-    if settings.is_file() and json.loads(settings.read_text())["key"] != key:
-        raise ConfigError(
-            f"{folder} holds this stage with other settings; choose another training.out or delete that folder"
-        )
+    folder = _folder(config, stage)
+    record = folder / "stage.json"
+    keep_settings(folder / SETTINGS, settings)
     if record.is_file():
         found = json.loads(record.read_text())
         return StageResult(**found | {"model": folder / found["model"]})
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text_whole(settings, json.dumps({"key": key}))
 
     source = StageSource(config, stage, init)
     source.features = stage_features(config, stage, init, source.index.files)
     steps = source.steps
     run = tracking.attempt(f"stage '{stage.name}' is not tracked", lambda: _stage_run(parent, folder, stage.name))
-    job = StageJob(config, stage, steps, init, source, folder, asdict(run) if run else None)
+    job = StageJob(config, stage, steps, init, source, folder, asdict(run) if run else None, runs_at_once)
     try:
         with showing(job.step_file, stage.name, steps):
-            metrics = _fit(job, callbacks, scaling)
+            metrics = _fit(job, callbacks, scaling(config, runs_at_once))
     except BaseException:
         if run:
             tracking.attempt("the stage's run is not marked as failed", lambda: run.finish("FAILED"))
@@ -227,6 +242,10 @@ def _run_stage(
     if run:
         tracking.attempt("the stage's run is not marked as finished", run.finish)
     return outcome
+
+
+def _folder(config: Config, stage: StageConfig) -> Path:
+    return Path(config.training.out or "").absolute() / "stages" / stage.name
 
 
 def _fit(job: StageJob, callbacks: Sequence[UserCallback], scaling: ScalingConfig) -> dict[str, float]:
@@ -299,31 +318,14 @@ def _register(config: Config, out: Path, run: tracking.Run) -> str | None:
     if name is None:
         return None
     # A stage that was added since, or trained anew with other settings, has left another model in the same place.
-    settings = json.loads((out / "stages" / config.training.stages[-1].name / SETTINGS).read_text())
-    wanted = {"name": name, "model": str(model), "stage": settings["key"]}
+    settings = kept_settings(out / "stages" / config.training.stages[-1].name / SETTINGS)
+    wanted = {"name": name, "model": str(model), "stage": settings}
     done = json.loads(record.read_text()) if record.is_file() else {}
     if wanted.items() <= done.items():
         return str(done["version"])
     version = run.register_model(model, name)
     write_text_whole(record, json.dumps({**wanted, "version": version}, indent=2))
     return version
-
-
-FREE = {"deepspeed", "accumulate", "gradient_checkpointing", "validate_every"}
-"""Settings of a stage that may change while it is interrupted: they change how its steps are computed, not which."""
-
-
-def _fingerprint(config: Config, stage: StageConfig, init: str | None) -> str:
-    """A hash of the settings that decide what a stage learns."""
-    settings = {
-        "seed": config.seed,
-        "model": config.model.model_dump(mode="json"),
-        "stage": stage.model_dump(mode="json", exclude=FREE),
-        "data": absolute(config.data.out or ""),
-        "split": config.training.split,
-        "init": init,
-    }
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def _link_tree(source: Path, target: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,13 @@ from favchat.config import Config, StageConfig
 from favchat.data.addresses import path_of
 from favchat.data.storage import arrow_source
 from favchat.files import write_bytes_whole, write_text_whole
-from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
+from favchat.model import FaVChatModel, FaVChatProcessor
+from favchat.model.encoders_alone import FaVChatEncoders
 from favchat.training.feature_cache import ENCODERS, shard_fingerprint
 from favchat.training.ingest import CLIP_COLUMNS, read_clip
 from favchat.training.machine import rest_in, stage_precision
 from favchat.training.reading import feature_table
-from favchat.training.start import starting_model
+from favchat.training.start import starting_encoders
 
 FEATURES = "features"
 FORMAT = 1
@@ -38,11 +39,11 @@ class Encoder:
     Args:
         config: The configuration; ``data.out`` is the corpus.
         stage: The stage.
-        init: Where it starts, see :func:`favchat.training.start.starting_model`.
+        init: Where it starts, see :func:`favchat.training.start.starting_encoders`.
     """
 
     def __init__(self, config: Config, stage: StageConfig, init: str | None):
-        self._model, self._processor = starting_model(config.model, config.seed, init)
+        self._model, self._processor = starting_encoders(config.model, config.seed, init)
         if stage.frames is not None:
             self._processor.num_frames = stage.frames
         self._device = torch.device("cuda" if config.training.use_gpu and torch.cuda.is_available() else "cpu")
@@ -50,8 +51,7 @@ class Encoder:
         # As the stage's steps would have them: the stage after it, which starts from what is saved, has them so too.
         rest_in(self._model, stage_precision(stage, config.training.use_gpu))
         self.about = encoder_settings(self._model, self._processor)
-        key = hashlib.sha256(json.dumps(self.about, sort_keys=True).encode()).hexdigest()[:16]
-        self.folder = path_of(config.data.out or "") / FEATURES / key
+        self.folder = features_folder(config.data.out or "", self.about)
 
     def file(self, shard: str) -> UPath:
         """Where the features of a shard lie, or would lie.
@@ -59,7 +59,7 @@ class Encoder:
         Raises:
             OSError: The shard cannot be read.
         """
-        return self.folder / f"{shard_fingerprint(path_of(shard))}.arrow"
+        return feature_file(self.folder, shard)
 
     def encode(self, shard: str) -> str:
         """Write the features of a shard, unless they are there; return their address.
@@ -90,17 +90,37 @@ class Encoder:
                 clips = [read_clip(row, self._processor.num_frames) for row in rows]
                 tensors = self._processor.video_inputs(clips)
                 pixels = [tensors.pop(name).to(self._device) for name in ("pixel_values_videos", "pixel_values_faces")]
-                encoded = self._model.model.encode_frames(*pixels)
+                encoded = self._model.encode_frames(*pixels)
                 # In half precision, as far as it goes: the adapter normalises what it gets.
                 limit = torch.finfo(torch.float16).max
                 halves = {name: value.clamp(-limit, limit).half().cpu() for name, value in encoded.items()}
                 yield [row["clip_id"] for row in rows], halves | tensors
 
 
-def encoder_settings(model: FaVChatForConditionalGeneration, processor: FaVChatProcessor) -> dict[str, Any]:
-    """All that decides the features of a clip, weights as a hash."""
+def features_folder(out: str, about: Mapping[str, Any]) -> UPath:
+    """Where the features of some encoders lie in a corpus.
+
+    Args:
+        out: The corpus (``data.out``).
+        about: Of the encoders, see :func:`encoder_settings`.
+    """
+    key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+    return path_of(out) / FEATURES / key
+
+
+def feature_file(folder: UPath, shard: str) -> UPath:
+    """Where the features of a shard lie, or would lie, in the folder of some encoders.
+
+    Raises:
+        OSError: The shard cannot be read.
+    """
+    return folder / f"{shard_fingerprint(path_of(shard))}.arrow"
+
+
+def encoder_settings(model: FaVChatEncoders | FaVChatModel, processor: FaVChatProcessor) -> dict[str, Any]:
+    """All that decides the features of a clip, weights as a hash; they are read where they lie."""
     weights = hashlib.sha256()
-    encoders = {name: getattr(model.model, name) for name in ENCODERS}
+    encoders = {name: getattr(model, name) for name in ENCODERS}
     for name, encoder in encoders.items():
         if encoder is None:  # face_grid = 0
             continue

@@ -18,6 +18,7 @@ from rich.progress import track
 from upath import UPath
 
 from favchat.config import Config, StageConfig
+from favchat.threads import available_threads
 from favchat.training.faults import TrainingFault
 
 ENCODERS = ("vision_model", "face_model")
@@ -77,8 +78,11 @@ def stage_features(
 
     class Encoding:
         def __init__(self) -> None:
+            import torch
+
             from favchat.training.encoder import Encoder
 
+            torch.set_num_threads(available_threads())
             self._encoder = Encoder(config, stage, init)
 
         def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -90,12 +94,15 @@ def stage_features(
         files, missing = ray.get(ray.remote(num_gpus=1)(look).remote()) if config.training.use_gpu else look()
         if missing:
             gpus = 1 if config.training.use_gpu else None
-            free = config.training.num_workers if gpus else int(ray.available_resources().get("CPU", 1))
-            actors = ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, min(len(missing), free)))
+            free = max(1, int(ray.available_resources().get("CPU", 1)))
+            count = min(len(missing), config.training.num_workers if gpus else free)
+            actors = ray.data.ActorPoolStrategy(min_size=1, max_size=count)
+            # Few shards leave more than one CPU to each.
+            cpus = None if gpus else free // count
             with quiet_execution():
                 rows = [{"shard": shard} for shard in missing]
                 data = ray.data.from_items(rows, override_num_blocks=len(rows))
-                done = data.map(cast(Any, Encoding), compute=actors, num_gpus=gpus).iter_rows()
+                done = data.map(cast(Any, Encoding), compute=actors, num_cpus=cpus, num_gpus=gpus).iter_rows()
                 _show(stage.name, done, len(missing))
     except (ray.exceptions.RayError, OSError) as error:
         by_ray = isinstance(error, ray.exceptions.RayError)

@@ -34,6 +34,8 @@ class StageJob:
     run: dict[str, str] | None
     """The fields of the stage's :class:`favchat.tracking.Run`, to which only rank 0 writes; None: nothing is
     tracked."""
+    runs_at_once: int = 1
+    """How many trainings share the machines."""
 
     @property
     def checkpoints(self) -> Path:

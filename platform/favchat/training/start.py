@@ -9,10 +9,12 @@ import torch
 
 from favchat.config import Config, ModelConfig, StageConfig
 from favchat.model import FaVChatConfig, FaVChatForConditionalGeneration, FaVChatProcessor
-from favchat.model.build import ADAPTER_NAMES, build, build_processor, load
+from favchat.model.build import ADAPTER_NAMES, build, build_encoders, build_processor, load, load_encoders
+from favchat.model.encoders_alone import FaVChatEncoders
 from favchat.model.lora import add_lora, has_lora
 from favchat.model_names import resolve_model
 from favchat.training.checkpoints import RECORD, load_weights, read_record
+from favchat.training.feature_cache import ENCODERS
 from favchat.training.optimisation import LORA, set_trainable
 
 
@@ -39,6 +41,23 @@ def starting_model(
     made, processor = starting_model(section, settings["seed"], settings["init"])
     set_learning(made, section, settings["trainable"], settings["seed"])
     load_weights(made, Path(init))
+    if settings.get("frames") is not None:
+        processor.num_frames = settings["frames"]
+    return made, processor
+
+
+def starting_encoders(model: ModelConfig, seed: int, init: str | None) -> tuple[FaVChatEncoders, FaVChatProcessor]:
+    """Make the encoders of the model that `starting_model` would make, without the rest of it.
+
+    Arguments and errors as there.
+    """
+    if init is None:
+        return build_encoders(model, seed)
+    if not (Path(init) / RECORD).is_file():
+        return load_encoders(init)
+    settings = read_record(Path(init)).settings
+    made, processor = starting_encoders(ModelConfig(**settings["model"]), settings["seed"], settings["init"])
+    load_weights(made, Path(init), below="model.", only=ENCODERS)
     if settings.get("frames") is not None:
         processor.num_frames = settings["frames"]
     return made, processor

@@ -26,7 +26,9 @@ class Validation:
 
     def __init__(self, config: Config, stage: StageConfig, processor: FaVChatProcessor, *, rank: int, workers: int):
         training = config.training
-        rows, out = training.val_batches * stage.batch_size, config.data.out or ""
+        # With a budget of tokens there may be more workers than `batch_size` has samples: each takes one at least.
+        batch = max(stage.batch_size, workers)
+        rows, out = training.val_batches * batch, config.data.out or ""
         self._textless = stage.task == "attributes"
         if self._textless:
             samples = some_clips(out, training.val_split, rows)
@@ -36,7 +38,7 @@ class Validation:
         self._processor = processor
         self._asked = samples_asked(config, stage)
         self._answer_tokens = training.val_answer_tokens
-        self._batch_size = stage.batch_size // workers
+        self._batch_size = batch // workers
         self._samples = samples.slice(rank * share, share)
 
     def loss(self, model: nn.Module, device: torch.device) -> float | None:
@@ -76,9 +78,8 @@ class Validation:
             return {}
         questions = [row["question"] for row in rows]
         with evaluating(model):
-            found = answer(
-                model, self._processor, [read_clip(row) for row in rows], questions, max_new_tokens=self._answer_tokens
-            )
+            clips = [read_clip(row, self._processor.num_frames) for row in rows]
+            found = answer(model, self._processor, clips, questions, max_new_tokens=self._answer_tokens)
         return {
             "clip": [row["clip_id"] for row in rows],
             "question": questions,

@@ -18,6 +18,7 @@ import torch
 from favchat.config import ConfigError
 from favchat.data.row_settings import corpus_specification
 from favchat.model import FaVChatForConditionalGeneration
+from favchat.shared_threads import shared_threads
 from favchat.training import checkpoints
 from favchat.training.batches import Batch
 from favchat.training.index import read_index
@@ -41,7 +42,7 @@ def train_stage(job: StageJob) -> dict[str, float]:
     context = ray.train.get_context()
     rank, workers = context.get_world_rank(), context.get_world_size()
     training, stage = job.config.training, job.stage
-    torch.set_num_threads(training.threads or max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
+    torch.set_num_threads(training.threads or shared_threads(context.get_local_world_size() * job.runs_at_once))
     device = ray.train.torch.get_device() if training.use_gpu else torch.device("cpu")
     precision = stage_precision(stage, training.use_gpu)
 

@@ -61,6 +61,10 @@ def test_a_second_run_replaces_the_first(tmp_path: Path) -> None:
     config.annotate.questions_per_clip = 1
     second = annotate(config)
     assert (second.questions, second.path) == (1, first.path)
+    assert first.changed == ()
+    assert second.changed == ("annotate.questions_per_clip was 12 and is 1 now",)
+    assert "rows made with other settings (annotate.questions_per_clip was 12 and is 1 now)" in second.summary()
+    assert annotate(config).changed == ()
     assert [file.name for file in (tmp_path / "annotations").iterdir()] == ["template.parquet"]
 
 

@@ -17,6 +17,7 @@ from favchat.data.annotation.everyday import EverydayWriter
 from favchat.data.annotation.facts import facts_of
 from favchat.data.annotation.rows import Annotation, Writer
 from favchat.data.annotation.selection import Candidate, repeats, select
+from favchat.data.annotation.settings import changed_settings, keep_annotation_settings
 from favchat.data.annotation.template import TemplateWriter
 from favchat.data.clips import clip_from_row
 from favchat.data.schema import (
@@ -46,6 +47,8 @@ class AnnotateResult:
     """All annotations, with the columns of ``schema.ANNOTATION_SCHEMA``."""
     path: UPath
     """The file of the annotations."""
+    changed: tuple[str, ...] = ()
+    """The settings that are other ones than those of the rows that these replaced, each with both values."""
 
     @property
     def rejected(self) -> int:
@@ -71,6 +74,8 @@ class AnnotateResult:
             text += f"; {self.rejected} clips rejected"
         if self.unwritten > self.rejected:
             text += f"; nothing is known of the other {self.unwritten - self.rejected}"
+        if self.changed:
+            text += f"; in place of rows made with other settings ({', '.join(self.changed)})"
         return f"{text} -> {self.path}"
 
 
@@ -90,7 +95,9 @@ def annotate(config: Config, writer: Writer | None = None) -> AnnotateResult:
     written = writer.write(out / SHARDS)
     rows = scored(written.rows, read_folder(out / SHARDS, _COLUMNS), config.annotate.selection)
     path = out / ANNOTATIONS / f"{writer.name}.parquet"
+    changed = changed_settings(config, out, writer.name)
     write_whole(rows, path)
+    keep_annotation_settings(config, out, writer.name)
     failed = out / ANNOTATION_REJECTS / f"{writer.name}.parquet"
     if written.rejects is not None:
         write_whole(written.rejects.cast(ANNOTATION_REJECT_SCHEMA), failed)
@@ -100,6 +107,7 @@ def annotate(config: Config, writer: Writer | None = None) -> AnnotateResult:
         rejects=written.rejects,
         rows=rows,
         path=path,
+        changed=tuple(changed),
     )
 
 

@@ -46,7 +46,8 @@ class Task:
     """Its questions.
 
     Raises:
-        ConfigError: The corpus has nothing that it could ask about.
+        NothingToAskError: The corpus has nothing that it could ask about.
+        ConfigError: A setting is wrong, or something cannot be read.
     """
     listed: Callable[[Asked], int] | None = None
     """How many clips the benchmark's lists name, where there are lists: those that could not be decoded count too."""

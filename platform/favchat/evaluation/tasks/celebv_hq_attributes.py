@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from favchat.attributes import ACTION, APPEARANCE, EMOTION
-from favchat.config import ConfigError
-from favchat.evaluation.corpus import Labelled
+from favchat.evaluation.corpus import Labelled, NothingToAskError
 from favchat.evaluation.items import Item
 from favchat.evaluation.tasks.base import EXPRESSION_LEAD, Asked, Task, choice, claim, closed, yes_no
 
@@ -22,7 +21,7 @@ def attribute_items(asked: Asked) -> list[Item]:
         if labelled.clip.split == asked.split:
             items += _of_clip(asked, labelled)
     if not items:
-        raise ConfigError(
+        raise NothingToAskError(
             f"data.out = {asked.config.data.out}: no clip of split '{asked.split}' has one of the 83 attributes "
             f"labelled. {ACCESS}"
         )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from favchat.attributes import EMOTION
-from favchat.config import ConfigError
 from favchat.data.annotation.facts import facts_of
 from favchat.data.annotation.wording import seconds
-from favchat.evaluation.corpus import Labelled
+from favchat.evaluation.corpus import Labelled, NothingToAskError
 from favchat.evaluation.items import Item
 from favchat.evaluation.tasks.base import EXPRESSION_LEAD, Asked, Task, choice, closed, yes_no
 from favchat.evaluation.tasks.celebv_hq_attributes import ACCESS
@@ -23,7 +22,7 @@ def emotion_items(asked: Asked) -> list[Item]:
         if labelled.clip.split == asked.split:
             items += _of_clip(asked, labelled)
     if not items:
-        raise ConfigError(
+        raise NothingToAskError(
             f"data.out = {asked.config.data.out}: no clip of split '{asked.split}' has its emotion labelled. {ACCESS}"
         )
     return items

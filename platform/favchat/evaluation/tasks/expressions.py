@@ -11,7 +11,7 @@ from favchat.config import ConfigError
 from favchat.data.addresses import path_of
 from favchat.data.sources.expression_lists import ExpressionList, read_labels
 from favchat.data.sources.listing import safe
-from favchat.evaluation.corpus import Labelled
+from favchat.evaluation.corpus import Labelled, NothingToAskError
 from favchat.evaluation.items import Item
 from favchat.evaluation.tasks.base import EXPRESSION_LEAD, Asked, choice, closed
 
@@ -47,11 +47,12 @@ def expression_items(asked: Asked, kind: str, classes: Sequence[str], lists: Lis
         access: Where to ask for the data.
 
     Raises:
-        ConfigError: The corpus has no such clip, or a list is missing.
+        NothingToAskError: The corpus has no such clip, or a list of the split is missing.
+        ConfigError: Folds are asked for without lists, or the shards' labels do not do.
     """
     there = {labelled.clip.id: labelled for labelled in asked.clips if labelled.source == kind}
     if not there:
-        raise ConfigError(f"data.out = {asked.config.data.out}: no clip of {kind}. {access}")
+        raise NothingToAskError(f"data.out = {asked.config.data.out}: no clip of {kind}. {access}")
     options = [WORDS[name] for name in classes]
     items: list[Item] = []
     for fold, labels in _labels(asked, kind, classes, lists, there).items():
@@ -111,7 +112,7 @@ def _read(folder: UPath, layouts: Sequence[ExpressionList], split: str) -> dict[
         if path.is_file():
             return {_clip_id(name): label for name, label in read_labels(path, layout)}
     expected = " or ".join(str(folder / layout.path.format(split=split)) for layout in layouts)
-    raise ConfigError(f"data.source.path: no list of split '{split}' in {folder}; expected {expected}")
+    raise NothingToAskError(f"data.source.path: no list of split '{split}' in {folder}; expected {expected}")
 
 
 def _clip_id(name: str) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from favchat.attributes import attribute
-from favchat.config import ConfigError
 from favchat.data.annotation.statements import statements
 from favchat.data.annotation.wording import UNKNOWN
-from favchat.evaluation.corpus import Labelled, read_annotations
+from favchat.evaluation.corpus import Labelled, NothingToAskError, read_annotations
 from favchat.evaluation.items import Item
 from favchat.evaluation.tasks.base import EXPRESSION_LEAD, Asked, Task, closed, yes_no
 
@@ -25,7 +24,7 @@ def question_items(asked: Asked) -> list[Item]:
         if labelled is not None:
             items += _of_row(asked, labelled, row)
     if not items:
-        raise ConfigError(f"data.out = {asked.config.data.out}: no selected question of split '{asked.split}'")
+        raise NothingToAskError(f"data.out = {asked.config.data.out}: no selected question of split '{asked.split}'")
     return items
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from favchat.config import ConfigError
-from favchat.evaluation.corpus import read_annotations
+from favchat.evaluation.corpus import NothingToAskError, read_annotations
 from favchat.evaluation.items import Item
 from favchat.evaluation.tasks.base import Asked, Task
 
@@ -33,7 +32,7 @@ def summary_items(asked: Asked) -> list[Item]:
         if labelled.clip.id in references
     ]
     if not items:
-        raise ConfigError(f"data.out = {asked.config.data.out}: no selected summary of split '{asked.split}'")
+        raise NothingToAskError(f"data.out = {asked.config.data.out}: no selected summary of split '{asked.split}'")
     return items
 
 
