@@ -19,11 +19,12 @@ def describe(store: VideoStore, key: str) -> dict[str, Any]:
     """The description of a video that was decoded and encoded, ready for JSON.
 
     Returns:
-        `id`; `width`, `height`, `fps`, `duration` of the file; `track` with lists over the n sampled frames:
-        `timestamps` in seconds, `boxes` x1 y1 x2 y2 and `landmarks` 5 x y as shares of width and height, `scores`,
-        `visible`, and as base64 JPEG the `frames` and the aligned `crops`; `experts` with `num_experts`, the
-        `timestamps` of the T frames that the model sees, and for each expert layer the share of a frame's `general`
-        and `face` tokens that each expert gets, T lists of num_experts values.
+        `id`; `width`, `height`, `fps`, `duration` of the file; `people`: how many faces are `found` at once, and which
+        of them, counted from the left, is `followed` (null where that is not clear); `track` with lists over the n
+        sampled frames: `timestamps` in seconds, `boxes` x1 y1 x2 y2 and `landmarks` 5 x y as shares of width and
+        height, `scores`, `visible`, and as base64 JPEG the `frames` and the aligned `crops`; `experts` with
+        `num_experts`, the `timestamps` of the T frames that the model sees, and for each expert layer the share of a
+        frame's `general` and `face` tokens that each expert gets, T lists of num_experts values.
 
     Raises:
         ApiError: The video left the store.
@@ -41,6 +42,7 @@ def describe(store: VideoStore, key: str) -> dict[str, Any]:
         "height": clip.info.height,
         "fps": clip.info.fps,
         "duration": clip.info.duration,
+        "people": store.people(key),
         "track": {
             "timestamps": _rounded(clip.timestamps),
             "boxes": _rounded(clip.boxes),
