@@ -9,9 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import av
+
 from favchat.config import Config
 from favchat.video import CenterFaceDetector, VideoError, process_clip
 from favchat.video.decode import probe
+from favchat.video.readers import Cursor
 from serve.errors import ApiError
 from serve.people import RememberingDetector, count_people
 from serve.preview import is_playable, write_preview
@@ -144,6 +147,9 @@ class MediaReplica:
                 f"The video has {info.width} x {info.height} pixels; the limit is {limits.max_side} on a side.",
                 code="video_too_large",
             )
+        with av.open(str(path)) as container:
+            if Cursor(container).first is None:
+                raise VideoError(path, "decode", "no frame could be decoded: the video data is damaged or incomplete")
 
     def _write_preview(self, key: str) -> None:
         self.store.write(self.store.preview(key), partial(write_preview, self.store.source(key)))
