@@ -85,8 +85,8 @@ def application(config: Config) -> Application:
     # what waits for the API itself is refused by Ray Serve's proxy in plain text.
     everything = serve.engine_replicas * serve.max_ongoing_requests + 3 * serve.max_queued_requests
     # Beside those, bodies on their way take places there, which BodyLimit counts.
-    places = 2 * everything + BODIES
-    api = _deployment("api", ray_serve.ingress()(Api), serve, 1, ongoing=places, queued=places)
+    ongoing = 2 * everything + BODIES
+    api = _deployment("api", ray_serve.ingress()(Api), serve, 1, ongoing=ongoing, queued=2 * everything)
     return api.bind(config, media.bind(config), encoder.bind(config), engine.bind(config))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from favchat.data.images import encode_images
+from serve.notices import which
 from serve.store import VideoStore, gone
 
 QUALITY = 85
@@ -20,11 +21,11 @@ def describe(store: VideoStore, key: str) -> dict[str, Any]:
 
     Returns:
         `id`; `width`, `height`, `fps`, `duration` of the file; `people`: how many faces are `found` at once, and which
-        of them, counted from the left, is `followed` (null where that is not clear); `track` with lists over the n
-        sampled frames: `timestamps` in seconds, `boxes` x1 y1 x2 y2 and `landmarks` 5 x y as shares of width and
-        height, `scores`, `visible`, and as base64 JPEG the `frames` and the aligned `crops`; `experts` with
-        `num_experts`, the `timestamps` of the T frames that the model sees, and for each expert layer the share of a
-        frame's `general` and `face` tokens that each expert gets, T lists of num_experts values.
+        of them, counted from the left, is `followed` (null where that is not clear), as a `description` says in words;
+        `track` with lists over the n sampled frames: `timestamps` in seconds, `boxes` x1 y1 x2 y2 and `landmarks` 5 x y
+        as shares of width and height, `scores`, `visible`, and as base64 JPEG the `frames` and the aligned `crops`;
+        `experts` with `num_experts`, the `timestamps` of the T frames that the model sees, and for each expert layer
+        the share of a frame's `general` and `face` tokens that each expert gets, T lists of num_experts values.
 
     Raises:
         ApiError: The video left the store.
@@ -34,6 +35,7 @@ def describe(store: VideoStore, key: str) -> dict[str, Any]:
         features = load_file(store.features(key))
     except FileNotFoundError:
         raise gone() from None
+    people = store.people(key)
     usage = features["usage"]  # (layers, 2, T, experts)
     return {
         "id": key,
@@ -42,7 +44,7 @@ def describe(store: VideoStore, key: str) -> dict[str, Any]:
         "height": clip.info.height,
         "fps": clip.info.fps,
         "duration": clip.info.duration,
-        "people": store.people(key),
+        "people": {**people, "description": which(people)},
         "track": {
             "timestamps": _rounded(clip.timestamps),
             "boxes": _rounded(clip.boxes),

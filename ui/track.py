@@ -36,12 +36,23 @@ def track_strip(video: dict[str, Any]) -> str:
     facts = f"{video['duration']:.1f} s · {size[0]} × {size[1]} · {video['fps']:.3g} frames/s"
     return (
         '<section class="fc-card"><header><h2>Face track</h2>'
-        f"<p>face in {seen} of {total} sampled frames</p><p>{facts}</p></header>"
+        f"<p>face in {seen} of {total} sampled frames</p><p>{facts}</p></header>{_people(video['people'])}"
         '<div class="fc-strip" role="list" tabindex="0" aria-label="Sampled frames and aligned faces over time">'
         f"{''.join(_column(size, *column) for column in columns)}</div>"
         '<p class="fc-key"><span class="fc-key-box"></span>tracked face'
         '<span class="fc-key-dot"></span>landmarks<span class="fc-key-note">below: the aligned crop that the face '
         "encoder sees</span></p></section>"
+    )
+
+
+def _people(people: dict[str, Any]) -> str:
+    """Of several faces, how many there are and which one the page is about."""
+    if people["found"] < 2:
+        return ""
+    followed = escape(str(people["description"]))
+    return (
+        f'<p class="fc-people">{people["found"]:d} faces are to be seen at once. Followed, and asked about, is '
+        f"{followed}, in the yellow box.</p>"
     )
 
 

@@ -407,7 +407,7 @@ def test_of_several_faces_the_followed_one_is_told(server) -> None:
     assert "2 faces" in told.notices[0]["message"] and "on the right" in told.notices[0]["message"]
     key = hashlib.sha256(base64.b64decode(url.split(",")[1])).hexdigest()
     video = httpx.get(f"{server.base}/videos/{key}", timeout=60).json()
-    assert video["people"] == {"found": 2, "followed": 2}
+    assert video["people"] == {"found": 2, "followed": 2, "description": "the one on the right"}
     assert np.mean(video["track"]["boxes"], axis=0)[0] > 0.5
     assert ask(server, data_url("pexels_0"), max_tokens=2).notices == []
 

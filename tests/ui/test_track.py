@@ -58,3 +58,9 @@ def test_lists_of_unequal_length_are_refused() -> None:
     video["track"]["crops"].pop()
     with pytest.raises(ValueError):
         track_strip(video)
+
+
+def test_several_faces_are_not_followed_silently() -> None:
+    strip = track_strip(described(people=3))
+    assert "3 faces are to be seen" in strip and "the one on the &lt;left&gt;" in strip
+    assert "fc-people" not in track_strip(described(people=1))
