@@ -98,7 +98,7 @@ class Api:
             responses={**file_of("video/mp4"), **errors(404)},
         )(self.preview)
         app.get("/healthz", responses=errors())(self.health)
-        app.openapi = partial(describe_api, app)  # type: ignore[method-assign]  # FastAPI's way to change it
+        app.openapi = partial(describe_api, app, limits.name)  # type: ignore[method-assign]  # FastAPI's way to change it
         return app
 
     async def drain(self, seconds: float) -> None:
@@ -139,7 +139,7 @@ class Api:
         name = file.filename or "video"
         if len(name) > LONGEST_NAME:
             raise ApiError(400, f"The file's name has {len(name)} letters; the limit is {LONGEST_NAME}.", "file")
-        async with self._taken_in(file.file) as key:
+        async with self._taken_in(file.file, "file") as key:
             with _in_openai_s_words():
                 playable = await self.media.playable.remote(key)
             return _file_object(await asyncio.to_thread(self.store.add_file, key, name, purpose, playable=playable))
@@ -204,7 +204,7 @@ class Api:
         file_id = address.removeprefix("file:")
         if address.startswith("data:"):
             data = await asyncio.to_thread(_decoded, address)
-            async with self._taken_in(io.BytesIO(data)) as key:
+            async with self._taken_in(io.BytesIO(data), "messages") as key:
                 yield key
         elif file_id.startswith("file-"):
             async with self._named(file_id, "messages") as key:
@@ -220,12 +220,15 @@ class Api:
             )
 
     @asynccontextmanager
-    async def _taken_in(self, source: BinaryIO) -> AsyncIterator[str]:
+    async def _taken_in(self, source: BinaryIO, param: str) -> AsyncIterator[str]:
         """The SHA-256 of new bytes, once they are seen to be a video; the store holds it as long as this lasts."""
         async with _in_threads(partial(self.store.receive, source), self.store.discard) as incoming:
             if not await asyncio.to_thread(self.store.source(incoming.key).exists):
-                with _in_openai_s_words():
-                    await self.media.check.remote(incoming.path.name)
+                try:
+                    with _in_openai_s_words():
+                        await self.media.check.remote(incoming.path.name)
+                except ApiError as error:
+                    raise ApiError(error.status, error.message, param, error.code) from None
             async with _in_threads(partial(self.store.keep, incoming), self.store.give) as key:
                 yield key
 
@@ -377,4 +380,5 @@ def _api_error(error: Exception) -> ApiError:
 
 
 async def _on_error(_: Request, error: Exception) -> Response:
-    return error_response(_api_error(error))
+    # Such as Allow, which says what a path does take.
+    return error_response(_api_error(error), error.headers if isinstance(error, HTTPException) else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.responses import JSONResponse
@@ -43,9 +44,10 @@ class AsciiJSON(JSONResponse):
         return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
-def error_response(error: ApiError) -> AsciiJSON:
+def error_response(error: ApiError, headers: Mapping[str, str] | None = None) -> AsciiJSON:
     """The response to a request that fails; where trying again helps, it says when."""
-    return AsciiJSON(error.body(), error.status, {"Retry-After": str(RETRY_AFTER)} if error.status == 503 else None)
+    retry = {"Retry-After": str(RETRY_AFTER)} if error.status == 503 else {}
+    return AsciiJSON(error.body(), error.status, {**(headers or {}), **retry})
 
 
 def busy(message: str) -> ApiError:

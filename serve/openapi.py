@@ -59,10 +59,11 @@ def file_of(media_type: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}}
 
 
-def describe_api(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI description of the application."""
+def describe_api(app: FastAPI, model: str) -> dict[str, Any]:
+    """The OpenAPI description of the application, whose model has this name."""
     schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
     body = ChatCompletionRequest.model_json_schema(ref_template=REFERENCE)
+    body["properties"]["model"] = {"enum": [model]}
     parts = schema.setdefault("components", {}).setdefault("schemas", {})
     parts |= body.pop("$defs", {}) | {"Error": ERROR, ChatCompletionRequest.__name__: body}
     for path in schema["paths"].values():

@@ -364,6 +364,12 @@ def test_unknown_things_are_not_found(server) -> None:
     assert (status, error["code"]) == (404, "file_not_found")
 
 
+def test_another_method_is_told_which_there_are(server) -> None:
+    response = httpx.put(f"{server.base}/models", timeout=60)
+    assert (response.status_code, response.headers["allow"]) == (405, "GET")
+    assert response.json()["error"]["type"] == "invalid_request_error"
+
+
 @pytest.mark.parametrize("content", [b"{", b"", b"[" * 200_000, b"\xff\xfe", json.dumps({"model": "\ud800"}).encode()])
 def test_a_body_that_is_no_json(server, content) -> None:
     response = httpx.post(f"{server.base}/chat/completions", content=content, timeout=60)
@@ -418,7 +424,7 @@ def test_junk_takes_no_place(server) -> None:
     for data in (b"this is no video", clip_path("pexels_0").read_bytes()[:2000], b""):
         with pytest.raises(openai.BadRequestError) as caught:
             client.files.create(file=("a.mp4", data), purpose="user_data")
-        assert caught.value.body["code"] == "invalid_video"
+        assert (caught.value.body["code"], caught.value.body["param"]) == ("invalid_video", "file")
         assert refusal(server, url="data:video/mp4;base64," + base64.b64encode(data).decode())[0] == 400
     refusal(server, url=data_url("noface_0"))
     assert len(list((Path(server.config.serve.store) / "videos").iterdir())) == before
@@ -481,7 +487,7 @@ def test_every_status_is_described(server) -> None:
             assert ("404" in statuses) == ("{" in path or "chat" in path)
     parameters = api["components"]["schemas"]["ChatCompletionRequest"]
     assert {"messages", "temperature", "guided_choice", "user"} <= set(parameters["properties"])
-    assert parameters["additionalProperties"] is False
+    assert parameters["additionalProperties"] is False and parameters["properties"]["model"] == {"enum": ["tiny"]}
 
 
 def test_while_it_drains_the_server_says_so(server) -> None:
