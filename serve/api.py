@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import errno
 import io
 import json
 import os
@@ -376,6 +377,8 @@ def _api_error(error: Exception) -> ApiError:
         return ApiError(error.status_code, str(error.detail))
     if isinstance(error, ClientDisconnect):
         return ApiError(400, "The client left before its request had come.", code="invalid_request")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return busy("The server's disk is full. Try again later.")
     return ApiError(500, f"The server failed: {type(error).__name__}.", code="internal_error")
 
 

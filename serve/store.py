@@ -38,6 +38,8 @@ from favchat.video.decode import VideoInfo
 from serve.errors import ApiError, busy
 from serve.leases import Leases
 
+FORMAT = "2"
+"""Of the derived files; another one finds none of those that lie there."""
 FILE_ID = re.compile(r"file-[0-9a-f]{32}")
 VIDEO_ID = re.compile(r"[0-9a-f]{64}")
 CHUNK = 1 << 20
@@ -417,7 +419,7 @@ def _written_whole(path: Path) -> Iterator[Path]:
 
 
 def _version(config: Config, model: str) -> str:
-    settings = [model, config.data.frames.model_dump_json(), config.data.faces.model_dump_json()]
+    settings = [FORMAT, model, config.data.frames.model_dump_json(), config.data.faces.model_dump_json()]
     weights = Path(model) / "model.safetensors"
     if weights.is_file():
         state = weights.stat()

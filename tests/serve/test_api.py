@@ -1,6 +1,7 @@
 """The deployed application, through OpenAI's client and bare HTTP."""
 
 import base64
+import errno
 import hashlib
 import io
 import json
@@ -17,6 +18,7 @@ import numpy as np
 import openai
 import pytest
 
+import serve.api
 import serve.app
 from tests.serve.conftest import NAMES, QUESTION, TOKENS, Server, clip_path, video_file
 
@@ -476,6 +478,12 @@ def test_the_same_clip_uploaded_used_and_deleted_by_many(server) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert set.union(*pool.map(client, range(4))) == {200}
     assert not list(server.client().files.list())
+
+
+def test_a_full_disk_is_no_fault_of_the_program() -> None:
+    full = serve.api._api_error(OSError(errno.ENOSPC, "No space left on device"))
+    assert (full.status, full.code) == (503, "server_busy")
+    assert serve.api._api_error(OSError(errno.EIO, "Input/output error")).status == 500
 
 
 def test_every_status_is_described(server) -> None:
