@@ -20,11 +20,13 @@ from typing import Annotated, Any, BinaryIO, TypeVar, cast
 from fastapi import FastAPI, File, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response, StreamingResponse
+from fastapi.routing import APIRoute
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from favchat.config import Config
 from serve.chat import Chat, Piece
@@ -382,6 +384,13 @@ def _api_error(error: Exception) -> ApiError:
     return ApiError(500, f"The server failed: {type(error).__name__}.", code="internal_error")
 
 
-async def _on_error(_: Request, error: Exception) -> Response:
-    # Such as Allow, which says what a path does take.
-    return error_response(_api_error(error), error.headers if isinstance(error, HTTPException) else None)
+async def _on_error(request: Request, error: Exception) -> Response:
+    answer = _api_error(error)
+    return error_response(answer, {"Allow": ", ".join(_methods(request))} if answer.status == 405 else None)
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods that a request's path takes; Starlette names those of one of its routes alone."""
+    routes = [route for route in request.app.routes if isinstance(route, APIRoute)]
+    fitting = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
+    return sorted({method for route in fitting for method in route.methods or ()})

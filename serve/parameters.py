@@ -109,8 +109,13 @@ def refuse(extra: Mapping[str, Any] | None, inert: Mapping[str, tuple[Any, ...]]
         ApiError: There is one.
     """
     for name, value in (extra or {}).items():
-        if value is None or any(value == same for same in inert.get(name, ())):
+        if value is None or any(_same(value, other) for other in inert.get(name, ())):
             continue
         place = f"{where}{name[:80]}"
         known = "not supported by" if name in inert else "not known to"
         raise ApiError(400, f"{place} is {known} this server.", place, "unsupported_parameter")
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether two values are the same in JSON, where 0 and false are not."""
+    return value == other and isinstance(value, bool) == isinstance(other, bool)

@@ -49,10 +49,10 @@ def _people(people: dict[str, Any]) -> str:
     """Of several faces, how many there are and which one the page is about."""
     if people["found"] < 2:
         return ""
-    followed = escape(str(people["description"]))
+    followed = str(people["description"])
     return (
-        f'<p class="fc-people">{people["found"]:d} faces are to be seen at once. Followed, and asked about, is '
-        f"{followed}, in the yellow box.</p>"
+        f'<p class="fc-people">{people["found"]:d} faces are seen at once. {escape(followed[:1].upper() + followed[1:])}, in '
+        "the yellow box, is followed and asked about.</p>"
     )
 
 

@@ -367,9 +367,10 @@ def test_unknown_things_are_not_found(server) -> None:
 
 
 def test_another_method_is_told_which_there_are(server) -> None:
-    response = httpx.put(f"{server.base}/models", timeout=60)
-    assert (response.status_code, response.headers["allow"]) == (405, "GET")
-    assert response.json()["error"]["type"] == "invalid_request_error"
+    for path, methods in (("models", "GET"), ("files", "GET, POST"), ("files/x", "DELETE, GET")):
+        response = httpx.put(f"{server.base}/{path}", timeout=60)
+        assert (response.status_code, response.headers["allow"]) == (405, methods)
+        assert response.json()["error"]["type"] == "invalid_request_error"
 
 
 @pytest.mark.parametrize("content", [b"{", b"", b"[" * 200_000, b"\xff\xfe", json.dumps({"model": "\ud800"}).encode()])

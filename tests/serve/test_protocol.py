@@ -38,6 +38,13 @@ def test_a_value_that_changes_nothing_is_taken(name, value) -> None:
     read(**{name: value})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("use_beam_search", 0), ("min_p", False), ("n", True), ("ignore_eos", 0.0)]
+)
+def test_numbers_do_not_pass_for_booleans(name, value) -> None:
+    assert fault(**{name: value}).param == name
+
+
 @pytest.mark.parametrize("name", [*IGNORED, *INERT, "foo"])
 def test_null_stands_for_an_absent_setting(name) -> None:
     read(**{name: None})

@@ -62,5 +62,5 @@ def test_lists_of_unequal_length_are_refused() -> None:
 
 def test_several_faces_are_not_followed_silently() -> None:
     strip = track_strip(described(people=3))
-    assert "3 faces are to be seen" in strip and "the one on the &lt;left&gt;" in strip
+    assert "3 faces are seen" in strip and "The one on the &lt;left&gt;, in" in strip
     assert "fc-people" not in track_strip(described(people=1))
