@@ -49,10 +49,10 @@ def _people(people: dict[str, Any]) -> str:
     """Of several faces, how many there are and which one the page is about."""
     if people["found"] < 2:
         return ""
-    followed = str(people["description"])
+    followed = escape(str(people["description"]).capitalize())
     return (
-        f'<p class="fc-people">{people["found"]:d} faces are seen at once. {escape(followed[:1].upper() + followed[1:])}, in '
-        "the yellow box, is followed and asked about.</p>"
+        f'<p class="fc-people">{people["found"]:d} faces are seen at once. {followed}, in the yellow box, is followed '
+        "and asked about.</p>"
     )
 
 
