@@ -10,7 +10,7 @@ import io
 import json
 import os
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -32,7 +32,7 @@ from favchat.config import Config
 from serve.chat import Chat, Piece
 from serve.errors import ApiError, AsciiJSON, busy, error_response
 from serve.limits import BodyLimit, Traffic
-from serve.notices import no_video, of_people
+from serve.notices import no_video, of_video
 from serve.openapi import CHAT_BODY, EVENTS, describe_api, errors, file_of
 from serve.protocol import Answer, ChatCompletionRequest, usage
 from serve.store import CHUNK, StoredFile, VideoStore
@@ -40,6 +40,8 @@ from serve.track import describe
 
 PURPOSES = ("user_data", "vision", "assistants")
 DATA_ADDRESS = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(;[\w=.+-]+)*;base64,", re.ASCII)
+HEALTH_PATIENCE = 2.0
+"""Seconds that a deployment has to tell its counters: whoever asks for health does not wait for long answers."""
 Taken = TypeVar("Taken")
 
 LONGEST_NAME = 255
@@ -63,6 +65,7 @@ class Api:
         self.media, self.encoder, self.engine = media, encoder, engine
         self.answers = engine.options(stream=True)
         self.traffic = Traffic()
+        self.counted: dict[str, dict[str, int]] = {}
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The ASGI application; Ray Serve calls this after the constructor."""
@@ -178,13 +181,21 @@ class Api:
             return await asyncio.to_thread(_send, self.store.preview(key), "video/mp4")
 
     async def health(self) -> dict[str, Any]:
-        """Whether all deployments answer, and what they have done."""
+        """Whether all deployments are there, and what they have done."""
+        parts = {"media": self.media, "encoder": self.encoder, "engine": self.engine}
+        answered = await asyncio.gather(*(self._count(name, part) for name, part in parts.items()))
+        busy_parts = [name for name, answers in zip(parts, answered, strict=True) if not answers]
+        counters = {name: count for part in parts for name, count in self.counted.get(part, {}).items()}
+        return {"status": "ok", "model": self.config.serve.name, "counters": counters, "busy": busy_parts}
+
+    async def _count(self, name: str, part: DeploymentHandle) -> bool:
+        """Note the counters of a deployment; false where its requests leave it no time to tell them."""
         with _in_openai_s_words():
-            counted = await asyncio.gather(
-                *(handle.counters.remote() for handle in (self.media, self.encoder, self.engine))
-            )
-        counters = {name: count for part in counted for name, count in part.items()}
-        return {"status": "ok", "model": self.config.serve.name, "counters": counters}
+            try:
+                self.counted[name] = await asyncio.wait_for(_awaited(part.counters.remote()), HEALTH_PATIENCE)
+            except (TimeoutError, BackPressureError):
+                return False
+        return True
 
     def _check_model(self, name: str) -> None:
         if name != self.config.serve.name:
@@ -271,8 +282,8 @@ class Api:
             for outcome in await asyncio.gather(*(self._prepare(key) for key in videos), return_exceptions=True):
                 if isinstance(outcome, BaseException):
                     raise outcome
-            people = [await asyncio.to_thread(self.store.people, key) for key in videos]
-            answer.notices += [notice for number, one in enumerate(people, 1) for notice in of_people(one, number)]
+            facts = [await asyncio.to_thread(self.store.facts, key) for key in videos]
+            answer.notices += [notice for number, one in enumerate(facts, 1) for notice in of_video(one, number)]
             async for piece in self._written(body.chat([keys[address] for address in addresses])):
                 yield piece
 
@@ -299,6 +310,11 @@ async def _in_threads(take: Callable[[], Taken], give: Callable[[Taken], None]) 
         await asyncio.wait([taking])
         if taking.exception() is None:
             await asyncio.shield(asyncio.to_thread(give, taking.result()))
+
+
+async def _awaited(response: Awaitable[Taken]) -> Taken:
+    """A coroutine, which is what can be given up; Ray's responses are awaitable and no more."""
+    return await response
 
 
 def _decoded(address: str) -> bytes:

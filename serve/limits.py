@@ -104,7 +104,7 @@ class BodyLimit:
         """Why a request is turned away before it is read."""
         if self.traffic.draining:
             return ApiError(503, "The server is shutting down. Try again later.", code="shutting_down")
-        if self.traffic.coming >= BODIES:
+        if self.traffic.coming >= BODIES and _has_body(scope):
             return busy("Too many requests are on their way. Try again in a moment.")
         announced = dict(scope["headers"]).get(b"content-length", b"")
         if announced.isdigit() and int(announced[:20]) > self.max_bytes:

@@ -170,4 +170,5 @@ class MediaReplica:
             min_share=faces.min_share,
         )
         found, size = self.detector.last()
-        self.store.write_clip(key, clip, count_people(found, size, clip, faces.min_share))
+        people = count_people(found, size, clip, faces.min_share)
+        self.store.write_clip(key, clip, {"people": people, "readable": getattr(clip, "readable", 1.0)})

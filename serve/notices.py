@@ -14,17 +14,26 @@ def no_video() -> dict[str, str]:
     }
 
 
-def of_people(people: Mapping[str, Any], number: int) -> list[dict[str, str]]:
-    """Of a video with several faces.
+def of_video(facts: Mapping[str, Any], number: int) -> list[dict[str, str]]:
+    """Of a video that is damaged or shows several faces.
 
     Args:
-        people: `found` and `followed`, see :func:`serve.people.count_people`.
+        facts: `people`, see :func:`serve.people.count_people`, and `readable`, the share of it that could be read.
         number: Which video of the chat it is, from 1.
     """
-    if people["found"] < 2:
-        return []
-    message = f"Video {number} shows {people['found']} faces at once; the answer is about {which(people)}."
-    return [{"code": "several_faces", "message": message}]
+    people, notices = facts["people"], []
+    if facts["readable"] < 1:
+        message = f"Of video {number} only {percent(facts['readable'])} could be read; the answer is about that part."
+        notices.append({"code": "partly_read", "message": message})
+    if people["found"] > 1:
+        message = f"Video {number} shows {people['found']} faces at once; the answer is about {which(people)}."
+        notices.append({"code": "several_faces", "message": message})
+    return notices
+
+
+def percent(share: float) -> str:
+    """A share below 1 in words, never rounded up to all of it."""
+    return f"{min(round(share * 100), 99)} %"
 
 
 def which(people: Mapping[str, Any]) -> str:

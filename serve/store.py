@@ -7,7 +7,7 @@
     videos/SHA256/use-UUID              held by a process that is using the video
     videos/SHA256/unwanted              nobody's any more: goes when its last user is done
     videos/SHA256/VERSION/clip.npz      frames, faces and track
-    videos/SHA256/VERSION/people.json   how many faces there are, and which is followed
+    videos/SHA256/VERSION/facts.json    how many faces there are, which is followed, and what share could be read
     videos/SHA256/VERSION/features.safetensors      visual tokens, face levels, expert usage
     videos/SHA256/VERSION/preview.mp4   the video as browsers can play it
 
@@ -281,18 +281,18 @@ class VideoStore:
         """Where a video's decoded clip lies, once it exists."""
         return self.root / "videos" / key / self.version / "clip.npz"
 
-    def write_clip(self, key: str, clip: ProcessedClip, people: dict[str, Any]) -> None:
-        """Keep a decoded clip and what is known of the people in it, any JSON object."""
+    def write_clip(self, key: str, clip: ProcessedClip, facts: dict[str, Any]) -> None:
+        """Keep a decoded clip and what is said of it without opening it, any JSON object."""
         parts = {field.name: getattr(clip, field.name) for field in fields(clip) if field.name != "info"}
         arrays: dict[str, Any] = {name: part for name, part in parts.items() if isinstance(part, np.ndarray)}
         rest = {name: part for name, part in parts.items() if name not in arrays}
-        facts = np.array(json.dumps({**rest, "info": asdict(clip.info)}))
+        header = np.array(json.dumps({**rest, "info": asdict(clip.info)}))
 
         def save(path: Path) -> None:
             with path.open("wb") as file:
-                np.savez(file, facts=facts, **arrays)
+                np.savez(file, header=header, **arrays)
 
-        self.write(self.clip(key).with_name("people.json"), lambda path: path.write_text(json.dumps(people)))
+        self.write(self.clip(key).with_name("facts.json"), lambda path: path.write_text(json.dumps(facts)))
         self.write(self.clip(key), save)
 
     def read_clip(self, key: str) -> ProcessedClip:
@@ -303,21 +303,21 @@ class VideoStore:
         """
         try:
             with np.load(self.clip(key)) as arrays:
-                facts: dict[str, Any] = json.loads(str(arrays["facts"]))
-                facts["info"] = VideoInfo(**facts["info"])
-                facts |= {name: tuple(value) for name, value in facts.items() if isinstance(value, list)}
-                return ProcessedClip(**facts, **{name: arrays[name] for name in arrays.files if name != "facts"})
+                rest: dict[str, Any] = json.loads(str(arrays["header"]))
+                rest["info"] = VideoInfo(**rest["info"])
+                rest |= {name: tuple(value) for name, value in rest.items() if isinstance(value, list)}
+                return ProcessedClip(**rest, **{name: arrays[name] for name in arrays.files if name != "header"})
         except FileNotFoundError:
             raise gone() from None
 
-    def people(self, key: str) -> dict[str, Any]:
-        """What :meth:`write_clip` was told of the people in a clip.
+    def facts(self, key: str) -> dict[str, Any]:
+        """What :meth:`write_clip` was told of a clip.
 
         Raises:
             ApiError: The video left the store.
         """
         try:
-            return dict(json.loads(self.clip(key).with_name("people.json").read_text()))
+            return dict(json.loads(self.clip(key).with_name("facts.json").read_text()))
         except FileNotFoundError:
             raise gone() from None
 

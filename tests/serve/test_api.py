@@ -203,6 +203,22 @@ def test_too_many_at_once_are_turned_away(server) -> None:
         assert error.body["code"] == "server_busy" and error.body["type"] == "server_error"
 
 
+def test_health_does_not_wait_for_long_answers(server) -> None:
+    def story(_: int) -> None:
+        ask(server, data_url("pexels_0"), max_tokens=600)
+
+    asked = counters(server)["requests"]
+    with ThreadPoolExecutor(8) as pool:  # as many as the engine writes at once
+        stories = [pool.submit(story, number) for number in range(8)]
+        seen = []
+        while not all(one.done() for one in stories):
+            health = httpx.get(f"{server.root}/healthz", timeout=60)
+            assert health.status_code == 200 and health.json()["counters"]["requests"] >= asked
+            seen += health.json()["busy"]
+    assert set(seen) <= {"engine"}
+    assert httpx.get(f"{server.root}/healthz", timeout=60).json()["busy"] == []
+
+
 def test_models(server) -> None:
     client = server.client()
     assert [model.id for model in client.models.list()] == ["tiny"]
@@ -416,6 +432,7 @@ def test_of_several_faces_the_followed_one_is_told(server) -> None:
     assert "2 faces" in told.notices[0]["message"] and "on the right" in told.notices[0]["message"]
     key = hashlib.sha256(base64.b64decode(url.split(",")[1])).hexdigest()
     video = httpx.get(f"{server.base}/videos/{key}", timeout=60).json()
+    assert video["readable"] == 1
     assert video["people"] == {"found": 2, "followed": 2, "description": "the one on the right"}
     assert np.mean(video["track"]["boxes"], axis=0)[0] > 0.5
     assert ask(server, data_url("pexels_0"), max_tokens=2).notices == []

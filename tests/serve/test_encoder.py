@@ -19,7 +19,7 @@ def replica(talkative, clips, tmp_path) -> EncoderReplica:
     replica.encoded = replica.batches = 0
     for name in NAMES:
         with clip_path(name).open("rb") as file:
-            replica.store.write_clip(replica.store.add(file), clips[name], {"found": 1, "followed": 1})
+            replica.store.write_clip(replica.store.add(file), clips[name], {})
     return replica
 
 

@@ -76,6 +76,7 @@ def test_bodies_that_fill_the_memory_together_are_put_off() -> None:
 def test_too_many_bodies_at_once_are_put_off() -> None:
     assert ask(Client(b"a"), Traffic(coming=BODIES))[0] == 503
     assert ask(Client(b"a"), Traffic(coming=BODIES - 1))[0] == 200
+    assert ask(Client(b"", length=0), Traffic(coming=BODIES))[0] == 200  # it brings none
 
 
 def test_a_server_that_drains_turns_new_requests_away_and_waits_for_the_others() -> None:

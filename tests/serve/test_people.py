@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from favchat.video import Detections
-from serve.notices import of_people, which
+from serve.notices import of_video, which
 from serve.people import RememberingDetector, count_people
 
 SIZE = (100, 200)
@@ -46,9 +46,10 @@ def test_in_words() -> None:
     assert which({"found": 2, "followed": 2}) == "the one on the right"
     assert which({"found": 3, "followed": 2}) == "number 2 from the left"
     assert which({"found": 3, "followed": None}) == "the one in the track"
-    assert of_people({"found": 1, "followed": 1}, 1) == []
-    [notice] = of_people({"found": 2, "followed": 1}, 3)
-    assert notice["code"] == "several_faces" and "Video 3 shows 2 faces" in notice["message"]
+    assert of_video({"people": {"found": 1, "followed": 1}, "readable": 1.0}, 1) == []
+    damaged, several = of_video({"people": {"found": 2, "followed": 1}, "readable": 0.526}, 3)
+    assert several["code"] == "several_faces" and "Video 3 shows 2 faces" in several["message"]
+    assert damaged["code"] == "partly_read" and "video 3 only 53 %" in damaged["message"]
 
 
 def test_each_thread_is_told_what_was_found_for_it() -> None:

@@ -209,10 +209,10 @@ def test_a_clip_comes_back_as_it_was(tmp_path, clips) -> None:
     store = store_of(tmp_path)
     key = add(store, b"film")
     clip = clips["pexels_0"]
-    store.write_clip(key, clip, {"found": 2, "followed": 1})
+    store.write_clip(key, clip, {"readable": 0.5})
     back = store.read_clip(key)
     assert (back.info, back.cuts, back.shot) == (clip.info, clip.cuts, clip.shot)
-    assert store.people(key) == {"found": 2, "followed": 1}
+    assert store.facts(key) == {"readable": 0.5}
     for name in ("frames", "faces", "timestamps", "boxes", "landmarks", "scores", "visible"):
         np.testing.assert_array_equal(getattr(back, name), getattr(clip, name))
         assert getattr(back, name).dtype == getattr(clip, name).dtype

@@ -30,7 +30,9 @@ PIXEL = (  # a grey JPEG of 8 x 8
 )
 
 
-def described(frames: int = 3, experts: int = 4, layers: int = 2, people: int = 1) -> dict[str, Any]:
+def described(
+    frames: int = 3, experts: int = 4, layers: int = 2, people: int = 1, readable: float = 1.0
+) -> dict[str, Any]:
     """What ``GET /v1/videos/{id}`` answers; the face is lost in the last frame."""
     usage = [[2 * (number + 1) / (experts * (experts + 1)) for number in range(experts)] for _ in range(2)]
     return {
@@ -38,6 +40,7 @@ def described(frames: int = 3, experts: int = 4, layers: int = 2, people: int = 
         "height": 270,
         "fps": 24.0,
         "duration": 2.5,
+        "readable": readable,
         "people": {"found": people, "followed": 1, "description": "the one on the <left>"},
         "track": {
             "timestamps": [0.25 * index for index in range(frames)],

@@ -133,7 +133,7 @@ def test_several_faces_are_named(reader, fake) -> None:
     fake.people = 2
     reader.choose("pyfeat_0")
     reader.ready()
-    assert "2 faces are seen at once" in reader.page.locator(".fc-people").inner_text()
+    assert "2 faces are seen at once" in reader.page.locator(".fc-note").inner_text()
 
 
 def test_a_refused_question_can_be_sent_again(reader, fake) -> None:

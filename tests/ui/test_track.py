@@ -63,4 +63,9 @@ def test_lists_of_unequal_length_are_refused() -> None:
 def test_several_faces_are_not_followed_silently() -> None:
     strip = track_strip(described(people=3))
     assert "3 faces are seen" in strip and "The one on the &lt;left&gt;, in" in strip
-    assert "fc-people" not in track_strip(described(people=1))
+    assert "fc-note" not in track_strip(described(people=1))
+
+
+def test_what_could_not_be_read_is_told() -> None:
+    assert "Only 53 % of the clip could be read" in track_strip(described(readable=0.526))
+    assert "Only 99 %" in track_strip(described(readable=0.999))
