@@ -5,32 +5,47 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import errno
 import io
 import json
+import os
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import asdict
-from typing import Annotated, Any, cast
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, TypeVar, cast
 
 from fastapi import FastAPI, File, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
+from fastapi.routing import APIRoute
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from favchat.config import Config
-from serve.chat import Chat
-from serve.errors import ApiError, busy
-from serve.limits import BodyLimit
+from serve.chat import Chat, Piece
+from serve.errors import ApiError, AsciiJSON, busy, error_response
+from serve.limits import BodyLimit, Traffic
+from serve.notices import no_video, of_video
+from serve.openapi import CHAT_BODY, EVENTS, describe_api, errors, file_of
 from serve.protocol import Answer, ChatCompletionRequest, usage
-from serve.store import StoredFile, VideoStore
+from serve.store import CHUNK, StoredFile, VideoStore
 from serve.track import describe
 
 PURPOSES = ("user_data", "vision", "assistants")
 DATA_ADDRESS = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(;[\w=.+-]+)*;base64,", re.ASCII)
+HEALTH_PATIENCE = 2.0
+"""Seconds that a deployment has to tell its counters: whoever asks for health does not wait for long answers."""
+Taken = TypeVar("Taken")
+
+LONGEST_NAME = 255
+"""Letters of an uploaded file's name, as most file systems have it."""
 
 
 class Api:
@@ -49,37 +64,62 @@ class Api:
         self.config, self.store = config, VideoStore.of(config)
         self.media, self.encoder, self.engine = media, encoder, engine
         self.answers = engine.options(stream=True)
+        self.traffic = Traffic()
+        self.counted: dict[str, dict[str, int]] = {}
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The ASGI application; Ray Serve calls this after the constructor."""
-        app = FastAPI(title="FaVChat", docs_url=None, redoc_url=None)
-        app.add_middleware(BodyLimit, max_bytes=round(self.config.serve.max_body_mb * 1e6))
+        app = FastAPI(title="FaVChat", docs_url=None, redoc_url=None, default_response_class=AsciiJSON)
+        limits = self.config.serve
+        app.add_middleware(
+            BodyLimit, max_bytes=round(limits.max_body_mb * 1e6), patience=limits.body_timeout, traffic=self.traffic
+        )
         for kind in (ApiError, RequestValidationError, HTTPException, Exception):
             app.add_exception_handler(kind, _on_error)
-        app.post("/v1/chat/completions", response_model=None)(self.chat_completions)
-        app.get("/v1/models")(self.models)
-        app.get("/v1/models/{model}")(self.model)
-        app.post("/v1/files")(self.upload)
-        app.get("/v1/files")(self.files)
-        app.get("/v1/files/{file_id}")(self.file)
-        app.get("/v1/files/{file_id}/content", response_model=None)(self.file_content)
-        app.delete("/v1/files/{file_id}")(self.delete_file)
-        app.get("/v1/videos/{video_id}")(self.video)
-        app.get("/healthz")(self.health)
+        app.post(
+            "/v1/chat/completions",
+            response_model=None,
+            responses={
+                200: {"description": "The answer; with `stream`, server-sent events.", "content": EVENTS},
+                **errors(404),
+            },
+            openapi_extra={"requestBody": CHAT_BODY},
+        )(self.chat_completions)
+        # What is no coroutine runs in a thread: it may wait for the disk, or for another process with the store's lock.
+        app.get("/v1/models", responses=errors())(self.models)
+        app.get("/v1/models/{model}", responses=errors(404))(self.model)
+        app.post("/v1/files", responses=errors())(self.upload)
+        app.get("/v1/files", responses=errors())(self.files)
+        app.get("/v1/files/{file_id}", responses=errors(404))(self.file)
+        app.get(
+            "/v1/files/{file_id}/content",
+            response_class=Response,
+            responses={**file_of("application/octet-stream"), **errors(404)},
+        )(self.file_content)
+        app.delete("/v1/files/{file_id}", responses=errors(404))(self.delete_file)
+        app.get("/v1/videos/{video_id}", responses=errors(404))(self.video)
+        app.get(
+            "/v1/videos/{video_id}/preview",
+            response_class=Response,
+            responses={**file_of("video/mp4"), **errors(404)},
+        )(self.preview)
+        app.get("/healthz", responses=errors())(self.health)
+        app.openapi = partial(describe_api, app, limits.name)  # type: ignore[method-assign]  # FastAPI's way to change it
         return app
 
-    async def chat_completions(self, body: ChatCompletionRequest) -> dict[str, Any] | StreamingResponse:
+    async def drain(self, seconds: float) -> None:
+        """Answer 503 from now on, and wait at most `seconds` for the requests under way."""
+        await self.traffic.drain(seconds)
+
+    async def chat_completions(self, request: Request) -> dict[str, Any] | StreamingResponse:
         """Answer a chat about videos, in one piece or streamed."""
-        self._check_model(body.model)
-        body.check()
-        videos = [await self._resolve(address) for address in body.addresses()]
-        await asyncio.gather(*(self._prepare(key) for key in dict.fromkeys(videos)))
-        pieces = self._answer(body.chat(videos))
+        body = await asyncio.to_thread(self._read, await request.body())
+        answer = Answer(self.config.serve.name)
+        pieces = self._answer(body, answer)
         # What is refused is refused here, before a streamed response has begun.
         first = await anext(pieces)
-        answer = Answer(self.config.serve.name)
         if body.stream:
-            with_usage = body.stream_options is not None and body.stream_options.include_usage
+            with_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
             return StreamingResponse(_events(answer, pieces, with_usage), media_type="text/event-stream")
         text, last = [], first
         async with aclosing(pieces):
@@ -87,11 +127,11 @@ class Api:
                 text.append(last.text)
         return answer.whole("".join(text), last.finish_reason, usage(last.prompt_tokens, last.completion_tokens))
 
-    async def models(self) -> dict[str, Any]:
+    def models(self) -> dict[str, Any]:
         """The one model."""
-        return {"object": "list", "data": [await self.model(self.config.serve.name)]}
+        return {"object": "list", "data": [self.model(self.config.serve.name)]}
 
-    async def model(self, model: str) -> dict[str, Any]:
+    def model(self, model: str) -> dict[str, Any]:
         """One model."""
         self._check_model(model)
         return {"id": model, "object": "model", "created": 0, "owned_by": "favchat"}
@@ -101,90 +141,153 @@ class Api:
     ) -> dict[str, Any]:
         """Take a video in, to be named by its id in chats."""
         if purpose not in PURPOSES:
-            raise ApiError(400, f"purpose = '{purpose}': there are {', '.join(PURPOSES)}.", "purpose")
-        if not file.size:
-            raise ApiError(400, "The file is empty.", "file", "invalid_video")
-        stored = await asyncio.to_thread(self.store.add_file, file.file, file.filename or "video", purpose)
-        return _file_object(stored)
+            raise ApiError(400, f"purpose = '{purpose[:80]}': there are {', '.join(PURPOSES)}.", "purpose")
+        name = file.filename or "video"
+        if len(name) > LONGEST_NAME:
+            raise ApiError(400, f"The file's name has {len(name)} letters; the limit is {LONGEST_NAME}.", "file")
+        async with self._taken_in(file.file, "file") as key:
+            with _in_openai_s_words():
+                playable = await self.media.playable.remote(key)
+            return _file_object(await asyncio.to_thread(self.store.add_file, key, name, purpose, playable=playable))
 
-    async def files(self) -> dict[str, Any]:
+    def files(self) -> dict[str, Any]:
         """All uploaded files."""
         return {"object": "list", "data": [_file_object(stored) for stored in self.store.files()], "has_more": False}
 
-    async def file(self, file_id: str) -> dict[str, Any]:
+    def file(self, file_id: str) -> dict[str, Any]:
         """One uploaded file."""
         return _file_object(self.store.file(file_id))
 
-    async def file_content(self, file_id: str) -> FileResponse:
+    def file_content(self, file_id: str) -> StreamingResponse:
         """The bytes of an uploaded file."""
-        stored = self.store.file(file_id)
-        return FileResponse(self.store.source(stored.video), media_type="application/octet-stream")
+        return _send(self.store.source(self.store.file(file_id).video), "application/octet-stream")
 
-    async def delete_file(self, file_id: str) -> dict[str, Any]:
+    def delete_file(self, file_id: str) -> dict[str, Any]:
         """Forget an uploaded file and what was made of it."""
         self.store.delete_file(file_id)
         return {"id": file_id, "object": "file", "deleted": True}
 
     async def video(self, video_id: str) -> dict[str, Any]:
         """The face track of a video and which experts its tokens went to; decodes and encodes it where needed."""
-        key = self.store.video(video_id)
-        await self._prepare(key)
-        return await asyncio.to_thread(describe, self.store, key)
+        async with self._named(video_id) as key:
+            await self._prepare(key)
+            return await asyncio.to_thread(describe, self.store, key)
+
+    async def preview(self, video_id: str) -> StreamingResponse:
+        """The beginning of a video as browsers can play it."""
+        async with self._named(video_id) as key:
+            with _in_openai_s_words():
+                await self.media.preview.remote(key)
+            return await asyncio.to_thread(_send, self.store.preview(key), "video/mp4")
 
     async def health(self) -> dict[str, Any]:
-        """Whether all deployments answer, and what they have done."""
+        """Whether all deployments are there, and what they have done."""
+        parts = {"media": self.media, "encoder": self.encoder, "engine": self.engine}
+        answered = await asyncio.gather(*(self._count(name, part) for name, part in parts.items()))
+        busy_parts = [name for name, answers in zip(parts, answered, strict=True) if not answers]
+        counters = {name: count for part in parts for name, count in self.counted.get(part, {}).items()}
+        return {"status": "ok", "model": self.config.serve.name, "counters": counters, "busy": busy_parts}
+
+    async def _count(self, name: str, part: DeploymentHandle) -> bool:
+        """Note the counters of a deployment; false where its requests leave it no time to tell them."""
         with _in_openai_s_words():
-            counted = await asyncio.gather(
-                *(handle.counters.remote() for handle in (self.media, self.encoder, self.engine))
-            )
-        counters = {name: count for part in counted for name, count in part.items()}
-        return {"status": "ok", "model": self.config.serve.name, "counters": counters}
+            try:
+                self.counted[name] = await asyncio.wait_for(_awaited(part.counters.remote()), HEALTH_PATIENCE)
+            except (TimeoutError, BackPressureError):
+                return False
+        return True
 
     def _check_model(self, name: str) -> None:
         if name != self.config.serve.name:
             raise ApiError(
                 404,
-                f"The model '{name}' does not exist; this server has '{self.config.serve.name}'.",
+                f"The model '{name[:80]}' does not exist; this server has '{self.config.serve.name}'.",
                 "model",
                 "model_not_found",
             )
 
-    async def _resolve(self, address: str) -> str:
-        """The SHA-256 of the video at an address, its bytes in the store."""
-        if address.startswith("data:"):
-            return await asyncio.to_thread(self._take, address)
-        file_id = address.removeprefix("file:")
-        if file_id.startswith("file-"):
-            key = self.store.file(file_id, "messages").video
-            self.store.touch(key)
-            return key
-        raise ApiError(
-            400,
-            f"The video address '{address[:80]}' is not supported: this server fetches nothing from elsewhere. "
-            "Send a data: address (data:video/mp4;base64,...) or upload the file to /v1/files and send file:FILE_ID.",
-            "messages",
-            "unsupported_video_url",
-        )
+    def _read(self, body: bytes) -> ChatCompletionRequest:
+        request = ChatCompletionRequest.parse(body)
+        self._check_model(request.model)
+        request.check(self.config.serve)
+        return request
 
-    def _take(self, address: str) -> str:
-        head = DATA_ADDRESS.match(address)
-        try:
-            if head is None:
-                raise ValueError("it must begin like data:video/mp4;base64,")
-            data = base64.b64decode(address[head.end() :], validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise ApiError(400, f"The data: address cannot be read: {error}.", "messages", "invalid_data_url") from None
-        return self.store.add(io.BytesIO(data))
+    @asynccontextmanager
+    async def _at(self, address: str) -> AsyncIterator[str]:
+        """The SHA-256 of the video at an address; the store holds it as long as the context lasts."""
+        file_id = address.removeprefix("file:")
+        if address.startswith("data:"):
+            data = await asyncio.to_thread(_decoded, address)
+            async with self._taken_in(io.BytesIO(data), "messages") as key:
+                yield key
+        elif file_id.startswith("file-"):
+            async with self._named(file_id, "messages") as key:
+                yield key
+        else:
+            raise ApiError(
+                400,
+                f"The video address '{address[:80]}' is not supported: this server fetches nothing from elsewhere. "
+                "Send a data: address (data:video/mp4;base64,...) or upload the file to /v1/files and send "
+                "file:FILE_ID.",
+                "messages",
+                "unsupported_video_url",
+            )
+
+    @asynccontextmanager
+    async def _taken_in(self, source: BinaryIO, param: str) -> AsyncIterator[str]:
+        """The SHA-256 of new bytes, once they are seen to be a video; the store holds it as long as this lasts."""
+        async with _in_threads(partial(self.store.receive, source), self.store.discard) as incoming:
+            if not await asyncio.to_thread(self.store.source(incoming.key).exists):
+                try:
+                    with _in_openai_s_words():
+                        await self.media.check.remote(incoming.path.name)
+                except ApiError as error:
+                    raise ApiError(error.status, error.message, param, error.code) from None
+            async with _in_threads(partial(self.store.keep, incoming), self.store.give) as key:
+                yield key
+
+    @asynccontextmanager
+    async def _named(self, video_id: str, param: str | None = None) -> AsyncIterator[str]:
+        """The SHA-256 of a video that the store has, and holds as long as the context lasts."""
+        async with _in_threads(partial(self.store.video, video_id, param), self.store.give) as key:
+            yield key
 
     async def _prepare(self, key: str) -> None:
         """See that a video is decoded and encoded."""
-        if not self.store.features(key).exists():
+        if await asyncio.to_thread(self.store.features(key).exists):
+            return
+        try:
             with _in_openai_s_words():
                 await self.media.prepare.remote(key)
                 await self.encoder.encode.remote(key)
+        except ApiError as error:
+            if error.status == 400:  # nothing can be made of it, so it need not take a place
+                await asyncio.to_thread(self.store.reject, key)
+            raise
 
-    async def _answer(self, chat: Chat) -> AsyncGenerator[Any]:
-        """The engine's pieces; leaving early cancels the request."""
+    async def _answer(self, body: ChatCompletionRequest, answer: Answer) -> AsyncGenerator[Piece]:
+        """The answer's pieces, the first one empty; leaving early cancels the request."""
+        addresses = body.addresses()
+        if not addresses:
+            # The model would tell of a person whom it has not seen.
+            notice = no_video()
+            answer.notices.append(notice)
+            yield Piece("", 0, 0)
+            yield Piece(notice["message"], 0, 0, "stop")
+            return
+        async with AsyncExitStack() as stack:
+            keys = {address: await stack.enter_async_context(self._at(address)) for address in dict.fromkeys(addresses)}
+            videos = list(dict.fromkeys(keys.values()))
+            # All come to an end before one that failed gives its videos back.
+            for outcome in await asyncio.gather(*(self._prepare(key) for key in videos), return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
+            facts = [await asyncio.to_thread(self.store.facts, key) for key in videos]
+            answer.notices += [notice for number, one in enumerate(facts, 1) for notice in of_video(one, number)]
+            async for piece in self._written(body.chat([keys[address] for address in addresses])):
+                yield piece
+
+    async def _written(self, chat: Chat) -> AsyncGenerator[Piece]:
         with _in_openai_s_words():
             response = cast(DeploymentResponseGenerator[Any], self.answers.generate.remote(chat))
             try:
@@ -194,7 +297,53 @@ class Api:
                 response.cancel()
 
 
-async def _events(answer: Answer, pieces: AsyncGenerator[Any], with_usage: bool) -> AsyncIterator[str]:
+@asynccontextmanager
+async def _in_threads(take: Callable[[], Taken], give: Callable[[Taken], None]) -> AsyncIterator[Taken]:
+    """What `take` returns, given back at the end; both wait for the disk, in threads.
+
+    Neither is left half done where the request is cancelled, as Ray Serve does when the client leaves.
+    """
+    taking = asyncio.ensure_future(asyncio.to_thread(take))
+    try:
+        yield await asyncio.shield(taking)
+    finally:
+        await asyncio.wait([taking])
+        if taking.exception() is None:
+            await asyncio.shield(asyncio.to_thread(give, taking.result()))
+
+
+async def _awaited(response: Awaitable[Taken]) -> Taken:
+    """A coroutine, which is what can be given up; Ray's responses are awaitable and no more."""
+    return await response
+
+
+def _decoded(address: str) -> bytes:
+    head = DATA_ADDRESS.match(address)
+    try:
+        if head is None:
+            raise ValueError("it must begin like data:video/mp4;base64,")
+        return base64.b64decode(address[head.end() :], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ApiError(400, f"The data: address cannot be read: {error}.", "messages", "invalid_data_url") from None
+
+
+def _send(path: Path, media_type: str) -> StreamingResponse:
+    """A file of the store. It is opened here, so that it comes whole even if it is deleted meanwhile."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise ApiError(404, "The file was deleted.", code="file_not_found") from None
+    size = os.fstat(file.fileno()).st_size
+    return StreamingResponse(_parts(file), media_type=media_type, headers={"Content-Length": str(size)})
+
+
+def _parts(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while part := file.read(CHUNK):
+            yield part
+
+
+async def _events(answer: Answer, pieces: AsyncGenerator[Piece], with_usage: bool) -> AsyncIterator[str]:
     """Server-sent events of a streamed answer."""
     yield _event(answer.chunk({"role": "assistant", "content": ""}))
     try:
@@ -213,7 +362,7 @@ async def _events(answer: Answer, pieces: AsyncGenerator[Any], with_usage: bool)
 
 
 def _event(data: dict[str, Any]) -> str:
-    return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"
+    return f"data: {json.dumps(data)}\n\n"
 
 
 def _file_object(stored: StoredFile) -> dict[str, Any]:
@@ -244,9 +393,20 @@ def _api_error(error: Exception) -> ApiError:
         return ApiError(400, f"{place or 'body'}: {fault['msg']}", place or None, "invalid_request")
     if isinstance(error, HTTPException):
         return ApiError(error.status_code, str(error.detail))
+    if isinstance(error, ClientDisconnect):
+        return ApiError(400, "The client left before its request had come.", code="invalid_request")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return busy("The server's disk is full. Try again later.")
     return ApiError(500, f"The server failed: {type(error).__name__}.", code="internal_error")
 
 
-async def _on_error(_: Request, error: Exception) -> JSONResponse:
+async def _on_error(request: Request, error: Exception) -> Response:
     answer = _api_error(error)
-    return JSONResponse(answer.body(), answer.status, {"Retry-After": "2"} if answer.status == 503 else None)
+    return error_response(answer, {"Allow": ", ".join(_methods(request))} if answer.status == 405 else None)
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods that a request's path takes; Starlette names those of one of its routes alone."""
+    routes = [route for route in request.app.routes if isinstance(route, APIRoute)]
+    fitting = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
+    return sorted({method for route in fitting for method in route.methods or ()})

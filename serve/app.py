@@ -18,7 +18,9 @@ from typing import Any
 import ray
 from pydantic import BaseModel, ConfigDict
 from ray import serve as ray_serve
+from ray.exceptions import RayError
 from ray.serve import Application
+from ray.serve.exceptions import RayServeException
 from transformers import AutoConfig
 
 from favchat import cluster
@@ -28,9 +30,12 @@ from favchat.model_names import EMBEDDED, resolve_model
 from serve.api import Api
 from serve.encoder import EncoderReplica
 from serve.engine import EngineReplica
+from serve.limits import BODIES
 from serve.media import MediaReplica
 
 APP = "favchat"
+FAREWELL = 10.0
+"""Seconds that requests under way get when the server ends."""
 CONFIGS = Path(__file__).parent.parent / "jobs" / "configs"
 
 
@@ -69,7 +74,7 @@ def application(config: Config) -> Application:
     """
     require(config, "serve.model", "serve.store")
     serve = config.serve
-    media = _deployment("media", MediaReplica, serve, serve.media_replicas, ongoing=2)
+    media = _deployment("media", MediaReplica, serve, serve.media_replicas, ongoing=8)
     encoder = _deployment(
         "encoder", EncoderReplica, serve, serve.encoder_replicas, ongoing=2 * serve.encoder_batch, gpu=0.25
     )
@@ -79,7 +84,9 @@ def application(config: Config) -> Application:
     # The queues before the three deployments are the ones that fill: there the API can answer in OpenAI's words, while
     # what waits for the API itself is refused by Ray Serve's proxy in plain text.
     everything = serve.engine_replicas * serve.max_ongoing_requests + 3 * serve.max_queued_requests
-    api = _deployment("api", ray_serve.ingress()(Api), serve, 1, ongoing=2 * everything, queued=2 * everything)
+    # Beside those, bodies on their way take places there, which BodyLimit counts.
+    ongoing = 2 * everything + BODIES
+    api = _deployment("api", ray_serve.ingress()(Api), serve, 1, ongoing=ongoing, queued=2 * everything)
     return api.bind(config, media.bind(config), encoder.bind(config), engine.bind(config))
 
 
@@ -107,20 +114,32 @@ def run(config: Config, say: Callable[[str], None] = print) -> None:
 def serving(config: Config) -> Iterator[str]:
     """Serve as long as the context lasts, on the cluster of the ``ray`` section: the address, see :func:`deploy`.
 
+    At the end new requests are answered with 503, and those under way get `FAREWELL` seconds. Then a local cluster that
+    was started here ends with all in it; of another one the application alone is removed.
+
     Raises:
         ConfigError: There is no such model, or the port is taken.
     """
     stored = settled(config)
+    own = not (config.ray.address or os.environ.get("RAY_ADDRESS") or ray.is_initialized())
     try:
-        if not (config.ray.address or os.environ.get("RAY_ADDRESS") or ray.is_initialized()):
+        if own:
             _check_port(config.serve)
         cluster.start(config.ray)
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         try:
-            yield deploy(stored)
+            base = deploy(stored)
+            try:
+                yield base
+            finally:
+                drain(FAREWELL)
         finally:
-            # The application alone: others may be served by the same cluster.
-            ray_serve.delete(APP)
+            if own:
+                # Not the application first: for the seconds that this takes, Ray would answer 404.
+                ray.shutdown()
+            else:
+                # The application alone: others may be served by the same cluster.
+                ray_serve.delete(APP)
     finally:
         if config.serve.store is None:
             shutil.rmtree(stored.serve.store or "", ignore_errors=True)
@@ -131,6 +150,14 @@ def deploy(config: Config) -> str:
     ray_serve.start(http_options={"host": config.serve.host, "port": config.serve.port})
     ray_serve.run(application(config), name=APP)
     return address(config)
+
+
+def drain(seconds: float) -> None:
+    """Let the application answer 503 from now on, and wait at most so long for the requests under way."""
+    try:
+        ray_serve.get_app_handle(APP).drain.remote(seconds).result(timeout_s=seconds + 5)
+    except (RayServeException, RayError, TimeoutError) as error:
+        logging.getLogger(__name__).warning("the application ends without having been drained: %s", error)
 
 
 def address(config: Config) -> str:

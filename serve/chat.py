@@ -1,9 +1,9 @@
-"""The chat that the engine answers, free of HTTP."""
+"""The chat that the engine answers, and its answer, free of HTTP."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -28,3 +28,20 @@ class Chat:
     top_p: float = 1.0
     seed: int | None = None
     stop: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of an answer.
+
+    Attributes:
+        text: What it adds.
+        prompt_tokens: Tokens of the prompt, visual ones included.
+        completion_tokens: Tokens of the answer so far.
+        finish_reason: None while more will come; ``stop`` or ``length`` with the last part.
+    """
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    finish_reason: Literal["stop", "length"] | None = None

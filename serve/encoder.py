@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 from functools import partial
-from typing import Any
 
 import torch
 from ray import serve as ray_serve
@@ -19,6 +18,7 @@ from torch import Tensor
 from favchat.config import Config
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
 from favchat.video.clip import ProcessedClip
+from serve.errors import ApiError
 from serve.store import VideoStore
 
 
@@ -44,26 +44,39 @@ class EncoderReplica:
         Raises:
             ApiError: The video left the store.
         """
-        if not self.store.features(key).exists():
-            await self._batch(key)
+        if await asyncio.to_thread(self.store.features(key).exists):
+            return
+        error = await self._batch(key)
+        if error is not None:
+            raise error
 
     async def counters(self) -> dict[str, int]:
         """What this replica has done."""
         return {"encoded": self.encoded, "encoder_batches": self.batches}
 
     @ray_serve.batch(batch_wait_timeout_s=0.02)
-    async def _batch(self, keys: list[str]) -> list[Any]:
+    async def _batch(self, keys: list[str]) -> list[ApiError | None]:
         return await asyncio.to_thread(self._encode, keys)
 
-    def _encode(self, keys: list[str]) -> list[None]:
-        wanted = [key for key in dict.fromkeys(keys) if not self.store.features(key).exists()]
-        if wanted:
-            clips = [self.store.read_clip(key) for key in wanted]
-            for key, features in zip(wanted, video_features(self.model, self.processor, clips), strict=True):
-                self.store.write(self.store.features(key), partial(save_file, features))
-            self.encoded += len(wanted)
+    def _encode(self, keys: list[str]) -> list[ApiError | None]:
+        """Encode the clips of videos: of each what went wrong, which is nobody else's trouble."""
+        faults: dict[str, ApiError] = {}
+        clips = {}
+        for key in dict.fromkeys(keys):
+            try:
+                if not self.store.features(key).exists():
+                    clips[key] = self.store.read_clip(key)
+            except ApiError as error:
+                faults[key] = error
+        if clips:
+            for key, features in zip(clips, video_features(self.model, self.processor, [*clips.values()]), strict=True):
+                try:
+                    self.store.write(self.store.features(key), partial(save_file, features))
+                    self.encoded += 1
+                except ApiError as error:
+                    faults[key] = error
             self.batches += 1
-        return [None] * len(keys)
+        return [faults.get(key) for key in keys]
 
 
 @torch.inference_mode()

@@ -6,10 +6,8 @@ import asyncio
 import os
 import secrets
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from queue import Empty
 from typing import Any, Literal
 
@@ -22,7 +20,7 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 from favchat.config import Config, ServeConfig
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
 from favchat.model.processing_favchat import SYSTEM
-from serve.chat import Chat
+from serve.chat import Chat, Piece
 from serve.errors import ApiError, busy
 from serve.language_model import VirtualTokenLM
 from serve.sampling import Sampling, processor_list
@@ -34,23 +32,6 @@ PAGE_TOKENS = 16
 """Tokens of a page of the cache. A prefix is shared in whole pages, and a video has some tens of tokens."""
 MAX_BATCH_TOKENS = 1024
 """Tokens of all requests that one forward computes; longer prompts are computed in parts."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A part of an answer.
-
-    Attributes:
-        text: What it adds.
-        prompt_tokens: Tokens of the prompt, visual ones included.
-        completion_tokens: Tokens of the answer so far.
-        finish_reason: None while more will come; ``stop`` or ``length`` with the last part.
-    """
-
-    text: str
-    prompt_tokens: int
-    completion_tokens: int
-    finish_reason: Literal["stop", "length"] | None = None
 
 
 class Engine:
@@ -128,8 +109,9 @@ class Engine:
         Raises:
             ApiError: The request cannot be answered, or not now.
         """
-        with self._videos(chat.videos) as spans:
-            ids = self._prompt(chat, spans)
+        async with self._videos(chat.videos) as spans:
+            # In a thread: others are being written to while a long text is tokenised.
+            ids = await asyncio.to_thread(self._prompt, chat, spans)
             budget = self._budget(chat, len(ids))
             yield Piece("", len(ids), 0)
             stream = TextStream(self.processor.tokenizer, chat.stop)
@@ -185,14 +167,16 @@ class Engine:
         except Empty:
             return
 
-    @contextmanager
-    def _videos(self, keys: list[str]) -> Iterator[list[range]]:
+    @asynccontextmanager
+    async def _videos(self, keys: list[str]) -> AsyncIterator[list[range]]:
         """The ids of videos in use, in order."""
         held: list[str] = []
         try:
             spans = []
             for key in keys:
-                spans.append(self.pool.acquire(key, partial(self._load, key)))
+                # Read from disk in a thread and without the pool's lock, which the generation waits for.
+                features = None if key in self.pool else await asyncio.to_thread(self._load, key)
+                spans.append(self.pool.acquire(key, features))
                 held.append(key)
             yield spans
         except PoolFullError:
@@ -202,10 +186,10 @@ class Engine:
                 self.pool.release(key)
 
     def _load(self, key: str) -> tuple[Tensor, Tensor]:
-        path = self.store.features(key)
-        if not path.exists():
-            raise gone()
-        features = load_file(path)
+        try:
+            features = load_file(self.store.features(key))
+        except FileNotFoundError:
+            raise gone() from None
         return features["tokens"], features["levels"]
 
     def _prompt(self, chat: Chat, spans: list[range]) -> list[int]:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
+
+from starlette.responses import JSONResponse
+
+RETRY_AFTER = 2
+"""Seconds that a client should wait after a 503."""
 
 
 class ApiError(Exception):
@@ -27,6 +34,20 @@ class ApiError(Exception):
         """The JSON body of the response."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+
+class AsciiJSON(JSONResponse):
+    """JSON that can be sent whatever it holds: a text may quote half a surrogate pair, which UTF-8 has no bytes for."""
+
+    def render(self, content: Any) -> bytes:
+        """The body."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def error_response(error: ApiError, headers: Mapping[str, str] | None = None) -> AsciiJSON:
+    """The response to a request that fails; where trying again helps, it says when."""
+    retry = {"Retry-After": str(RETRY_AFTER)} if error.status == 503 else {}
+    return AsciiJSON(error.body(), error.status, {**(headers or {}), **retry})
 
 
 def busy(message: str) -> ApiError:

@@ -66,7 +66,8 @@ class PerRequestSampling(ContinuousBatchingLogitsProcessor):
 
 def perturbed(logits: Tensor, sampling: Sampling, position: int) -> Tensor:
     """Logits `(vocabulary,)` whose largest is a sample."""
-    logits = logits.float() / sampling.temperature
+    # From the largest on: over a temperature near 0 all others become minus infinity, and none infinity or no number.
+    logits = (logits.double() - logits.max().double()) / sampling.temperature
     if sampling.top_p < 1:
         ordered, order = logits.sort(descending=True)
         probability = ordered.softmax(dim=-1)

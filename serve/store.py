@@ -1,9 +1,15 @@
 """Uploads and what was made of them, in one folder that all processes of the application share.
 
+    lock                                held by whoever adds or removes something
+    incoming/UUID                       bytes that are not known to be a video yet
     files/FILE_ID.json                  an uploaded file: name, size, purpose, and the video it is
     videos/SHA256/source                the video's bytes
+    videos/SHA256/use-UUID              held by a process that is using the video
+    videos/SHA256/unwanted              nobody's any more: goes when its last user is done
     videos/SHA256/VERSION/clip.npz      frames, faces and track
+    videos/SHA256/VERSION/facts.json    how many faces there are, which is followed, and what share could be read
     videos/SHA256/VERSION/features.safetensors      visual tokens, face levels, expert usage
+    videos/SHA256/VERSION/preview.mp4   the video as browsers can play it
 
 A video is known by the SHA-256 of its bytes, however it came. VERSION changes with the model and the settings.
 """
@@ -21,18 +27,28 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+from filelock import FileLock
 
 from favchat.config import Config, require
 from favchat.video.clip import ProcessedClip
 from favchat.video.decode import VideoInfo
-from serve.errors import ApiError
+from serve.errors import ApiError, busy
+from serve.leases import Leases
 
+FORMAT = "2"
+"""Of the derived files; another one finds none of those that lie there."""
 FILE_ID = re.compile(r"file-[0-9a-f]{32}")
 VIDEO_ID = re.compile(r"[0-9a-f]{64}")
 CHUNK = 1 << 20
+POLL = 0.005
+"""Seconds between two looks at a lock that somebody else holds, for some milliseconds."""
+NAMES = 8
+"""File ids for each video that the store may hold: the same video may be uploaded again and again."""
+STALE = 3600.0
+"""Seconds after which incoming bytes are left over from a process that died."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,7 @@ class StoredFile:
         created_at: Seconds since 1970.
         purpose: What the client said it is for.
         video: SHA-256 of its bytes.
+        playable: Whether browsers play it as it is.
     """
 
     id: str
@@ -54,66 +71,150 @@ class StoredFile:
     created_at: int
     purpose: str
     video: str
+    playable: bool = True
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """Bytes that came and are no video of the store yet.
+
+    Attributes:
+        path: Where they lie.
+        key: Their SHA-256.
+        size: How many.
+    """
+
+    path: Path
+    key: str
+    size: int
 
 
 class VideoStore:
-    """The folder.
+    """The folder. Many threads and processes may use it at once.
+
+    A video that somebody holds (:meth:`keep`, :meth:`hold`) stays until it is given back (:meth:`give`), whoever
+    deletes it meanwhile and however many come after it.
 
     Args:
         root: The folder; made if missing.
         version: Names what was derived with one model and one set of settings.
-        max_videos: Videos kept at most, see :meth:`add`.
+        max_videos: Videos kept at most, see :meth:`keep`.
+        safe_seconds: For so long after it was last asked about, an uploaded file makes no room for others.
     """
 
-    def __init__(self, root: str | Path, *, version: str, max_videos: int) -> None:
-        self.root, self.version, self.max_videos = Path(root), version, max_videos
-        for name in ("files", "videos"):
+    def __init__(self, root: str | Path, *, version: str, max_videos: int, safe_seconds: float = 3600.0) -> None:
+        self.root, self.version = Path(root), version
+        self.max_videos, self.safe_seconds = max_videos, safe_seconds
+        self.max_uploads = max_videos - max_videos // 4
+        for name in ("files", "videos", "incoming"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self.root / "lock", poll_interval=POLL)
+        self._leases = Leases()
 
     @classmethod
     def of(cls, config: Config) -> VideoStore:
         """The store of a configuration; ``serve.model`` and ``serve.store`` must be set."""
         model, root = require(config, "serve.model", "serve.store")
-        return cls(root, version=_version(config, model), max_videos=config.serve.max_videos)
+        return cls(
+            root,
+            version=_version(config, model),
+            max_videos=config.serve.max_videos,
+            safe_seconds=config.serve.keep_uploads,
+        )
 
-    def add(self, source: BinaryIO) -> str:
-        """Take a video in and return its SHA-256.
-
-        Where the store is full, the videos that are no uploaded file and were unused for longest go.
-
-        Raises:
-            ApiError: Uploaded files alone fill the store.
-        """
-        part = self.root / f"part-{uuid.uuid4().hex}"
-        digest = hashlib.sha256()
+    def receive(self, source: BinaryIO) -> Incoming:
+        """Bytes, until they are discarded; they take no place of the store before they are kept."""
+        self._sweep()
+        path = self.incoming(uuid.uuid4().hex)
+        digest, size = hashlib.sha256(), 0
         try:
-            with part.open("wb") as target:
+            with path.open("wb") as target:
                 while chunk := source.read(CHUNK):
                     digest.update(chunk)
-                    target.write(chunk)
-            key = digest.hexdigest()
-            home = self.root / "videos" / key
+                    size += target.write(chunk)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return Incoming(path, digest.hexdigest(), size)
+
+    def discard(self, incoming: Incoming) -> None:
+        """Forget bytes that came, if they were not kept."""
+        incoming.path.unlink(missing_ok=True)
+
+    def keep(self, incoming: Incoming) -> str:
+        """Make a video of the store of what came, and hold it: its SHA-256.
+
+        Where the store is full, the video unused for longest goes: first those that are no uploaded file, then the
+        uploaded files that nobody has asked about for `safe_seconds`. What is held never goes.
+
+        Raises:
+            ApiError: There is no room.
+        """
+        home = self.root / "videos" / incoming.key
+        with self._lock:
             if not (home / "source").exists():
                 self._make_room()
                 home.mkdir(exist_ok=True)
-                part.replace(home / "source")
-            os.utime(home)
-        finally:
-            part.unlink(missing_ok=True)
-        return key
+                incoming.path.replace(home / "source")
+            (home / "unwanted").unlink(missing_ok=True)
+            self._hold(home)
+        return incoming.key
 
-    def add_file(self, source: BinaryIO, filename: str, purpose: str) -> StoredFile:
-        """Take an uploaded file in.
+    def add(self, source: BinaryIO) -> str:
+        """Take a video in and return its SHA-256: :meth:`receive` and :meth:`keep` without holding it.
 
         Raises:
-            ApiError: Uploaded files alone fill the store.
+            ApiError: There is no room.
         """
-        key = self.add(source)
-        size = self.source(key).stat().st_size
-        stored = StoredFile(f"file-{uuid.uuid4().hex}", filename, size, int(time.time()), purpose, key)
+        incoming = self.receive(source)
+        try:
+            self.give(self.keep(incoming))
+        finally:
+            self.discard(incoming)
+        return incoming.key
+
+    def hold(self, key: str) -> bool:
+        """Hold a video, if the store has it."""
+        home = self.root / "videos" / key
+        with self._lock:
+            there = (home / "source").exists()
+            if there:
+                self._hold(home)
+        return there
+
+    def give(self, key: str) -> None:
+        """Give back a video that was held."""
+        home = self.root / "videos" / key
+        with self._lock:
+            self._leases.give(home)
+            gone = self._remove_unwanted(home)
+        _erase(gone)
+
+    def reject(self, key: str) -> None:
+        """Note that nothing can be made of a video that is held: when given back it goes, unless it is a file."""
+        with self._lock:
+            (self.root / "videos" / key / "unwanted").touch()
+
+    def add_file(self, key: str, filename: str, purpose: str, *, playable: bool = True) -> StoredFile:
+        """Make an uploaded file of a video that is held.
+
+        Raises:
+            ApiError: There are too many.
+        """
+        stored = StoredFile(
+            id=f"file-{uuid.uuid4().hex}",
+            filename=filename,
+            bytes=self.source(key).stat().st_size,
+            created_at=int(time.time()),
+            purpose=purpose,
+            video=key,
+            playable=playable,
+        )
         path = self._file_path(stored.id)
-        with _written_whole(path) as part:
-            part.write_text(json.dumps(asdict(stored)))
+        with self._lock:
+            self._check_quota(key)
+            with _written_whole(path) as part:
+                part.write_text(json.dumps(asdict(stored)))
         return stored
 
     def files(self) -> list[StoredFile]:
@@ -133,39 +234,44 @@ class VideoStore:
         if FILE_ID.fullmatch(file_id):
             with contextlib.suppress(FileNotFoundError):
                 return StoredFile(**json.loads(self._file_path(file_id).read_text()))
-        raise ApiError(404, f"No such file: {file_id}. Upload it to /v1/files first.", param, "file_not_found")
+        raise ApiError(404, f"No such file: {file_id[:80]}. Upload it to /v1/files first.", param, "file_not_found")
 
     def delete_file(self, file_id: str) -> None:
-        """Forget an uploaded file; its video goes with the last file that holds it.
+        """Forget an uploaded file; its video goes with the last file that holds it, and its last user.
 
         Raises:
             ApiError: There is none of that id.
         """
-        stored = self.file(file_id)
-        self._file_path(file_id).unlink(missing_ok=True)
-        if all(other.video != stored.video for other in self.files()):
-            shutil.rmtree(self.root / "videos" / stored.video, ignore_errors=True)
+        with self._lock:
+            home = self.root / "videos" / self.file(file_id).video
+            self._file_path(file_id).unlink()
+            if home.exists():
+                (home / "unwanted").touch()
+            gone = self._remove_unwanted(home)
+        _erase(gone)
 
-    def video(self, video_id: str) -> str:
-        """The SHA-256 of a video that is named by it or by a file's id.
+    def video(self, video_id: str, param: str | None = None) -> str:
+        """The SHA-256 of a video that is named by it or by a file's id, held.
 
         Raises:
             ApiError: The store does not hold it.
         """
-        key = self.file(video_id).video if video_id.startswith("file-") else video_id
-        if not VIDEO_ID.fullmatch(key) or not self.source(key).exists():
-            raise ApiError(404, f"No such video: {video_id}. Send it again.", code="video_not_found")
-        self.touch(key)
+        key = self.file(video_id, param).video if video_id.startswith("file-") else video_id
+        if not VIDEO_ID.fullmatch(key) or not self.hold(key):
+            raise ApiError(404, f"No such video: {video_id[:80]}. Send it again.", param, "video_not_found")
         return key
-
-    def touch(self, key: str) -> None:
-        """Note that a video is in use."""
-        with contextlib.suppress(FileNotFoundError):
-            os.utime(self.root / "videos" / key)
 
     def source(self, key: str) -> Path:
         """Where a video's bytes lie."""
         return self.root / "videos" / key / "source"
+
+    def incoming(self, name: str) -> Path:
+        """Where bytes that came lie until they are kept or discarded."""
+        return self.root / "incoming" / name
+
+    def preview(self, key: str) -> Path:
+        """Where the video as browsers can play it lies, once it exists."""
+        return self.root / "videos" / key / self.version / "preview.mp4"
 
     def features(self, key: str) -> Path:
         """Where a video's visual tokens lie, once they exist."""
@@ -175,15 +281,18 @@ class VideoStore:
         """Where a video's decoded clip lies, once it exists."""
         return self.root / "videos" / key / self.version / "clip.npz"
 
-    def write_clip(self, key: str, clip: ProcessedClip) -> None:
-        """Keep a decoded clip."""
-        arrays = {field.name: getattr(clip, field.name) for field in fields(clip) if field.name != "info"}
-        info = np.array(json.dumps(asdict(clip.info)))
+    def write_clip(self, key: str, clip: ProcessedClip, facts: dict[str, Any]) -> None:
+        """Keep a decoded clip and what is said of it without opening it, any JSON object."""
+        parts = {field.name: getattr(clip, field.name) for field in fields(clip) if field.name != "info"}
+        arrays: dict[str, Any] = {name: part for name, part in parts.items() if isinstance(part, np.ndarray)}
+        rest = {name: part for name, part in parts.items() if name not in arrays}
+        header = np.array(json.dumps({**rest, "info": asdict(clip.info)}))
 
         def save(path: Path) -> None:
             with path.open("wb") as file:
-                np.savez(file, info=info, **arrays)
+                np.savez(file, header=header, **arrays)
 
+        self.write(self.clip(key).with_name("facts.json"), lambda path: path.write_text(json.dumps(facts)))
         self.write(self.clip(key), save)
 
     def read_clip(self, key: str) -> ProcessedClip:
@@ -194,12 +303,25 @@ class VideoStore:
         """
         try:
             with np.load(self.clip(key)) as arrays:
-                info = VideoInfo(**json.loads(str(arrays["info"])))
-                return ProcessedClip(info=info, **{name: arrays[name] for name in arrays.files if name != "info"})
+                rest: dict[str, Any] = json.loads(str(arrays["header"]))
+                rest["info"] = VideoInfo(**rest["info"])
+                rest |= {name: tuple(value) for name, value in rest.items() if isinstance(value, list)}
+                return ProcessedClip(**rest, **{name: arrays[name] for name in arrays.files if name != "header"})
         except FileNotFoundError:
             raise gone() from None
 
-    def write(self, path: Path, save: Callable[[Path], None]) -> None:
+    def facts(self, key: str) -> dict[str, Any]:
+        """What :meth:`write_clip` was told of a clip.
+
+        Raises:
+            ApiError: The video left the store.
+        """
+        try:
+            return dict(json.loads(self.clip(key).with_name("facts.json").read_text()))
+        except FileNotFoundError:
+            raise gone() from None
+
+    def write(self, path: Path, save: Callable[[Path], Any]) -> None:
         """Let `save` write a derived file under another name, then move it to its place.
 
         Raises:
@@ -215,30 +337,75 @@ class VideoStore:
     def _file_path(self, file_id: str) -> Path:
         return self.root / "files" / f"{file_id}.json"
 
+    def _hold(self, home: Path) -> None:
+        self._leases.take(home)
+        os.utime(home)
+
+    def _remove_unwanted(self, home: Path) -> Path | None:
+        """Take a folder out that nobody wants or uses: where it lies now, to be erased without the lock."""
+        if not (home / "unwanted").exists() or self._leases.taken(home):
+            return None
+        if any(stored.video == home.name for stored in self.files()):
+            (home / "unwanted").unlink()
+            return None
+        return self._take_out(home)
+
+    def _take_out(self, home: Path) -> Path:
+        """At once for all who look: no folder is ever seen half erased."""
+        return home.rename(self.incoming(uuid.uuid4().hex))
+
+    def _check_quota(self, key: str) -> None:
+        files = self.files()
+        if len({stored.video for stored in files} | {key}) > self.max_uploads:
+            raise _full(f"The server keeps at most {self.max_uploads} uploaded videos, and holds that many.")
+        if len(files) >= NAMES * self.max_videos:
+            raise _full(f"The server keeps at most {NAMES * self.max_videos} uploaded files, and holds that many.")
+
     def _make_room(self) -> None:
-        ages: dict[str, float] = {}
-        for path in (self.root / "videos").iterdir():
-            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-                ages[path.name] = path.stat().st_mtime
-        uploaded = {stored.video for stored in self.files()}
-        for key in sorted(ages, key=ages.__getitem__):
-            if len(ages) < self.max_videos:
+        """See that there is a place for one more video."""
+        homes = sorted((self.root / "videos").iterdir(), key=lambda home: home.stat().st_mtime)
+        uploads: dict[str, list[StoredFile]] = {}
+        for stored in self.files():
+            uploads.setdefault(stored.video, []).append(stored)
+        safe = time.time() - self.safe_seconds
+        idle = [home for home in homes if home.name in uploads and home.stat().st_mtime < safe]
+        for home in [*(home for home in homes if home.name not in uploads), *idle]:
+            if len(homes) < self.max_videos:
                 return
-            if key not in uploaded:
-                shutil.rmtree(self.root / "videos" / key, ignore_errors=True)
-                del ages[key]
-        if len(ages) >= self.max_videos:
-            raise ApiError(
-                400,
-                f"The server keeps at most {self.max_videos} uploaded videos, and holds that many. "
-                "Delete one (DELETE /v1/files/FILE_ID).",
-                code="storage_full",
-            )
+            if not self._leases.taken(home):
+                for stored in uploads.get(home.name, []):
+                    self._file_path(stored.id).unlink()
+                homes.remove(home)
+                _erase(self._take_out(home))
+        if len(homes) >= self.max_videos:
+            if len(homes) > len(uploads):
+                raise busy("Too many videos are in use. Try again in a moment.")
+            raise _full(f"The server keeps at most {self.max_videos} videos, and holds that many uploaded ones.")
+
+    def _sweep(self) -> None:
+        """Remove what processes that died left behind."""
+        for path in (self.root / "incoming").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < time.time() - STALE:
+                    _erase(path)
 
 
 def gone() -> ApiError:
-    """The video was dropped from the store while a request about it was on its way."""
+    """The video was removed from the store by other means than the store's own while a request was on its way."""
     return ApiError(503, "The video was dropped to make room for others. Try again.", code="video_dropped")
+
+
+def _full(message: str) -> ApiError:
+    return ApiError(400, f"{message} Delete one (DELETE /v1/files/FILE_ID).", code="storage_full")
+
+
+def _erase(path: Path | None) -> None:
+    if path is None:
+        return
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -252,7 +419,7 @@ def _written_whole(path: Path) -> Iterator[Path]:
 
 
 def _version(config: Config, model: str) -> str:
-    settings = [model]
+    settings = [FORMAT, model]
     for name in ("model.safetensors", "processor_config.json"):  # the weights, and how clips are read
         file = Path(model) / name
         if file.is_file():

@@ -48,4 +48,5 @@ REPLACEMENT = "\ufffd"
 
 def _overlap(text: str, stop: str) -> int:
     """Length of the longest beginning of `stop`, not the whole, that `text` ends with."""
-    return next((size for size in range(len(stop) - 1, 0, -1) if text.endswith(stop[:size])), 0)
+    longest = min(len(stop) - 1, len(text))
+    return next((size for size in range(longest, 0, -1) if text.endswith(stop[:size])), 0)

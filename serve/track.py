@@ -9,6 +9,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from favchat.video.images import encode_images
+from serve.notices import which
 from serve.store import VideoStore, gone
 
 QUALITY = 85
@@ -19,11 +20,13 @@ def describe(store: VideoStore, key: str) -> dict[str, Any]:
     """The description of a video that was decoded and encoded, ready for JSON.
 
     Returns:
-        `id`; `width`, `height`, `fps`, `duration` of the file; `track` with lists over the n sampled frames:
-        `timestamps` in seconds, `boxes` x1 y1 x2 y2 and `landmarks` 5 x y as shares of width and height, `scores`,
-        `visible`, and as base64 JPEG the `frames` and the aligned `crops`; `experts` with `num_experts`, the
-        `timestamps` of the T frames that the model sees, and for each expert layer the share of a frame's `general`
-        and `face` tokens that each expert gets, T lists of num_experts values.
+        `id`; `width`, `height`, `fps`, `duration` of the file; `readable`: the share, 0..1, of
+        the wanted moments at which a frame could be read; `people`: how many faces are `found` at once, and which
+        of them, counted from the left, is `followed` (null where that is not clear), as a `description` says in words;
+        `track` with lists over the n sampled frames: `timestamps` in seconds, `boxes` x1 y1 x2 y2 and `landmarks` 5 x y
+        as shares of width and height, `scores`, `visible`, and as base64 JPEG the `frames` and the aligned `crops`;
+        `experts` with `num_experts`, the `timestamps` of the T frames that the model sees, and for each expert layer
+        the share of a frame's `general` and `face` tokens that each expert gets, T lists of num_experts values.
 
     Raises:
         ApiError: The video left the store.
@@ -33,6 +36,7 @@ def describe(store: VideoStore, key: str) -> dict[str, Any]:
         features = load_file(store.features(key))
     except FileNotFoundError:
         raise gone() from None
+    facts = store.facts(key)
     usage = features["usage"]  # (layers, 2, T, experts)
     return {
         "id": key,
@@ -41,6 +45,8 @@ def describe(store: VideoStore, key: str) -> dict[str, Any]:
         "height": clip.info.height,
         "fps": clip.info.fps,
         "duration": clip.info.duration,
+        "readable": facts["readable"],
+        "people": {**facts["people"], "description": which(facts["people"])},
         "track": {
             "timestamps": _rounded(clip.timestamps),
             "boxes": _rounded(clip.boxes),

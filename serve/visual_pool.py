@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -61,21 +60,24 @@ class VisualPool:
     def __contains__(self, key: str) -> bool:
         return key in self._serials
 
-    def acquire(self, key: str, load: Callable[[], tuple[Tensor, Tensor]]) -> range:
+    def acquire(self, key: str, features: tuple[Tensor, Tensor] | None = None) -> range:
         """The ids of a video, which stays until it is released as often as it was acquired.
 
         Args:
             key: Names the video.
-            load: Gives its tokens `(S, H)` and levels `(K, S, H)`, zero where a token is no face token; called if the
+            features: Its tokens `(S, H)` and levels `(K, S, H)`, zero where a token is no face token; needed if the
                 pool does not hold it.
 
         Raises:
+            KeyError: The pool does not hold it, and there are no features.
             PoolFullError: Every place is in use.
             OverflowError: The ids are used up.
         """
         with self._lock:
             if key not in self._serials:
-                self._place(key, *load())
+                if features is None:
+                    raise KeyError(key)
+                self._place(key, *features)
             self._serials.move_to_end(key)
             self._users[key] += 1
             begin = self.first_id + self._serials[key] * self.tokens_per_video

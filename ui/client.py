@@ -6,15 +6,30 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from openai import APIConnectionError, APIError, APITimeoutError, AsyncOpenAI, OpenAI
+from openai import (
+    APIConnectionError,
+    APIError,
+    APITimeoutError,
+    AsyncOpenAI,
+    HttpxBinaryResponseContent,
+    OpenAI,
+)
 
 Turn = dict[str, str]
 """A message of a conversation: ``role`` (user or assistant) and ``content``."""
 
 TIMEOUT = 300.0
 """Seconds that a long video may take to be decoded and encoded."""
+
+
+class Upload(NamedTuple):
+    """A video on the server."""
+
+    id: str
+    playable: bool
+    """Whether browsers play it as it is."""
 
 
 class ApiClient:
@@ -47,14 +62,15 @@ class ApiClient:
             raise ValueError(f"{self.root}/healthz is no favchat server's answer")
         return str(health["model"])
 
-    def upload(self, video: str | Path) -> str:
-        """Send a video file: its id there.
+    def upload(self, video: str | Path) -> Upload:
+        """Send a video file.
 
         Raises:
             APIError: The server refuses it.
         """
         with Path(video).open("rb") as file:
-            return self._now.files.create(file=file, purpose="user_data").id
+            created: Any = self._now.files.create(file=file, purpose="user_data")
+        return Upload(created.id, created.playable)
 
     def forget(self, file_id: str | None) -> None:
         """Delete an upload; one that is gone, or whose server is gone, needs no deleting."""
@@ -70,6 +86,14 @@ class ApiClient:
         """
         described: Any = self._now.get(f"/videos/{file_id}", cast_to=object)
         return dict(described)
+
+    def preview(self, file_id: str) -> bytes:
+        """The beginning of an upload as browsers can play it: an MP4 file.
+
+        Raises:
+            APIError: The video cannot be read.
+        """
+        return self._now.get(f"/videos/{file_id}/preview", cast_to=HttpxBinaryResponseContent).content
 
     async def answer(self, file_id: str, turns: list[Turn]) -> AsyncGenerator[str]:
         """Stream the answer to the last turn, piece by piece; closing the generator cancels the request.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from html import escape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
@@ -22,6 +24,13 @@ LONGEST_QUESTION = 2000
 """Letters."""
 KEPT = 3600
 """Seconds after which an upload that nobody looks at any more is deleted."""
+
+SILENT_VIDEO = """<script>
+// Gradio shows an error where the browser does not play a clip; a preview takes the clip's place soon after.
+document.addEventListener("error", event => {
+  if (event.target instanceof HTMLVideoElement && event.target.closest("#fc-video")) event.stopImmediatePropagation();
+}, true);
+</script>"""
 
 EMPTY_TRACK, EMPTY_EXPERTS = (
     f'<section class="fc-card fc-empty"><header><h2>{title}</h2></header><p>{text}</p></section>'
@@ -50,6 +59,7 @@ def build(api: ApiClient, examples: Sequence[Path], first: Path | None = None) -
 
     with gr.Blocks(title="FaVChat", analytics_enabled=False, fill_width=True, delete_cache=(KEPT, KEPT)) as page:
         upload = gr.State(None, time_to_live=KEPT, delete_callback=forget)
+        preview = gr.State(None)  # the name of the file that stands for a clip which browsers do not play
         gr.HTML(_masthead(api.model))
         with gr.Row(elem_id="fc-main"):
             with gr.Column(scale=6, min_width=300, elem_id="fc-left"):
@@ -97,26 +107,39 @@ def build(api: ApiClient, examples: Sequence[Path], first: Path | None = None) -
                     **_waiting(),
                 )
 
-        def analyse(path: str | None, previous: str | None) -> Iterator[list[Any]]:
+        def analyse(path: str | None, previous: str | None, shown: str | None) -> Iterator[list[Any]]:
             """Upload a clip and show what the server finds in it."""
+            if path is not None and Path(path).name == shown:
+                yield [gr.skip()] * 8  # the preview that was put in the clip's place
+                return
             api.forget(previous)
-            closed = [gr.update(value=[], placeholder=EMPTY_CHAT, examples=None), gr.update(value="", **_waiting()), ""]
+            closed = [gr.update(value=[], placeholder=EMPTY_CHAT, examples=[]), gr.update(value="", **_waiting()), ""]
+            as_it_is = [gr.skip(), None]
             if path is None:
-                yield [None, EMPTY_TRACK, EMPTY_EXPERTS, *closed]
+                yield [*as_it_is, None, EMPTY_TRACK, EMPTY_EXPERTS, *closed]
                 return
             file_id = None
             try:
-                yield [None, _progress("Uploading the clip"), "", *closed]
-                file_id = api.upload(path)
-                yield [file_id, _progress("Finding the face and reading the clip"), "", *closed]
+                yield [*as_it_is, None, _progress("Uploading the clip"), "", *closed]
+                file_id, playable = api.upload(path)
+                progress = [file_id, _progress("Finding the face and reading the clip"), "", *closed]
+                if playable:
+                    yield [*as_it_is, *progress]
+                else:
+                    with TemporaryDirectory() as folder:
+                        # A name of its own, by which it is known when it comes back as the box's new value.
+                        copy = Path(folder) / f"preview-{uuid.uuid4().hex}.mp4"
+                        copy.write_bytes(api.preview(file_id))
+                        yield [str(copy), copy.name, *progress]
                 found = api.video(file_id)
-                shown = [track_strip(found), expert_usage(found)]
+                results = [track_strip(found), expert_usage(found)]
             except APIError as error:
-                yield [file_id, _alert("This clip cannot be used", api.explain(error)), "", *closed]
+                alert = _alert("This clip cannot be used", api.explain(error))
+                yield [gr.skip(), gr.skip(), file_id, alert, "", *closed]
                 return
             offers = [{"text": text} for text in QUESTIONS]
             opened = [gr.update(value=[], placeholder=READY_CHAT, examples=offers), gr.update(**_open()), ""]
-            yield [file_id, *shown, *opened]
+            yield [gr.skip(), gr.skip(), file_id, *results, *opened]
 
         async def ask(text: str, turns: list[dict[str, Any]], file_id: str | None) -> AsyncGenerator[list[Any]]:
             """Stream the answer to a question; Gradio closes this generator when the reader stops it."""
@@ -169,8 +192,8 @@ def build(api: ApiClient, examples: Sequence[Path], first: Path | None = None) -
         )
         video.change(
             analyse,
-            [video, upload],
-            [upload, track, experts, chat, question, notice],
+            [video, upload, preview],
+            [video, preview, upload, track, experts, chat, question, notice],
             cancels=[typed, chosen],
             show_progress="hidden",
             api_visibility="private",
@@ -193,6 +216,7 @@ def launch_options(videos: Sequence[Path], *, max_file_mb: float) -> dict[str, A
         # Fonts of the reader's system; page.css names them.
         "theme": theme.set(body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_400"),
         "css_paths": [STYLE],
+        "head": SILENT_VIDEO,
         "max_file_size": round(max_file_mb * 1e6),
         "allowed_paths": [str(path) for path in videos],
         "footer_links": [],

@@ -36,12 +36,31 @@ def track_strip(video: dict[str, Any]) -> str:
     facts = f"{video['duration']:.1f} s · {size[0]} × {size[1]} · {video['fps']:.3g} frames/s"
     return (
         '<section class="fc-card"><header><h2>Face track</h2>'
-        f"<p>face in {seen} of {total} sampled frames</p><p>{facts}</p></header>"
+        f"<p>face in {seen} of {total} sampled frames</p><p>{facts}</p></header>{_damage(video['readable'])}{_people(video['people'])}"
         '<div class="fc-strip" role="list" tabindex="0" aria-label="Sampled frames and aligned faces over time">'
         f"{''.join(_column(size, *column) for column in columns)}</div>"
         '<p class="fc-key"><span class="fc-key-box"></span>tracked face'
         '<span class="fc-key-dot"></span>landmarks<span class="fc-key-note">below: the aligned crop that the face '
         "encoder sees</span></p></section>"
+    )
+
+
+def _damage(readable: float) -> str:
+    """Of a damaged file, how much is missing."""
+    if readable >= 1:
+        return ""
+    share = min(round(readable * 100), 99)
+    return f'<p class="fc-note">Only {share} % of the clip could be read. Answers are about that part.</p>'
+
+
+def _people(people: dict[str, Any]) -> str:
+    """Of several faces, how many there are and which one the page is about."""
+    if people["found"] < 2:
+        return ""
+    followed = escape(str(people["description"]).capitalize())
+    return (
+        f'<p class="fc-note">{people["found"]:d} faces are seen at once. {followed}, in the yellow box, is followed '
+        "and asked about.</p>"
     )
 
 

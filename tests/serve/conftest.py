@@ -1,6 +1,7 @@
 """A deployed application, its model, and what the model says without a server."""
 
 import copy
+import io
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 import torch
 from openai import OpenAI
@@ -134,6 +137,7 @@ LIMITS = ServeConfig(
     max_side=1000,
     max_new_tokens=600,
     max_videos=12,
+    body_timeout=3,
     max_ongoing_requests=8,
     max_queued_requests=8,
     threads=1,
@@ -165,3 +169,17 @@ def server(ray_session, centerface, model_folder, tmp_path_factory) -> Iterator[
 def clip_path(name: str) -> Path:
     """A sample clip."""
     return CLIPS / f"{name}.mp4"
+
+
+def video_file(
+    images: np.ndarray, container: str = "mp4", codec: str = "libx264", pix_fmt: str = "yuv420p", *, rate: int = 1
+) -> bytes:
+    """Images `(T, H, W, 3)` as a video of `rate` frames a second."""
+    target = io.BytesIO()
+    with av.open(target, "w", format=container) as output:
+        stream = output.add_stream(codec, rate=rate)
+        stream.height, stream.width, stream.pix_fmt = *images.shape[1:3], pix_fmt
+        for image in images:
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        output.mux(stream.encode())
+    return target.getvalue()

@@ -1,12 +1,15 @@
 """The deployed application, through OpenAI's client and bare HTTP."""
 
 import base64
+import errno
 import hashlib
 import io
 import json
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import av
 import cv2
@@ -15,7 +18,9 @@ import numpy as np
 import openai
 import pytest
 
-from tests.serve.conftest import NAMES, QUESTION, TOKENS, Server, clip_path
+import serve.api
+import serve.app
+from tests.serve.conftest import NAMES, QUESTION, TOKENS, Server, clip_path, video_file
 
 
 def data_url(name: str) -> str:
@@ -69,7 +74,7 @@ def test_a_streamed_answer_comes_in_parts_and_is_the_same(server, expected) -> N
 
 
 def test_the_stream_ends_with_done(server) -> None:
-    body = {"model": "tiny", "messages": question(text="Hello"), "stream": True, "max_tokens": 3}
+    body = {"model": "tiny", "messages": question(data_url("pexels_0")), "stream": True, "max_tokens": 3}
     response = httpx.post(f"{server.base}/chat/completions", json=body, timeout=60)
     assert response.headers["content-type"].startswith("text/event-stream")
     lines = [line for line in response.text.split("\n\n") if line]
@@ -169,7 +174,7 @@ def test_stop_ends_the_answer_before_the_string(server, expected) -> None:
 
 def test_a_client_that_leaves_stops_the_generation(server) -> None:
     before = counters(server)
-    stream = ask(server, text="Tell me a long story.", stream=True, max_tokens=600)
+    stream = ask(server, data_url("pexels_0"), text="Tell me a long story.", stream=True, max_tokens=600)
     next(iter(stream))
     stream.close()
     deadline = time.monotonic() + 20
@@ -184,7 +189,7 @@ def test_a_client_that_leaves_stops_the_generation(server) -> None:
 def test_too_many_at_once_are_turned_away(server) -> None:
     def story(index: int) -> openai.APIStatusError | None:
         try:
-            ask(server, text=f"Story {index}", max_tokens=150)
+            ask(server, data_url("pexels_0"), text=f"Story {index}", max_tokens=150)
         except openai.APIStatusError as error:
             return error
         return None
@@ -196,6 +201,22 @@ def test_too_many_at_once_are_turned_away(server) -> None:
     for error in refused:
         assert error.status_code == 503
         assert error.body["code"] == "server_busy" and error.body["type"] == "server_error"
+
+
+def test_health_does_not_wait_for_long_answers(server) -> None:
+    def story(_: int) -> None:
+        ask(server, data_url("pexels_0"), max_tokens=600)
+
+    asked = counters(server)["requests"]
+    with ThreadPoolExecutor(8) as pool:  # as many as the engine writes at once
+        stories = [pool.submit(story, number) for number in range(8)]
+        seen = []
+        while not all(one.done() for one in stories):
+            health = httpx.get(f"{server.root}/healthz", timeout=60)
+            assert health.status_code == 200 and health.json()["counters"]["requests"] >= asked
+            seen += health.json()["busy"]
+    assert set(seen) <= {"engine"}
+    assert httpx.get(f"{server.root}/healthz", timeout=60).json()["busy"] == []
 
 
 def test_models(server) -> None:
@@ -262,23 +283,32 @@ def test_a_video_without_a_face(server) -> None:
     assert status == 400 and error["code"] == "no_face"
 
 
-def encoded_video(width: int, height: int, seconds: int) -> str:
-    target = io.BytesIO()
-    with av.open(target, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=1)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for _ in range(seconds):
-            frame = av.VideoFrame.from_ndarray(np.zeros((height, width, 3), np.uint8), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return "data:video/mp4;base64," + base64.b64encode(target.getvalue()).decode()
+def black(width: int, height: int, seconds: int) -> np.ndarray:
+    return np.zeros((seconds, height, width, 3), np.uint8)
+
+
+def two_faces() -> np.ndarray:
+    """A face on the left, and the same one larger on the right, through four seconds."""
+    with av.open(str(clip_path("pexels_0"))) as container:
+        picture = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    scale = 320 / max(picture.shape)
+    large = cv2.resize(picture, None, fx=scale, fy=scale)
+    small = np.zeros_like(large)
+    part = cv2.resize(large, None, fx=0.75, fy=0.75)
+    small[: part.shape[0], : part.shape[1]] = part
+    both = np.concatenate([small, large], axis=1)
+    return np.repeat(both[None, : both.shape[0] // 2 * 2, : both.shape[1] // 2 * 2], 4, axis=0)
+
+
+def encoded_video(images: np.ndarray) -> str:
+    return "data:video/mp4;base64," + base64.b64encode(video_file(images)).decode()
 
 
 def test_limits_on_duration_and_resolution(server) -> None:
-    status, error = refusal(server, url=encoded_video(64, 64, 25))
+    status, error = refusal(server, url=encoded_video(black(64, 64, 25)))
     assert (status, error["code"]) == (400, "video_too_long")
     assert "25.0 s" in error["message"] and "20 s" in error["message"]
-    status, error = refusal(server, url=encoded_video(64, 1200, 2))
+    status, error = refusal(server, url=encoded_video(black(64, 1200, 2)))
     assert (status, error["code"]) == (400, "video_too_large")
 
 
@@ -318,11 +348,16 @@ def test_a_broken_data_address(server, url) -> None:
         ({"messages": []}, 400, "messages"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, 400, None),
         ({"messages": [{"role": "user", "content": "a <|video|> of mine"}]}, 400, "messages.0"),
-        ({"messages": [{"role": "user", "content": "word " * 1000}], "max_tokens": 5}, 400, "messages"),
+        ({"messages": [{"role": "user", "content": "word " * 100_000}]}, 400, "messages"),
+        ({"messages": [{"role": "user", "content": "Hello"}] * 513}, 400, "messages"),
+        ({"messages": [{"role": "user", "content": "Hello"}], "messages_": ["a"] * 300_000}, 400, None),
         ({"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 601}, 400, "max_tokens"),
         ({"messages": [{"role": "user", "content": "Hello"}], "temperature": 3}, 400, "temperature"),
         ({"messages": [{"role": "user", "content": "Hello"}], "n": 2}, 400, "n"),
         ({"messages": [{"role": "user", "content": "Hello"}], "tools": [{"type": "function"}]}, 400, "tools"),
+        ({"messages": [{"role": "user", "content": "Hello"}], "stop": "x" * 2_000_000}, 413, None),
+        ({"messages": [{"role": "user", "content": "Hello"}], "stop": "x" * 257}, 400, "stop"),
+        ({"messages": [{"role": "user", "content": "Hello"}], "stop": [""]}, 400, "stop.0"),
         ({"messages": [{"role": "user", "content": "Hello"}], "stream": True, "max_tokens": 601}, 400, "max_tokens"),
     ],
 )
@@ -334,7 +369,8 @@ def test_what_cannot_be_done_is_refused(server, body, status, param) -> None:
 
 
 def test_parameters_that_change_nothing_are_ignored(server) -> None:
-    ask(server, text="Hi", max_tokens=2, user="me", n=1, presence_penalty=0, metadata={"a": "b"}, store=False)
+    harmless = {"user": "me", "n": 1, "presence_penalty": 0, "metadata": {"a": "b"}, "store": False, "top_k": -1}
+    ask(server, data_url("pexels_0"), max_tokens=2, extra_body=harmless)
 
 
 def test_unknown_things_are_not_found(server) -> None:
@@ -346,7 +382,149 @@ def test_unknown_things_are_not_found(server) -> None:
     assert (status, error["code"]) == (404, "file_not_found")
 
 
-def test_body_that_is_no_json(server) -> None:
-    response = httpx.post(f"{server.base}/chat/completions", content=b"{", timeout=60)
+def test_another_method_is_told_which_there_are(server) -> None:
+    for path, methods in (("models", "GET"), ("files", "GET, POST"), ("files/x", "DELETE, GET")):
+        response = httpx.put(f"{server.base}/{path}", timeout=60)
+        assert (response.status_code, response.headers["allow"]) == (405, methods)
+        assert response.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"[" * 200_000, b"\xff\xfe", json.dumps({"model": "\ud800"}).encode()])
+def test_a_body_that_is_no_json(server, content) -> None:
+    response = httpx.post(f"{server.base}/chat/completions", content=content, timeout=60)
     assert response.status_code == 400
     assert response.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("charset", ["utf-7", "raw_unicode_escape", "hex", "nonsense"])
+def test_half_a_surrogate_pair_in_a_form_is_no_failure(server, charset) -> None:
+    """Both names of codecs make one of the bytes; UTF-8 has no bytes for it."""
+    half = {"utf-7": b"+2AA-", "raw_unicode_escape": rb"\ud800"}.get(charset, b"name")
+    form = b"\r\n".join(
+        [
+            b'--edge\r\nContent-Disposition: form-data; name="purpose"\r\n\r\n' + half,
+            b'--edge\r\nContent-Disposition: form-data; name="file"; filename="' + half + b'.mp4"\r\n\r\nno video',
+            b"--edge--\r\n",
+        ]
+    )
+    kind = f"multipart/form-data; charset={charset}; boundary=edge"
+    response = httpx.post(f"{server.base}/files", content=form, headers={"content-type": kind}, timeout=60)
+    assert response.status_code == 400, response.text
+
+
+def test_a_chat_without_a_video_is_not_answered_about_anybody(server) -> None:
+    before = counters(server)
+    answer = ask(server, text="Does the person look happy?")
+    assert "no video" in answer.choices[0].message.content
+    assert answer.choices[0].finish_reason == "stop"
+    [notice] = answer.notices
+    assert notice["code"] == "no_video" and notice["message"] == answer.choices[0].message.content
+    chunks = list(ask(server, text="Who?", stream=True))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == notice["message"]
+    assert chunks[-1].notices == [notice]
+    assert counters(server) == before  # the model was not asked
+
+
+def test_of_several_faces_the_followed_one_is_told(server) -> None:
+    url = encoded_video(two_faces())
+    told = ask(server, url, max_tokens=2)
+    assert [notice["code"] for notice in told.notices] == ["several_faces"]
+    assert "2 faces" in told.notices[0]["message"] and "on the right" in told.notices[0]["message"]
+    key = hashlib.sha256(base64.b64decode(url.split(",")[1])).hexdigest()
+    video = httpx.get(f"{server.base}/videos/{key}", timeout=60).json()
+    assert video["readable"] == 1
+    assert video["people"] == {"found": 2, "followed": 2, "description": "the one on the right"}
+    assert np.mean(video["track"]["boxes"], axis=0)[0] > 0.5
+    assert ask(server, data_url("pexels_0"), max_tokens=2).notices == []
+
+
+def test_junk_takes_no_place(server) -> None:
+    before = len(list((Path(server.config.serve.store) / "videos").iterdir()))
+    client = server.client()
+    for data in (b"this is no video", clip_path("pexels_0").read_bytes()[:2000], b""):
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.files.create(file=("a.mp4", data), purpose="user_data")
+        assert (caught.value.body["code"], caught.value.body["param"]) == ("invalid_video", "file")
+        assert refusal(server, url="data:video/mp4;base64," + base64.b64encode(data).decode())[0] == 400
+    refusal(server, url=data_url("noface_0"))
+    assert len(list((Path(server.config.serve.store) / "videos").iterdir())) == before
+
+
+def test_a_preview_plays_what_browsers_do_not(server) -> None:
+    client = server.client()
+    plain = client.files.create(file=clip_path("capture_0"), purpose="vision")
+    odd = client.files.create(file=("odd.avi", video_file(two_faces(), "avi", "mpeg4")), purpose="vision")
+    assert plain.playable and not odd.playable
+    response = httpx.get(f"{server.base}/videos/{odd.id}/preview", timeout=60)
+    assert response.headers["content-type"] == "video/mp4"
+    with av.open(io.BytesIO(response.content)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+    for file in (plain, odd):
+        client.files.delete(file.id)
+
+
+def test_many_who_send_half_a_body_are_in_nobody_s_way(server) -> None:
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"
+    slow = []
+    try:
+        for _ in range(230):
+            slow.append(socket.create_connection(("127.0.0.1", server.config.serve.port), timeout=60))
+            slow[-1].sendall(head)
+        assert httpx.get(f"{server.root}/healthz", timeout=60).status_code == 200
+        assert ask(server, data_url("pexels_0"), max_tokens=2).usage.completion_tokens == 2
+        for connection in slow:
+            assert connection.recv(100).startswith(b"HTTP/1.1 408")
+    finally:
+        for connection in slow:
+            connection.close()
+
+
+def test_the_same_clip_uploaded_used_and_deleted_by_many(server) -> None:
+    def client(_: int) -> set[int]:
+        seen: set[int] = set()
+        with httpx.Client(base_url=server.base, timeout=120) as http:
+            for _ in range(4):
+                sent = http.post("/files", files={"file": ("a.mp4", clip_path("pexels_0").read_bytes())})
+                seen.add(sent.status_code)
+                if sent.status_code == 200:
+                    name = sent.json()["id"]
+                    seen |= {http.get(f"/files/{name}/content").status_code, http.get(f"/videos/{name}").status_code}
+                    seen |= {http.get("/files").status_code, http.delete(f"/files/{name}").status_code}
+        return seen
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set.union(*pool.map(client, range(4))) == {200}
+    assert not list(server.client().files.list())
+
+
+def test_a_full_disk_is_no_fault_of_the_program() -> None:
+    full = serve.api._api_error(OSError(errno.ENOSPC, "No space left on device"))
+    assert (full.status, full.code) == (503, "server_busy")
+    assert serve.api._api_error(OSError(errno.EIO, "Input/output error")).status == 500
+
+
+def test_every_status_is_described(server) -> None:
+    api = httpx.get(f"{server.root}/openapi.json", timeout=60).json()
+    for path, operations in api["paths"].items():
+        for operation in operations.values():
+            statuses = set(operation["responses"])
+            assert {"200", "400", "408", "413", "500", "503"} <= statuses and "422" not in statuses
+            assert ("404" in statuses) == ("{" in path or "chat" in path)
+    parameters = api["components"]["schemas"]["ChatCompletionRequest"]
+    assert {"messages", "temperature", "guided_choice", "user"} <= set(parameters["properties"])
+    assert parameters["additionalProperties"] is False and parameters["properties"]["model"] == {"enum": ["tiny"]}
+
+
+def test_while_it_drains_the_server_says_so(server) -> None:
+    """The last test of this file: the application answers nothing else from here on."""
+    stream = ask(server, data_url("pexels_0"), stream=True, max_tokens=200)
+    next(iter(stream))
+    with ThreadPoolExecutor(1) as pool:
+        drained = pool.submit(serve.app.drain, 60)
+        while (response := httpx.get(f"{server.root}/healthz", timeout=60)).status_code == 200:
+            time.sleep(0.02)
+        assert response.status_code == 503 and int(response.headers["retry-after"]) > 0
+        assert response.json()["error"]["code"] == "shutting_down"
+        assert [chunk.choices[0].finish_reason for chunk in stream][-1] == "length"  # what was under way is finished
+        drained.result(60)

@@ -15,6 +15,7 @@ from favchat.config import Config, ConfigError, ServeConfig, TrackingConfig
 from favchat.model import FaVChatAdapterConfig, FaVChatConfig
 from favchat.tracking import start_run
 from serve.app import address, application, build_app, serving, settled
+from serve.limits import BODIES
 
 DEPLOY = Path(serve.__file__).parent / "deploy.yaml"
 
@@ -38,7 +39,7 @@ def test_every_queue_is_bounded(tmp_path) -> None:
     assert {name: part.max_queued_requests for name, part in parts.items()} == {"media": 5, "encoder": 5, "engine": 5}
     assert parts["engine"].max_ongoing_requests == 7
     # The API must let enough in for the queues behind it to fill: theirs are the errors that a client can read.
-    assert api.max_ongoing_requests > 7 + 5
+    assert api.max_ongoing_requests > 7 + 5 + BODIES
     assert 7 + 5 < api.max_queued_requests < 100
 
 

@@ -1,6 +1,7 @@
 """The engine under continuous batching, without Ray."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -132,6 +133,22 @@ def test_a_request_that_cannot_be_answered_gives_its_video_free(engine, encoded)
         asyncio.run(answer(engine, encoded.chat("pexels_0", "capture_0")))  # the pool holds one
     assert caught.value.status == 503
     assert not engine.pool._users
+
+
+def test_nothing_is_read_or_tokenised_on_the_loop_or_under_the_pool_s_lock(engine, encoded, monkeypatch) -> None:
+    seen: dict[str, tuple[bool, bool]] = {}
+
+    def noted(name, work):
+        def act(*args):
+            seen[name] = (threading.current_thread() is threading.main_thread(), engine.pool._lock.locked())
+            return work(*args)
+
+        return act
+
+    monkeypatch.setattr(engine, "_load", noted("load", engine._load))
+    monkeypatch.setattr(engine, "_prompt", noted("prompt", engine._prompt))
+    asyncio.run(answer(engine, encoded.chat("pexels_0")))
+    assert seen == {"load": (False, False), "prompt": (False, False)}
 
 
 def test_a_video_that_left_the_store(engine, encoded) -> None:

@@ -1,5 +1,6 @@
 """Sampling through noise on the logits."""
 
+import pytest
 import torch
 
 from serve.sampling import Sampling, perturbed
@@ -24,6 +25,12 @@ def test_top_p_keeps_the_most_likely_tokens_that_reach_it() -> None:
     assert kept[2:].sum() == 0
     assert (kept[:2] - share[:2] / share[:2].sum()).abs().max() < 0.03
     assert draws(1.0, 1e-6, 50)[0] == 1
+
+
+@pytest.mark.parametrize("temperature", [1e-5, 1e-39, 5e-324])
+def test_a_temperature_near_zero_takes_the_most_likely_token(temperature) -> None:
+    for logits in (LOGITS, LOGITS * 100, LOGITS.bfloat16()):
+        assert all(int(perturbed(logits, Sampling(temperature, 0.9, seed), 3).argmax()) == 0 for seed in range(20))
 
 
 def test_noise_depends_on_seed_and_position() -> None:

@@ -47,3 +47,16 @@ def test_the_first_of_several_stop_strings_counts() -> None:
 
 def test_a_text_that_ends_in_half_a_stop_string_is_whole() -> None:
     assert "".join(stream("one ST", ("STOP",))[0]) == "one ST"
+
+
+def test_a_stop_string_longer_than_the_answer_costs_no_more_than_the_answer() -> None:
+    class Counted(str):
+        looks = 0
+
+        def __getitem__(self, key):
+            Counted.looks += 1
+            return str(self)[key]
+
+    stop = Counted("S" * 1_000_000)
+    assert "".join(stream("one two", (stop,))[0]) == "one two"
+    assert Counted.looks <= len("one two") ** 2

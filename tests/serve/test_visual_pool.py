@@ -22,7 +22,7 @@ def video(value: float) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_ids_read_their_video() -> None:
     pool = pool_of(2)
-    spans = {value: pool.acquire(str(value), lambda value=value: video(value)) for value in (1, 2)}
+    spans = {value: pool.acquire(str(value), video(value)) for value in (1, 2)}
     mixed = torch.tensor([spans[2][1], spans[1][0], spans[2][2]])
     tokens, levels = pool.lookup(mixed)
     expected = torch.stack([video(2)[0][1], video(1)[0][0], video(2)[0][2]])
@@ -32,60 +32,57 @@ def test_ids_read_their_video() -> None:
 
 def test_a_video_in_the_pool_is_not_loaded_again() -> None:
     pool = pool_of(1)
-    span = pool.acquire("a", lambda: video(1))
-    assert pool.acquire("a", lambda: pytest.fail("loaded again")) == span
+    span = pool.acquire("a", video(1))
+    assert pool.acquire("a") == span
 
 
 def test_the_video_unused_for_longest_makes_room_and_comes_back_under_new_ids() -> None:
     pool = pool_of(2)
-    first = pool.acquire("a", lambda: video(1))
-    pool.acquire("b", lambda: video(2))
-    pool.acquire("a", lambda: video(1))
+    first = pool.acquire("a", video(1))
+    pool.acquire("b", video(2))
+    pool.acquire("a", video(1))
     for key in ("a", "a", "b"):
         pool.release(key)
-    pool.acquire("a", lambda: video(1))
+    pool.acquire("a", video(1))
     pool.release("a")
-    pool.acquire("c", lambda: video(3))
+    pool.acquire("c", video(3))
     assert "a" in pool and "b" not in pool
-    pool.acquire("d", lambda: video(4))
+    pool.acquire("d", video(4))
     assert "a" not in pool
     pool.release("c")
-    again = pool.acquire("a", lambda: video(1))
+    again = pool.acquire("a", video(1))
     assert not set(first) & set(again)
 
 
 def test_a_video_in_use_stays() -> None:
     pool = pool_of(1)
-    pool.acquire("a", lambda: video(1))
+    pool.acquire("a", video(1))
     with pytest.raises(PoolFullError):
-        pool.acquire("b", lambda: video(2))
+        pool.acquire("b", video(2))
     pool.release("a")
-    pool.acquire("b", lambda: video(2))
+    pool.acquire("b", video(2))
 
 
-def test_a_failed_load_takes_no_place() -> None:
-    def fail() -> tuple[torch.Tensor, torch.Tensor]:
-        raise FileNotFoundError
-
+def test_what_the_pool_does_not_hold_takes_no_place_without_features() -> None:
     pool = pool_of(1)
-    with pytest.raises(FileNotFoundError):
-        pool.acquire("a", fail)
-    pool.acquire("b", lambda: video(2))
+    with pytest.raises(KeyError):
+        pool.acquire("a")
+    pool.acquire("b", video(2))
 
 
 def test_ids_of_a_video_that_left_read_zeros() -> None:
     pool = pool_of(1)
-    span = pool.acquire("a", lambda: video(1))
+    span = pool.acquire("a", video(1))
     pool.release("a")
-    pool.acquire("b", lambda: video(2))
+    pool.acquire("b", video(2))
     assert not pool.lookup(torch.tensor(list(span)))[0].any()
 
 
 def test_ids_end_where_integers_do() -> None:
     pool = VisualPool(MAX_ID - TOKENS - 1, tokens=TOKENS, levels=LEVELS, width=WIDTH, capacity=2)
-    pool.acquire("a", lambda: video(1))
+    pool.acquire("a", video(1))
     with pytest.raises(OverflowError, match="restart"):
-        pool.acquire("b", lambda: video(2))
+        pool.acquire("b", video(2))
 
 
 @settings(max_examples=100, deadline=None)
@@ -94,9 +91,9 @@ def test_an_id_never_stands_for_two_things(steps) -> None:
     pool, held, meaning = pool_of(2), [], {}
     for acquire, number in steps:
         if acquire:
-            loaded = []
+            loaded = str(number) not in pool
             try:
-                span = pool.acquire(str(number), lambda n=number, seen=loaded: (seen.append(n), video(n))[1])
+                span = pool.acquire(str(number), video(number))
             except PoolFullError:
                 continue
             held.append(number)

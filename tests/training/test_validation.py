@@ -1,6 +1,5 @@
 import pytest
 import torch
-from favchat.data.images import decode_images
 from torch import nn
 
 from favchat.config import load
@@ -8,6 +7,7 @@ from favchat.training import ingest
 from favchat.training.ingest import collate, some_samples
 from favchat.training.validation import Validation, evaluating
 from favchat.training.worker import report_steps
+from favchat.video.images import decode_images
 from jobs.cli import CONFIGS
 
 

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import pytest
 import uvicorn
 from fastapi import FastAPI, UploadFile
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
-from jobs.demo import EXAMPLES
+from jobs.demo import EXAMPLES, SAMPLE_CLIPS
 from serve.protocol import Answer, ChatCompletionRequest
 
 WORDS = [f"word{number} " for number in range(200)]
@@ -30,7 +30,9 @@ PIXEL = (  # a grey JPEG of 8 x 8
 )
 
 
-def described(frames: int = 3, experts: int = 4, layers: int = 2) -> dict[str, Any]:
+def described(
+    frames: int = 3, experts: int = 4, layers: int = 2, people: int = 1, readable: float = 1.0
+) -> dict[str, Any]:
     """What ``GET /v1/videos/{id}`` answers; the face is lost in the last frame."""
     usage = [[2 * (number + 1) / (experts * (experts + 1)) for number in range(experts)] for _ in range(2)]
     return {
@@ -38,6 +40,8 @@ def described(frames: int = 3, experts: int = 4, layers: int = 2) -> dict[str, A
         "height": 270,
         "fps": 24.0,
         "duration": 2.5,
+        "readable": readable,
+        "people": {"found": people, "followed": 1, "description": "the one on the <left>"},
         "track": {
             "timestamps": [0.25 * index for index in range(frames)],
             "boxes": [[0.25, 0.1, 0.5, 0.6]] * frames,
@@ -68,6 +72,8 @@ class FakeApi:
         words: How many words an answer has.
         hold: After this many words an answer waits, until this is None.
         refusal: Status and message with which chats are refused.
+        people: How many faces the clips show.
+        previews: How many previews were fetched.
     """
 
     base: str = ""
@@ -79,6 +85,8 @@ class FakeApi:
     words: int = 5
     hold: int | None = None
     refusal: tuple[int, str] | None = None
+    people: int = 1
+    previews: int = 0
 
     def reset(self) -> None:
         """Forget what was asked."""
@@ -95,7 +103,11 @@ class FakeApi:
         @app.post("/v1/files")
         async def upload(file: UploadFile) -> dict[str, Any]:
             self.uploads.append(file.filename or "")
-            return {"id": f"file-{len(self.uploads)}", "object": "file"}
+            return {
+                "id": f"file-{len(self.uploads)}",
+                "object": "file",
+                "playable": not self.uploads[-1].endswith("avi"),
+            }
 
         @app.delete("/v1/files/{file_id}")
         async def delete(file_id: str) -> dict[str, Any]:
@@ -107,7 +119,12 @@ class FakeApi:
             if "noface" in self.uploads[-1]:
                 return refused(400, "No face is to be seen in <this> video.")
             time.sleep(0.5)
-            return described()
+            return described(people=self.people)
+
+        @app.get("/v1/videos/{file_id}/preview")
+        def preview(file_id: str) -> FileResponse:
+            self.previews += 1
+            return FileResponse(SAMPLE_CLIPS / "pyfeat_0.mp4", media_type="video/mp4")
 
         @app.post("/v1/chat/completions", response_model=None)
         async def chat(body: ChatCompletionRequest) -> StreamingResponse | JSONResponse:

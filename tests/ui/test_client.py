@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from openai import APIConnectionError, APIError
 
+from jobs.demo import SAMPLE_CLIPS
 from tests.ui.conftest import WORDS, FakeApi, free_port, until
 from ui.client import ApiClient, conversation
 
@@ -88,9 +89,17 @@ def test_a_server_that_is_away_is_named() -> None:
 
 def test_uploads_are_described_and_forgotten(api, fake: FakeApi, tmp_path) -> None:
     (tmp_path / "me.mp4").write_bytes(b"x")
-    file_id = api.upload(tmp_path / "me.mp4")
+    file_id, playable = api.upload(tmp_path / "me.mp4")
+    assert playable
     assert fake.uploads == ["me.mp4"]
     assert api.video(file_id)["width"] == 480
     api.forget(file_id)
     api.forget(None)
     assert fake.deleted == [file_id]
+
+
+def test_a_preview_is_fetched(api, fake: FakeApi, tmp_path) -> None:
+    (tmp_path / "me.avi").write_bytes(b"x")
+    file_id, playable = api.upload(tmp_path / "me.avi")
+    assert not playable
+    assert api.preview(file_id) == (SAMPLE_CLIPS / "pyfeat_0.mp4").read_bytes()

@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 
 from favchat.config import Config
 from jobs.demo import SAMPLE_CLIPS, showing
+from tests.serve.conftest import video_file
 from tests.ui.conftest import WORDS, Reader, free_port, until
 from ui.page import QUESTIONS, SILENCE
 
@@ -96,6 +98,42 @@ def test_a_clip_that_cannot_be_used_is_explained(reader, fake) -> None:
     reader.ready()
     assert reader.page.get_by_role("alert").count() == 0
     assert fake.deleted == ["file-1"]
+
+
+def test_offered_questions_go_with_the_clip_that_they_were_about(reader, fake) -> None:
+    offer = reader.page.get_by_text(QUESTIONS[1])
+    reader.choose("pyfeat_0")
+    reader.ready()
+    offer.wait_for()
+    reader.choose("noface_0")
+    reader.alert()
+    assert offer.count() == 0
+    reader.choose("pyfeat_0")
+    reader.ready()
+    offer.wait_for()
+
+
+def test_a_clip_that_the_browser_does_not_play_gets_a_preview(reader, fake, tmp_path) -> None:
+    (tmp_path / "odd.avi").write_bytes(video_file(np.zeros((3, 64, 64, 3), np.uint8), "avi", "mpeg4"))
+    reader.upload(tmp_path / "odd.avi")
+    reader.ready()
+    player = "document.querySelector('#fc-video video')"
+    reader.page.wait_for_function(f"{player}.videoWidth > 64 && {player}.readyState >= 2")
+    reader.page.wait_for_function(f"{player}.currentSrc.includes('preview-')")
+    reader.ask("Who is it?")
+    reader.answered("word4")
+    assert (fake.previews, fake.uploads, fake.deleted) == (1, ["odd.avi"], [])
+    assert reader.page.get_by_text("not playable").count() == 0
+    reader.choose("pyfeat_0")  # the preview is no obstacle to the next clip
+    reader.page.get_by_text("Ask about this clip").wait_for()
+    assert until(lambda: fake.deleted == ["file-1"]) and fake.previews == 1
+
+
+def test_several_faces_are_named(reader, fake) -> None:
+    fake.people = 2
+    reader.choose("pyfeat_0")
+    reader.ready()
+    assert "2 faces are seen at once" in reader.page.locator(".fc-note").inner_text()
 
 
 def test_a_refused_question_can_be_sent_again(reader, fake) -> None:

@@ -58,3 +58,14 @@ def test_lists_of_unequal_length_are_refused() -> None:
     video["track"]["crops"].pop()
     with pytest.raises(ValueError):
         track_strip(video)
+
+
+def test_several_faces_are_not_followed_silently() -> None:
+    strip = track_strip(described(people=3))
+    assert "3 faces are seen" in strip and "The one on the &lt;left&gt;, in" in strip
+    assert "fc-note" not in track_strip(described(people=1))
+
+
+def test_what_could_not_be_read_is_told() -> None:
+    assert "Only 53 % of the clip could be read" in track_strip(described(readable=0.526))
+    assert "Only 99 %" in track_strip(described(readable=0.999))

@@ -236,9 +236,14 @@ class ServeConfig(Section):
     temporary folder that ``favchat serve`` removes when it ends."""
     max_videos: int = Field(default=64, ge=1)
     """Videos kept in the store and in the engine; of those that are no uploaded file, the one unused for longest goes
-    first."""
+    first. Uploaded files take at most three quarters of the places."""
+    keep_uploads: float = Field(default=3600.0, ge=0)
+    """Seconds since the last question about it for which an uploaded file is safe; later it goes where a new video
+    needs its place."""
     max_body_mb: float = Field(default=64.0, gt=0)
     """Largest request body in megabytes; a video in a ``data:`` address takes a third more than its file."""
+    body_timeout: float = Field(default=20.0, gt=0)
+    """Seconds that a request body may take, beside those that it takes at 32 kB a second."""
     max_duration: float = Field(default=300.0, gt=0)
     """Longest video in seconds."""
     max_side: int = Field(default=4096, ge=32)

@@ -1,0 +1,75 @@
+"""What the API's own description says of requests and answers beside what FastAPI finds out by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from serve.protocol import ChatCompletionRequest
+
+REFERENCE = "#/components/schemas/{model}"
+
+MEANINGS = {
+    400: "The request cannot be answered; `code` and `message` say why.",
+    404: "There is no such model, file or video.",
+    408: "The body came too slowly.",
+    413: "The body is too large.",
+    500: "The server failed.",
+    503: "The server is busy, is restarting a part, or shuts down: try again after `Retry-After` seconds.",
+}
+
+ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"enum": ["invalid_request_error", "server_error"]},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+"""The body of every error."""
+
+CHAT_BODY = {
+    "required": True,
+    "content": {"application/json": {"schema": {"$ref": REFERENCE.format(model=ChatCompletionRequest.__name__)}}},
+}
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer with these errors, and with those that any may."""
+    content = {"application/json": {"schema": {"$ref": REFERENCE.format(model="Error")}}}
+    common = (400, 408, 413, 500, 503)  # any request may carry a body
+    return {status: {"description": MEANINGS[status], "content": content} for status in sorted({*common, *statuses})}
+
+
+EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
+
+
+def file_of(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that answers with a file."""
+    return {200: {"content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}}
+
+
+def describe_api(app: FastAPI, model: str) -> dict[str, Any]:
+    """The OpenAPI description of the application, whose model has this name."""
+    schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
+    body = ChatCompletionRequest.model_json_schema(ref_template=REFERENCE)
+    body["properties"]["model"] = {"enum": [model]}
+    parts = schema.setdefault("components", {}).setdefault("schemas", {})
+    parts |= body.pop("$defs", {}) | {"Error": ERROR, ChatCompletionRequest.__name__: body}
+    for path in schema["paths"].values():
+        for operation in path.values():
+            # FastAPI's own answer to a faulty request, which this API gives as 400.
+            operation["responses"].pop("422", None)
+    for name in ("HTTPValidationError", "ValidationError"):
+        parts.pop(name, None)
+    return schema
