@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from favchat.config import ConfigError, FacesConfig, FramesConfig
+from favchat.files import expanded
 
 
 def run(model: str | None, video: str, questions: Sequence[str], *, max_new_tokens: int = 128) -> list[str]:
@@ -22,14 +24,18 @@ def run(model: str | None, video: str, questions: Sequence[str], *, max_new_toke
         VideoError: The file cannot be read as a video, or shows no face.
         AssetError: The detector, or a part of the package's own model, cannot be fetched.
     """
+    # Absolute: a name such as 12:30.mp4 would be taken for a protocol.
+    video = os.path.abspath(expanded(video.removeprefix("file://")))
     if not Path(video).is_file():
         raise ConfigError(f"{video}: no such file")
+    from favchat.model_names import EMBEDDED, resolve_model
+
+    place = resolve_model(model or EMBEDDED)  # a wrong name is told before torch takes its seconds to load
     from favchat.model.build import load
     from favchat.model.generation import answer
-    from favchat.model_names import EMBEDDED
     from favchat.video import CenterFaceDetector, process_clip
 
-    network, processor = load(model or EMBEDDED)
+    network, processor = load(place)
     frames, faces = FramesConfig(), FacesConfig()
     clip = process_clip(
         video,

@@ -40,7 +40,8 @@ class Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     config: str
-    """A YAML file, or the name of a preset: tiny, nano, paper, 2b, 8b."""
+    """A YAML file, or the name of a preset: tiny, nano, paper, 2b, 8b; a file goes before a preset, as on the command
+    line."""
     overrides: list[str] = []
     """Settings that override the file's, such as ``serve.model=outputs/run/model``."""
 
@@ -57,8 +58,7 @@ def build_app(args: dict[str, Any]) -> Application:
         ValueError: There are other arguments.
     """
     arguments = Arguments.model_validate(args)
-    preset = CONFIGS / f"{arguments.config}.yaml"
-    return application(settled(load(preset if preset.is_file() else arguments.config, arguments.overrides)))
+    return application(settled(load(arguments.config, arguments.overrides, presets=CONFIGS)))
 
 
 def application(config: Config) -> Application:

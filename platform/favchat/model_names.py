@@ -7,6 +7,7 @@ from pathlib import Path
 
 from favchat import assets
 from favchat.config import BackboneConfig, ConfigError, ModelConfig, TrackingConfig
+from favchat.files import expanded
 
 FACE_TRUNKS = "asset:face-trunks"
 """The face pyramid with the weights that come with the package."""
@@ -28,7 +29,7 @@ def resolve_model(name: str, store: TrackingConfig | None = None, *, key: str | 
         AssetError: A part of the package's own model cannot be fetched.
     """
     try:
-        return _resolve_model(name, store)
+        return _resolve_model(expanded(name), store)
     except ConfigError as error:
         if key is None:
             raise
