@@ -122,12 +122,14 @@ def annotate(config: ConfigArgument, overrides: Overrides = None, print_config: 
 
     annotate.writer is template (default: offline, from the labels alone) or endpoint, a model behind an
     OpenAI-compatible server that sees the frames; it needs annotate.endpoint.base_url and annotate.endpoint.model.
+    Of clips without labels templates can say nothing; that is told, and the status is 0.
     """
     settings = _settings(config, overrides, print_config)
     import jobs.annotate
 
     annotated = jobs.annotate.run(settings)
-    annotated.report.show()
+    if not annotated.result.nothing_known:
+        annotated.report.show()
     typer.echo(annotated.summary())
 
 

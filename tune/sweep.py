@@ -13,7 +13,10 @@ from ray.tune.schedulers import ASHAScheduler
 
 from favchat import cluster, tracking
 from favchat.config import Config, ConfigError, require
+from favchat.data.corpus import check_corpus
 from favchat.files import write_text_whole
+from favchat.model_names import resolve_backbones
+from favchat.training.curriculum import demands
 from favchat.training.ingest import some_samples
 from tune.leftovers import Leftovers, wait_for_groups
 from tune.progress import Progress
@@ -46,10 +49,12 @@ def run(config: Config) -> SweepResult:
             "training.init, or a stage's init, names a trained model, whose number of experts is what it is; set it to "
             "null: the trials of a sweep begin with adapters of their own"
         )
+    check_corpus(corpus, annotations=True)
+    resolve_backbones(config.model)  # a name that leads nowhere is told before anything starts
     out = Path(folder).absolute()
     metric = config.tune.metric or default_metric(config, corpus)
     # Without the dashboard's state API nobody can see that a stopped trial is gone, and its CPUs stay taken.
-    cluster.start(config.ray, dashboard=True)
+    cluster.start(config.ray, dashboard=True, demands=demands(config))
     parent = _parent_run(config, out)
     try:
         # Ray Tune prints a header that no setting turns off; progress goes to standard error.

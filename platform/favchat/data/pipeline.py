@@ -31,6 +31,7 @@ from favchat.data.sources import list_clips
 from favchat.data.sources.entries import BadEntry
 from favchat.data.splits import draw_splits
 from favchat.data.storage import name_for, parquet_files, read_folder, read_table, write_whole
+from favchat.placement import Demand
 from favchat.video import CenterFaceDetector, FaceDetector
 
 # Every CPU holds one detector actor and keeps a tenth for the tasks that write, or the pool would starve them.
@@ -85,7 +86,9 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
 
     Raises:
         ConfigError: The source cannot be listed, or ``data.out`` holds rows made with other settings, or of a clip that
-            the source tells otherwise of (another video, another part of it, other labels).
+            the source tells otherwise of (another video, another part of it, other labels). Or the cluster can never
+            place ``data.workers``.
+        ConnectionError: Ray cannot be reached or started.
         OSError: The output cannot be written.
         RuntimeError: Clips are missing from the output, or are there twice.
     """
@@ -103,7 +106,8 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
         if detector is None:
             detector = partial(CenterFaceDetector, min_score=settings.faces.min_score)
         ready(detector)  # one that cannot be had fails here, before Ray starts
-        cluster.start(config.ray)
+        wanted = min(settings.workers or 1, len(missing))
+        cluster.start(config.ray, demands=[Demand("data.workers", wanted, _DETECTOR_CPUS)])
         with clip_progress("prepare", len(missing)) as progress:
             clear_torn(out, _ids(missing))
             _run(missing, settings, out, detector, progress)
