@@ -21,8 +21,8 @@ class Annotated:
     report: AnnotationReport
 
     def summary(self) -> str:
-        """One line for the terminal."""
-        return f"{self.result.summary()}, {self.report.page}"
+        """One line for the terminal; a few where nothing could be written."""
+        return self.result.summary() if self.result.nothing_known else f"{self.result.summary()}, {self.report.page}"
 
 
 def run(config: Config) -> Annotated:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 import yaml
+from typer.core import TyperGroup
 
 from favchat import __version__
 from favchat.assets import AssetError
@@ -16,8 +18,24 @@ from favchat.config import Config, ConfigError, TrackingConfig, load
 
 CONFIGS = Path(__file__).parent / "configs"
 
+
+class FrontDoor(TyperGroup):
+    """The commands; a word that begins with ``-`` and is no option, but a file, is that file."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Write such words as ``./-NAME``, up to ``--``, after which none is taken for an option anyway."""
+        known = {name for command in (self, *self.commands.values()) for p in command.params for name in p.opts}
+        end = args.index("--") if "--" in args else len(args)
+        words = [
+            f"./{word}" if word.startswith("-") and word not in known and os.path.lexists(word) else word
+            for word in args[:end]
+        ]
+        return super().parse_args(ctx, words + args[end:])
+
+
 app = typer.Typer(
     name="favchat",
+    cls=FrontDoor,
     help="Turn face videos into a corpus, train a facial-video language model on it, and ask it questions.\n\n"
     "Most commands take a YAML file and any number of settings that override it: "
     "favchat train nano data.out=corpus training.out=run. "
@@ -104,12 +122,14 @@ def annotate(config: ConfigArgument, overrides: Overrides = None, print_config: 
 
     annotate.writer is template (default: offline, from the labels alone) or endpoint, a model behind an
     OpenAI-compatible server that sees the frames; it needs annotate.endpoint.base_url and annotate.endpoint.model.
+    Of clips without labels templates can say nothing; that is told, and the status is 0.
     """
     settings = _settings(config, overrides, print_config)
     import jobs.annotate
 
     annotated = jobs.annotate.run(settings)
-    annotated.report.show()
+    if not annotated.result.nothing_known:
+        annotated.report.show()
     typer.echo(annotated.summary())
 
 
@@ -269,6 +289,7 @@ def demo(
     settings = _settings(config, overrides, print_config)
     import jobs.demo
 
+    clip = clip and clip.expanduser()
     jobs.demo.run(settings, server=server, clip=clip, port=port, browser=browser, say=typer.echo)
 
 
@@ -300,8 +321,7 @@ def main() -> None:
 
 
 def _settings(config: str, overrides: list[str] | None, print_config: bool) -> Config:
-    preset = CONFIGS / f"{config}.yaml"
-    settings = load(preset if preset.is_file() and not Path(config).is_file() else config, overrides)
+    settings = load(config, overrides, presets=CONFIGS)
     if print_config:
         typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
         raise typer.Exit

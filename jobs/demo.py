@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from openai import APIError
 from favchat import assets
 from favchat.config import Config, ConfigError
 from favchat.model_names import EMBEDDED
+from favchat.ports import listen_fault
 from ui.client import ApiClient
 from ui.page import build, launch_options
 
@@ -100,9 +100,6 @@ def _page(config: Config, server: str, clip: Path | None, port: int, browser: bo
 
 def _check_port(port: int) -> None:
     """Fail before a server is started where the page's port is taken."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise ConfigError(f"--port {port}: cannot listen there ({error.strerror}); choose another") from None
+    fault = listen_fault(HOST, port)
+    if fault:
+        raise ConfigError(f"--port {port}: cannot listen there ({fault}); choose another")

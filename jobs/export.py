@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from favchat.files import expanded
+
 
 class Exported(NamedTuple):
     """A directory and what it holds."""
@@ -35,6 +37,6 @@ def run(
     """
     from favchat.training.export import export
 
-    place = export(model, out, to=to, merge=merge, precision=precision)
+    place = export(expanded(model), expanded(out), to=to, merge=merge, precision=precision)
     sizes = [file.stat().st_size for file in place.rglob("*") if file.is_file()]
     return Exported(place, len(sizes), sum(sizes))

@@ -11,7 +11,8 @@ from typing import Any
 
 from mlflow.tracking import MlflowClient
 
-from favchat.config import TrackingConfig
+from favchat.config import ConfigError, TrackingConfig
+from favchat.ports import listen_fault
 from favchat.tracking import tracking_uri
 
 
@@ -24,12 +25,16 @@ def run(config: TrackingConfig, *, port: int = 5000, say: Callable[[str], None] 
         say: Gets the address.
 
     Raises:
+        ConfigError: The port is taken.
         OSError: The page cannot be served; MLflow has said why.
     """
     uri = tracking_uri(config)
     if uri.startswith(("http://", "https://")):
         say(f"runs are kept by the MLflow server at {uri}")
         return
+    fault = listen_fault("127.0.0.1", port)
+    if fault:
+        raise ConfigError(f"--port {port}: cannot listen there ({fault}); choose another")
     # A store that nobody has written to yet is made here, not by the several processes of the server at once.
     MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
     say(f"MLflow shows {uri} at http://127.0.0.1:{port} (Ctrl-C ends it)")

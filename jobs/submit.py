@@ -17,7 +17,7 @@ from typing import Any
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
-from favchat.cluster import TELEMETRY_OFF
+from favchat.cluster import TELEMETRY_OFF, check_reach
 from favchat.config import ConfigError
 from favchat.tracking import git_revision
 from jobs.wheel import build_wheel
@@ -88,7 +88,11 @@ def connect(address: str | None) -> JobSubmissionClient:
     if address:
         # Ray gives the environment precedence over what it is called with; the user's own word counts for more.
         os.environ[ADDRESS_VARIABLE] = address
+    given = {"--address": address, **{name: os.environ.get(name) for name in (ADDRESS_VARIABLE, "RAY_ADDRESS")}}
+    name, place = next(((name, value) for name, value in given.items() if value), ("", ""))
     try:
+        if place:
+            check_reach(place, name)
         return JobSubmissionClient(address)
     except (AuthenticationError, ConnectionError, RuntimeError, ValueError) as error:
         raise ConnectionError(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from favchat import cluster
 from favchat.config import Config, require
+from favchat.data.corpus import check_corpus
 
 if TYPE_CHECKING:
     from favchat.training.curriculum import TrainResult
@@ -15,10 +15,12 @@ def run(config: Config) -> TrainResult:
     """Train every stage on the cluster of the ``ray`` section.
 
     Raises:
-        ConfigError: A setting is missing or does not fit what lies in ``data.out`` and ``training.out``.
+        ConfigError: A setting is missing or does not fit what lies in ``data.out`` and ``training.out``, or the cluster
+            can never place the workers.
+        ConnectionError: Ray cannot be reached or started.
     """
-    require(config, "data.out", "training.out")
-    cluster.start(config.ray)
+    corpus, _ = require(config, "data.out", "training.out")
+    check_corpus(corpus, annotations=True)
     from favchat.training.curriculum import train
 
     return train(config)

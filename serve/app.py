@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import signal
-import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -27,6 +25,8 @@ from favchat import cluster
 from favchat.config import Config, ConfigError, ServeConfig, load, require
 from favchat.model import FaVChatConfig
 from favchat.model_names import EMBEDDED, resolve_model
+from favchat.placement import Demand
+from favchat.ports import listen_fault
 from serve.api import Api
 from serve.encoder import EncoderReplica
 from serve.engine import EngineReplica
@@ -45,7 +45,8 @@ class Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     config: str
-    """A YAML file, or the name of a preset: tiny, nano, paper, 2b, 8b."""
+    """A YAML file, or the name of a preset: tiny, nano, paper, 2b, 8b; a file goes before a preset, as on the command
+    line."""
     overrides: list[str] = []
     """Settings that override the file's, such as ``serve.model=outputs/run/model``."""
 
@@ -62,8 +63,7 @@ def build_app(args: dict[str, Any]) -> Application:
         ValueError: There are other arguments.
     """
     arguments = Arguments.model_validate(args)
-    preset = CONFIGS / f"{arguments.config}.yaml"
-    return application(settled(load(preset if preset.is_file() else arguments.config, arguments.overrides)))
+    return application(settled(load(arguments.config, arguments.overrides, presets=CONFIGS)))
 
 
 def application(config: Config) -> Application:
@@ -118,14 +118,17 @@ def serving(config: Config) -> Iterator[str]:
     was started here ends with all in it; of another one the application alone is removed.
 
     Raises:
-        ConfigError: There is no such model, or the port is taken.
+        ConfigError: There is no such model, the port is taken, or the cluster can never place the replicas.
+        ConnectionError: Ray cannot be reached or started.
     """
     stored = settled(config)
-    own = not (config.ray.address or os.environ.get("RAY_ADDRESS") or ray.is_initialized())
+    running = cluster.address_of(config.ray) is not None or ray.is_initialized()
     try:
-        if own:
-            _check_port(config.serve)
-        cluster.start(config.ray)
+        if not running:
+            _refuse_port(config.serve, listen_fault(config.serve.host, config.serve.port))
+        cluster.start(config.ray, demands=demands(config.serve))
+        if running:
+            _check_cluster_port(config.serve)
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         try:
             base = deploy(stored)
@@ -134,7 +137,7 @@ def serving(config: Config) -> Iterator[str]:
             finally:
                 drain(FAREWELL)
         finally:
-            if own:
+            if not running:
                 # Not the application first: for the seconds that this takes, Ray would answer 404.
                 ray.shutdown()
             else:
@@ -177,8 +180,7 @@ def settled(config: Config) -> Config:
         AssetError: A part of the package's own model cannot be fetched.
     """
     model = config.serve.model or EMBEDDED
-    if model.startswith(("models:", "asset:")):
-        model = resolve_model(model, config.tracking, key="serve.model")
+    model = resolve_model(model, config.tracking, key="serve.model")
     try:
         found = AutoConfig.from_pretrained(model)
     except (OSError, ValueError) as error:
@@ -215,17 +217,31 @@ def _deployment(
     )
 
 
-def _check_port(serve: ServeConfig) -> None:
-    """Fail before a cluster is started where the port is taken; Ray Serve would try for minutes."""
-    with socket.socket(socket.AF_INET6 if ":" in serve.host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((serve.host, serve.port))
-        except OSError as error:
-            raise ConfigError(
-                f"serve.host = {serve.host}, serve.port = {serve.port}: cannot listen there ({error.strerror}); "
-                "choose another with serve.port=..."
-            ) from None
+def demands(serve: ServeConfig) -> list[Demand]:
+    """What the deployments need all at once."""
+    cpus, gpus = serve.cpus_per_replica, 1 if serve.use_gpu else 0
+    return [
+        Demand("serve.cpus_per_replica", 1, cpus),  # the API
+        Demand("serve.media_replicas", serve.media_replicas, cpus),
+        Demand("serve.encoder_replicas", serve.encoder_replicas, cpus, 0.25 * gpus, "serve.use_gpu"),
+        Demand("serve.engine_replicas", serve.engine_replicas, cpus, 0.75 * gpus, "serve.use_gpu"),
+    ]
+
+
+def _check_cluster_port(serve: ServeConfig) -> None:
+    """Where a cluster runs already its head listens; Ray Serve would try for minutes."""
+    if ray_serve.status().proxies:  # its own proxy holds the port
+        return
+    probe = ray.remote(num_cpus=0, resources={"node:__internal_head__": 0.001})(listen_fault)
+    _refuse_port(serve, ray.get(probe.remote(serve.host, serve.port)))
+
+
+def _refuse_port(serve: ServeConfig, fault: str | None) -> None:
+    if fault:
+        raise ConfigError(
+            f"serve.host = {serve.host}, serve.port = {serve.port}: cannot listen there ({fault}); choose another with "
+            "serve.port=..."
+        )
 
 
 def _welcome(config: Config, base: str) -> str:

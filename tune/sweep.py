@@ -12,7 +12,10 @@ from ray.tune.schedulers import ASHAScheduler
 
 from favchat import cluster, tracking
 from favchat.config import Config, ConfigError, StageConfig, TrainingConfig, require
+from favchat.data.corpus import check_corpus
 from favchat.data.same_settings import check_settings, keep_settings, settings_of
+from favchat.model_names import resolve_backbones
+from favchat.training.curriculum import demands
 from favchat.training.ingest import some_samples
 from favchat.training.settings import common_settings, one_stage
 from tune.leftovers import Leftovers, wait_for_groups
@@ -50,12 +53,14 @@ def run(config: Config) -> SweepResult:
             "training.init, or a stage's init, names a trained model, whose number of experts is what it is; set it to "
             "null: the trials of a sweep begin with adapters of their own"
         )
+    check_corpus(corpus, annotations=True)
+    resolve_backbones(config.model)  # a name that leads nowhere is told before anything starts
     out = Path(folder).absolute()
     refusal = f"tune.out = {out} holds a sweep with other settings; choose another or delete it"
     check_settings(out / RECORD, sweep_settings(config), sweep_settings(Config(training=_bare(config))), refusal)
     metric = config.tune.metric or default_metric(config, corpus)
     # Without the dashboard's state API nobody can see that a stopped trial is gone, and its CPUs stay taken.
-    cluster.start(config.ray, dashboard=True)
+    cluster.start(config.ray, dashboard=True, demands=demands(config))
     parent = _parent_run(config, out)
     try:
         # Ray Tune prints a header that no setting turns off; progress goes to standard error.

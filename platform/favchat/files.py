@@ -1,12 +1,24 @@
-"""Small files that are either whole or absent."""
+"""Local paths as people write them, and small files that are either whole or absent."""
 
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from pathlib import Path
 
 from upath import UPath
+
+_HOME = re.compile(r"^(file://|local://|sqlite:///)?(~.*)", re.DOTALL)
+
+
+def expanded(text: str) -> str:
+    """A path, or a local address, with the home folder in place of a leading ``~`` or ``~NAME``.
+
+    A shell does that in front of a word alone, not after the ``=`` of a setting, nor in a file.
+    """
+    found = _HOME.match(text)
+    return (found[1] or "") + os.path.expanduser(found[2]) if found else text
 
 
 def write_bytes_whole(path: Path | UPath, data: bytes) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from favchat import assets
 from favchat.config import BackboneConfig, ConfigError, ModelConfig, TrackingConfig
+from favchat.files import expanded
+from favchat.ports import connect_fault
 
 FACE_TRUNKS = "asset:face-trunks"
 """The face pyramid with the weights that come with the package."""
@@ -24,11 +28,11 @@ def resolve_model(name: str, store: TrackingConfig | None = None, *, key: str | 
         key: The setting that holds the name, for messages.
 
     Raises:
-        ConfigError: There is no such registered model, or no model in the directory.
+        ConfigError: There is no such registered model, no model in the directory, or none of that name on the hub.
         AssetError: A part of the package's own model cannot be fetched.
     """
     try:
-        return _resolve_model(name, store)
+        return _resolve_model(expanded(name), store)
     except ConfigError as error:
         if key is None:
             raise
@@ -53,8 +57,14 @@ def _resolve_model(name: str, store: TrackingConfig | None) -> str:
         raise ConfigError(
             f"{name}: no model here; a model directory (training.out/model) holds config.json and model.safetensors"
         )
-    # Training workers have working directories of their own.
-    return str(Path(name).absolute()) if Path(name).is_dir() else name
+    if Path(name).is_dir():
+        return str(Path(name).absolute())  # training workers have working directories of their own
+    try:
+        look_up(name)
+    except OSError as error:
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"{name}: no model directory here, and the model hub did not give it: {reason}") from error
+    return name
 
 
 def resolve_backbone(slot: BackboneConfig, key: str) -> str:
@@ -129,10 +139,31 @@ def resolve_backbones(config: ModelConfig) -> ModelConfig:
 def _check_reach(slot: BackboneConfig, place: str, key: str) -> None:
     if Path(place).is_dir():
         return
-    # transformers takes seconds to import, and only hub names need it here.
-    from transformers.utils import cached_file
-
     try:
-        cached_file(place, "config.json")
+        look_up(place)
     except OSError as error:
         raise ConfigError(hub_message(slot, key, error)) from error
+
+
+def look_up(name: str) -> None:
+    """See that a model's ``config.json`` is in the hub's cache or on the hub, which is given up after seconds.
+
+    Raises:
+        OSError: It is in neither.
+    """
+    # A second to import, and only hub names need it here.
+    from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        if isinstance(try_to_load_from_cache(name, "config.json"), str):
+            return
+        # The hub's client tries for a minute; behind a proxy it alone knows the way.
+        if not constants.HF_HUB_OFFLINE and not getproxies():
+            address = urlsplit(constants.ENDPOINT)
+            fault = connect_fault(address.hostname or "", address.port or (443 if address.scheme == "https" else 80))
+            if fault:
+                raise OSError(f"{constants.ENDPOINT} is out of reach: {fault}")
+        hf_hub_download(name, "config.json")
+    except HFValidationError as error:
+        raise OSError(str(error)) from error

@@ -53,7 +53,10 @@ def test_a_stage_that_is_not_enabled_is_left_out():
         ("training.stages.5.steps=3", "'training.stages.5.steps=3' cannot be set"),
         ("seed", "'seed' is not a setting: write section.key=value"),
         ("a..b=3", "'a..b=3' is not a setting"),
-        ("seed=[", "'seed=[' cannot be set"),
+        ("data.splits=[", "'data.splits=[' cannot be set: no YAML"),
+        ("data.splits={train: 1, train: 0}", "'train' is given twice"),
+        ("data.out=", "data.out: is empty; give a path or an address, or null"),
+        ("data.frames.fps=inf", "data.frames.fps: Input should be a finite number"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(file, word, message):
@@ -87,6 +90,40 @@ def test_a_file_that_is_no_configuration(tmp_path, content, message):
     with pytest.raises(ConfigError, match=message) as error:
         load(path)
     assert str(path) in str(error.value)
+
+
+def test_a_file_goes_before_a_preset_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load("tiny", presets=CONFIGS) == load(CONFIGS / "tiny.yaml")
+    (tmp_path / "tiny").write_text("seed: 5\n")
+    assert load("tiny", presets=CONFIGS).seed == 5
+    with pytest.raises(ConfigError, match="nanno: no such configuration file, and no preset; the presets are .*nano, "):
+        load("nanno", presets=CONFIGS)
+
+
+def test_the_home_folder_in_a_file_and_in_its_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.yaml").write_text("data: {out: ~/corpus, source: {path: file://~/videos}}\n")
+    config = load("~/mine.yaml")
+    assert config.data.out == f"{tmp_path}/corpus"
+    assert config.data.source.path == f"file://{tmp_path}/videos"
+
+
+def test_what_yaml_takes_for_something_else_is_told_to_need_quotes(tmp_path):
+    (tmp_path / "a.yaml").write_text("serve: {name: 0123}\n")
+    with pytest.raises(ConfigError, match=r"serve.name: .*\(it is 83\); YAML takes it for something else: .* quotes"):
+        load(tmp_path / "a.yaml")
+
+
+def test_a_key_that_a_file_has_twice_is_named(tmp_path):
+    (tmp_path / "a.yaml").write_text("seed: 1\nseed: 2\n")
+    with pytest.raises(ConfigError, match="duplicate key seed"):
+        load(tmp_path / "a.yaml")
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path):
+    (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbfseed: 3\n")
+    assert load(tmp_path / "a.yaml").seed == 3
 
 
 def test_require_names_every_missing_key():

@@ -31,6 +31,25 @@ def test_remote_addresses_keep_their_scheme() -> None:
     assert addresses.parent("gs://bucket/clips/b.mp4") == "gs://bucket/clips"
 
 
+def test_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert addresses.absolute("~/b.mp4") == addresses.absolute("file://~/b.mp4") == "/home/ann/b.mp4"
+    assert addresses.join("/corpus", "~/b.mp4") == addresses.join("s3://bucket", "~/b.mp4") == "/home/ann/b.mp4"
+    assert addresses.join("/corpus", "file:///x/b.mp4") == "/x/b.mp4"
+    assert addresses.join("/corpus", "a~/b.mp4") == "/corpus/a~/b.mp4"
+    assert str(addresses.path_of("~/corpus")) == "/home/ann/corpus"
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", "a::b.mp4", "-x.mp4", "file:x.mp4", "s3:x.mp4", "a?b#c %20.mp4"])
+def test_a_name_that_looks_like_something_else_is_a_file(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"video")
+    place = addresses.join(str(tmp_path), name)
+    assert place == str(tmp_path / name) and addresses.is_file(place) and not addresses.is_pattern(place)
+    assert addresses.read_bytes(place) == b"video"
+    assert addresses.path_of(place).read_bytes() == b"video"
+    assert addresses.files_below(str(tmp_path)) == [place]
+
+
 def test_what_is_there(memory: str, tmp_path: Path) -> None:
     file = put(f"{memory}/a/x.mp4")
     (tmp_path / "y.mp4").touch()

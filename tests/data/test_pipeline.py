@@ -1,6 +1,7 @@
 """Clips in = shards + rejects, on a real Ray with a detector that needs no weights."""
 
 import dataclasses
+import json
 import os
 import shutil
 import signal
@@ -19,9 +20,10 @@ import pytest
 from upath import UPath
 
 import favchat
+from favchat.attributes import ACTION, APPEARANCE
 from favchat.config import Config, ConfigError
 from favchat.data.annotation.pipeline import annotate
-from favchat.data.pipeline import prepare
+from favchat.data.pipeline import PrepareResult, prepare
 from favchat.data.report_page import write_report
 from favchat.data.schema import REJECT_SCHEMA, SHARD_SCHEMA
 from favchat.data.storage import read_folder
@@ -145,6 +147,54 @@ def test_another_video_of_the_same_id_is_refused(prepared: Config, tmp_path: Pat
         prepare(settings(folder, Path(prepared.data.out or "")), CentreDetector)
 
 
+def test_bad_entries_stop_nothing(ray_session: None, tmp_path: Path) -> None:
+    """As in CelebV-HQ's published file: a segment that ends before it starts, a box over the edge."""
+    folder, out = make_folder(tmp_path / "videos", "cut_0.mp4", "RAWvid.mp4"), tmp_path / "out"
+    attributes = {"appearance": [0] * 40, "action": [0] * 35}
+    segments = [{"emotion": "neutral", "start_sec": 0, "end_sec": 1.28}]
+    segments.append({"emotion": "happy", "start_sec": 1.28, "end_sec": -3.2})
+    clips: dict[str, Any] = {
+        "cut_0": {"attributes": {**attributes, "emotion": {"sep_flag": True, "labels": segments}}},
+        "RAWvid_0": {
+            "ytb_id": "RAWvid",
+            "duration": {"start_sec": 0.5, "end_sec": 2.0},
+            "bbox": {"top": -0.1, "bottom": 1.2, "left": -0.05, "right": 0.9},
+            "attributes": attributes,
+        },
+        "RAWvid_1": {"ytb_id": "RAWvid", "attributes": attributes},
+        "gone_0": {"attributes": attributes},
+    }
+    kinds = (("appearance", APPEARANCE), ("action", ACTION))
+    meta = {f"{kind}_mapping": [attribute.name for attribute in some] for kind, some in kinds}
+    file = tmp_path / "info.json"
+
+    def run() -> PrepareResult:
+        file.write_text(json.dumps({"meta_info": meta, "clips": clips}), encoding="utf-8-sig")
+        config = settings(folder, out)
+        config.data.source.kind, config.data.source.annotations = "celebv_hq", str(file)
+        return prepare(config, CentreDetector)
+
+    result = run()
+    assert (result.clips, result.in_shards, result.rejected) == (4, 2, 2)
+    assert result.summary().startswith(
+        "prepared 4 clips: 2 in shards, 2 rejected (1 at open, 1 at source); emotion segments left out: 1 -> "
+    )
+    there = {row["clip_id"]: row for row in rows(out / "shards")}
+    assert there["cut_0"]["emotion_segments"] == [{"emotion": "neutral", "start": 0.0, "end": 1.28}]
+    assert there["RAWvid_0"]["box"] == [0.0, 0.0, 0.9, 1.0]
+    reasons = {row["clip_id"]: row["reason"] for row in rows(out / "rejects") if row["stage"] == "source"}
+    assert list(reasons) == ["RAWvid_1"] and "duration = None" in reasons["RAWvid_1"]
+
+    # Mended, it is a clip. One that goes bad later does not take its row with it, and is a reject beside it.
+    clips["RAWvid_1"]["duration"] = {"start_sec": 0, "end_sec": 0.4}
+    clips["cut_0"]["split"] = 3
+    clips["RAWvid_0"]["split"] = clips["RAWvid_1"]["split"] = clips["gone_0"]["split"] = "train"
+    result = run()
+    assert (result.clips, result.in_shards, result.rejected) == (4, 2, 2)
+    assert sorted(row["clip_id"] for row in rows(out / "shards")) == ["RAWvid_0", "RAWvid_1", "cut_0"]
+    assert [row["clip_id"] for row in rows(out / "rejects") if row["stage"] == "source"] == ["cut_0__2"]
+
+
 def test_the_same_clips_give_the_same_files(ray_session: None, tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "videos", *[f"{i}.mp4" for i in range(5)])
     contents = []
@@ -262,7 +312,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from favchat.config import Config
-from favchat.data.pipeline import prepare
+from favchat.data.pipeline import PrepareResult, prepare
 from favchat.data.storage import read_folder
 from favchat.video import Detections
 

@@ -5,7 +5,11 @@ import sys
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+import jobs.ask
+from favchat.config import ConfigError
+from jobs.cli import app
 from jobs.quickstart import SAMPLE
 
 
@@ -55,3 +59,29 @@ def test_a_fault_is_one_message_and_status_2(words, message, tmp_path):
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_word_that_is_no_option_but_a_file_is_that_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("-x.mp4", "--verbose", "-d"):
+        (tmp_path / name).touch()
+    asked: list = []
+    monkeypatch.setattr(jobs.ask, "run", lambda *words, **_: asked.append(words) or ["Yes"])
+    run = CliRunner().invoke
+    assert run(app, ["ask", "-x.mp4", "-d", "Who?", "--max-new-tokens", "5"]).stdout == "Yes\n"
+    assert run(app, ["ask", "--", "-x.mp4", "Who?"]).stdout == "Yes\n"
+    assert run(app, ["--verbose", "ask", "V", "Who?"]).stdout == "Yes\n"
+    assert asked == [("./-x.mp4", "./-d", ["Who?"]), (None, "-x.mp4", ["Who?"]), (None, "V", ["Who?"])]
+    done = run(app, ["ask", "-y.mp4", "Who?"])
+    assert done.exit_code == 2 and "No such option: -y" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", "-x.mp4", "~/x.mp4"])
+def test_ask_takes_a_file_by_its_name_alone(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ConfigError, match=f"{tmp_path}/{name.removeprefix('~/')}: no such file"):
+        jobs.ask.run("nowhere", name, ["Who?"])
+    (tmp_path / name.removeprefix("~/")).touch()
+    with pytest.raises(ConfigError, match="nowhere: no model here"):
+        jobs.ask.run("nowhere", name, ["Who?"])

@@ -15,7 +15,7 @@ from favchat.config.data import (
 from favchat.config.evaluation import AskedServerConfig, EvaluationConfig, JudgeConfig, TaskName
 from favchat.config.loading import apply_override, flatten, known_keys, load, require, validate
 from favchat.config.optimisation import OptimisationConfig
-from favchat.config.section import ConfigError, Section
+from favchat.config.section import ConfigError, Place, Section
 from favchat.config.sections import (
     AdapterConfig,
     BackboneConfig,
@@ -51,6 +51,7 @@ __all__ = [
     "MixedSamplesConfig",
     "ModelConfig",
     "OptimisationConfig",
+    "Place",
     "QualityWeights",
     "RayConfig",
     "SamplesConfig",

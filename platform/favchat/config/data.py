@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from favchat.config.section import Section
+from favchat.config.section import Place, Section
 from favchat.config.server import ServerConfig
 from favchat.data.splits import check_fractions
 
@@ -26,10 +26,10 @@ class SourceConfig(Section):
         "hmdb51",
     ] = "folder"
     """What lies at ``path``; docs/sources.md shows the layout of each kind."""
-    path: str | None = None
+    path: Place | None = None
     """The dataset's folder, at any address that fsspec opens; for ``folder`` also one video file or a pattern such as
     ``VIDEOS/**/*.mp4``, for ``manifest`` the CSV, JSON Lines or Parquet file."""
-    annotations: str | None = None
+    annotations: Place | None = None
     """The annotation JSON of ``celebv_hq`` (needed) or ``celebv_text``; other kinds have none."""
     fold: int = Field(default=1, ge=1, le=5)
     """Which of the five folds of ``dfew`` or ``mafw`` tells train from test."""
@@ -104,7 +104,7 @@ class DataConfig(Section):
     """From videos to shards."""
 
     source: SourceConfig = SourceConfig()
-    out: str | None = None
+    out: Place | None = None
     """Folder of the corpus, at any address that fsspec opens: ``shards/``, ``rejects/`` and ``annotations/`` lie below
     it."""
     splits: dict[str, float] = {"train": 1.0}
@@ -153,7 +153,7 @@ class EndpointConfig(ServerConfig):
 
     frames: int = Field(default=4, ge=1)
     """Frames of a clip that go along as pictures, spread evenly over it."""
-    prompts: str | None = None
+    prompts: Place | None = None
     """Folder with ``system.txt`` and ``user.txt``; null: those of the package, in
     ``favchat/data/annotation/prompts``."""
     reply_format: Literal["json_schema", "json_object", "text"] = "json_schema"
@@ -168,7 +168,7 @@ class EndpointConfig(ServerConfig):
     backoff_s: float = Field(default=1, gt=0)
     """Seconds before the second attempt, doubled before every further one up to a minute; a server's ``Retry-After``
     goes before."""
-    cache: str | None = None
+    cache: Place | None = None
     """Folder of the replies, which are never paid for twice; null: ``reply_cache`` in ``data.out``."""
 
 

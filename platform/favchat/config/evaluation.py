@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from favchat.config.section import Section
+from favchat.config.section import Place, Section
 from favchat.config.server import ServerConfig
 
 TaskName = Literal[
@@ -34,7 +34,7 @@ class AskedServerConfig(ServerConfig):
 class JudgeConfig(ServerConfig):
     """A model that gives open answers a score; it gets the texts, no frames."""
 
-    prompt: str | None = None
+    prompt: Place | None = None
     """A file with the prompt; null: ``favchat/evaluation/prompts/judge.txt``."""
     parameters: dict[str, Any] = {"max_tokens": 200, "temperature": 0}
     """Further fields of a request as the server knows them."""
@@ -43,11 +43,11 @@ class JudgeConfig(ServerConfig):
 class EvaluationConfig(Section):
     """Benchmarks; docs/evaluation.md explains them."""
 
-    model: str | None = None
+    model: Place | None = None
     """The model: a directory (``training.out/model``), a hub name, ``models:/NAME@ALIAS`` or
     ``asset:favchat-nano``. Null: ``server``."""
     server: AskedServerConfig = AskedServerConfig()
-    out: str | None = None
+    out: Place | None = None
     """Folder of the report: ``metrics.json``, ``predictions.parquet``, ``report.html``."""
     tasks: list[TaskName] = Field(default=["questions", "summaries"], min_length=1)
     """What is asked."""
@@ -55,7 +55,7 @@ class EvaluationConfig(Section):
     """The split that is asked about; null: ``test`` where the corpus has it, else ``val``."""
     folds: list[int] | None = None
     """Folds of ``dfew`` and ``mafw`` whose test lists in ``data.source.path`` are asked about; null: the split."""
-    trained_on: list[str] | None = None
+    trained_on: list[Place] | None = None
     """Corpora the model was trained on, where leaks and the baselines' frequencies are looked for; null: ``data.out``.
     Their training split is ``training.split``."""
     max_clips: int | None = Field(default=None, ge=1)

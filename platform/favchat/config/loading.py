@@ -12,24 +12,32 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from yaml import YAMLError
 
+from favchat.config.overrides import escaped, read_value
 from favchat.config.section import ConfigError
 from favchat.config.sections import Config
+from favchat.files import expanded
 
 
-def load(path: str | Path, overrides: list[str] | None = None) -> Config:
+def load(path: str | Path, overrides: list[str] | None = None, *, presets: Path | None = None) -> Config:
     """Read a YAML file, merge ``section.key=value`` overrides into it and validate the whole.
 
     Args:
         path: The YAML file; an empty file stands for the defaults.
         overrides: Settings such as ``training.num_workers=2``, the later ones winning.
+        presets: A folder of YAML files whose bare names may be given for `path`; a file that lies at `path` goes before
+            a preset of that name.
 
     Raises:
         ConfigError: The file is missing or is no YAML mapping, or a key, a type or a value is wrong. All faults are
             named at once.
     """
-    path = Path(path)
+    path = Path(expanded(str(path)))
     if not path.is_file():
-        raise ConfigError(f"{path}: no such configuration file")
+        names = sorted(file.stem for file in presets.glob("*.yaml")) if presets else []
+        if presets is None or str(path) not in names:
+            known = f", and no preset; the presets are {', '.join(names)}" if names else ""
+            raise ConfigError(f"{path}: no such configuration file{known}")
+        path = presets / f"{path}.yaml"
     try:
         loaded = OmegaConf.load(path)
     except (YAMLError, UnicodeDecodeError, OmegaConfBaseException) as error:
@@ -44,18 +52,19 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config:
 def apply_override(settings: DictConfig, word: str) -> None:
     """Set one ``section.key=value`` in place.
 
-    The value is read as YAML; an index reaches into a list (``training.stages.0.steps=3``).
+    The value is what was typed, see :func:`favchat.config.overrides.read_value`; an index reaches into a list
+    (``training.stages.0.steps=3``).
 
     Raises:
         ConfigError: The word is not of that form, or the key leads through something that is no section.
     """
-    key, sign, _ = word.partition("=")
+    key, sign, text = word.partition("=")
     if not sign or not all(key.split(".")):
         raise ConfigError(f"'{word}' is not a setting: write section.key=value, such as training.num_workers=2")
     try:
-        value = OmegaConf.from_dotlist([word.replace(key, "value", 1)])["value"]
-        OmegaConf.update(settings, key, value, force_add=True)
-    except (YAMLError, OmegaConfBaseException, IndexError, TypeError, ValueError) as error:
+        value = read_value(text, Config, key)
+        OmegaConf.update(settings, key, escaped(value), force_add=True)
+    except (OmegaConfBaseException, AttributeError, IndexError, TypeError, ValueError) as error:
         raise ConfigError(f"'{word}' cannot be set: {error}") from error
 
 
@@ -114,6 +123,8 @@ def _describe(fault: Any) -> str:
     message = fault["msg"].removeprefix("Value error, ")
     value = fault["input"]
     shown = "" if isinstance(value, dict | list) or fault["type"] == "missing" else f" (it is {value!r})"
+    if fault["type"] == "string_type" and isinstance(value, bool | int | float):
+        shown += "; YAML takes it for something else: put it in quotes"
     return f"  {key}: {message}{shown}"
 
 

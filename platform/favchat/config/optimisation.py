@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from favchat.config.section import Section
+from favchat.config.section import Place, Section
 
 MODEL_PARTS = ("adapter", "vision_model", "face_model", "language_model", "lora")
 
@@ -25,7 +25,7 @@ OWN_DEEPSPEED_KEYS = {
 class OptimisationConfig(Section):
     """What learns in a stage, how fast, how long and in which precision."""
 
-    init: str | None = None
+    init: Place | None = None
     """Where the stage starts: a model directory, a hub name, ``models:/NAME@ALIAS``, ``asset:favchat-nano``, or a
     checkpoint (``stages/NAME/checkpoints/step-...``); by default the end of the stage before."""
     trainable: list[str] = ["adapter"]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from favchat.files import expanded
 
 
 class ConfigError(ValueError):
@@ -12,4 +16,14 @@ class ConfigError(ValueError):
 class Section(BaseModel):
     """A section of the configuration: unknown keys are refused, every field has a docstring."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False)
+
+
+def _place(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty; give a path or an address, or null")
+    return expanded(text)
+
+
+Place = Annotated[str, AfterValidator(_place)]
+"""A path, an address, or a name that may be a path; ``~`` in front is the home folder."""

@@ -10,14 +10,14 @@ from favchat.attributes import attribute
 from favchat.config.data import AnnotateConfig, DataConfig
 from favchat.config.evaluation import EvaluationConfig
 from favchat.config.optimisation import OptimisationConfig
-from favchat.config.section import Section
+from favchat.config.section import Place, Section
 from favchat.config.stage_data import StageDataConfig
 
 
 class BackboneConfig(Section):
     """A transformers model: its weights, its architecture, or both; docs/presets.md shows how to bring one's own."""
 
-    pretrained: str | None = None
+    pretrained: Place | None = None
     """The weights: ``asset:NAME`` (an embedded default, see ``favchat assets``), a local directory or a hub name."""
     config: dict[str, Any] | None = None
     """The architecture, a transformers configuration with its ``model_type``. Alone it gets random weights. Beside
@@ -163,9 +163,9 @@ class StageConfig(OptimisationConfig, StageDataConfig):
 class TrainingConfig(Section):
     """The staged curriculum on Ray Train with DeepSpeed."""
 
-    out: str | None = None
+    out: Place | None = None
     """Folder of the run: ``model/`` is the result, ``stages/NAME/`` each stage's model."""
-    init: str | None = None
+    init: Place | None = None
     """A trained model to start from in place of the ``model`` section's: a directory, a hub name,
     ``models:/NAME@ALIAS`` or ``asset:favchat-nano``."""
     split: str = "train"
@@ -222,7 +222,7 @@ class TrainingConfig(Section):
 class ServeConfig(Section):
     """The HTTP API of a trained model on Ray Serve."""
 
-    model: str | None = None
+    model: Place | None = None
     """The model to serve: a directory (``training.out/model``), a hub name, ``models:/NAME@ALIAS``; null:
     ``asset:favchat-nano``, which comes with the package."""
     name: str = Field(default="favchat", min_length=1)
@@ -231,7 +231,7 @@ class ServeConfig(Section):
     """Address the API listens on; 0.0.0.0 opens it to the network. There is no authentication."""
     port: int = Field(default=8000, ge=1, le=65535)
     """Port the API listens on."""
-    store: str | None = None
+    store: Place | None = None
     """Folder of uploads, decoded clips and visual tokens; on several machines it must be shared by all. By default a
     temporary folder that ``favchat serve`` removes when it ends."""
     max_videos: int = Field(default=64, ge=1)
@@ -286,7 +286,7 @@ class AshaConfig(Section):
 class TuneConfig(Section):
     """A sweep over the adapter's expert counts with Ray Tune."""
 
-    out: str | None = None
+    out: Place | None = None
     """Folder of the sweep: ``best.yaml``, ``results.csv`` and ``quality.png`` are the result."""
     search: Literal["grid", "optuna"] = "grid"
     """``grid``: every combination once. ``optuna``: ``num_samples`` of them, chosen by Optuna's TPE sampler."""
@@ -322,7 +322,7 @@ class TuneConfig(Section):
 class TrackingConfig(Section):
     """MLflow."""
 
-    uri: str | None = None
+    uri: Place | None = None
     """Tracking address; by default MLFLOW_TRACKING_URI, else a sqlite store in FAVCHAT_HOME."""
     experiment: str = "favchat"
     """Name of the experiment."""

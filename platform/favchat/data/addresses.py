@@ -1,6 +1,7 @@
 """Where a file lies: a local path, or any address that fsspec opens, such as ``s3://bucket/clips/a.mp4``.
 
-A local path is always a plain absolute path; ``file://`` addresses become one. All other addresses keep their scheme.
+A local path is always a plain absolute path; ``file://`` addresses become one, and ``~`` in front is the home folder.
+All other addresses keep their scheme.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 from upath import UPath
 
 from favchat.config import ConfigError
+from favchat.files import expanded
 
 
 def is_remote(address: str) -> bool:
@@ -30,7 +33,7 @@ def absolute(address: str) -> str:
     """A local path made absolute, or a remote address without a slash at its end."""
     if is_remote(address):
         return address.rstrip("/")
-    return os.path.abspath(address.removeprefix("file://").removeprefix("local://"))
+    return os.path.abspath(expanded(address.removeprefix("file://").removeprefix("local://")))
 
 
 def path_of(address: str) -> UPath:
@@ -49,8 +52,11 @@ def path_of(address: str) -> UPath:
 
 
 def join(base: str, name: str) -> str:
-    """``name`` below the folder ``base``; a name that is an absolute path or a remote address stands for itself."""
-    if is_remote(name) or os.path.isabs(name):
+    """``name`` below the folder ``base``.
+
+    One that is an absolute path, a path below the home folder (``~``) or an address stands for itself.
+    """
+    if "://" in name or os.path.isabs(expanded(name)):
         return absolute(name)
     return f"{base.rstrip('/')}/{posixpath.normpath(name)}" if is_remote(base) else absolute(os.path.join(base, name))
 
@@ -208,6 +214,9 @@ def local_copy(address: str) -> Iterator[Path]:
 @contextmanager
 def _reached(address: str) -> Iterator[tuple[Any, str]]:
     """The file system behind an address, and the path in it."""
+    if not is_remote(address):  # fsspec would look for a chain of file systems in a name with "::"
+        yield LocalFileSystem(), absolute(address)
+        return
     try:
         system, path = url_to_fs(address)
     except (ImportError, ValueError) as error:

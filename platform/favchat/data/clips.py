@@ -38,7 +38,7 @@ class Clip:
     """The split it belongs to; empty in a source that names none, until ``data.splits`` decides."""
     box: tuple[float, float, float, float] | None = None
     """The annotated face, x0, y0, x1, y1 of the upright video: four shares of width and height where none is above 1,
-    else pixels, as the source gives them. None: not annotated."""
+    else pixels, see ``checked_box``. None: not annotated."""
     appearance: list[int | None] = field(default_factory=lambda: [None] * len(APPEARANCE))
     """40 labels 0, 1 or None, in the order of ``favchat.attributes.APPEARANCE``."""
     action: list[int | None] = field(default_factory=lambda: [None] * len(ACTION))
@@ -61,6 +61,10 @@ def clip_of(row_id: str) -> str:
     return re.sub(r"__face[1-9]\d*$", "", row_id)
 
 
+_SHARES_END = 2.0  # annotators draw over the edge; that a face is 2 pixels wide nobody means
+_SMALLEST = 2.0
+
+
 def label_vector(clip: Clip, names: Sequence[str]) -> list[int]:
     """A clip's labels of some attributes: 1, 0 or ``UNKNOWN``.
 
@@ -77,15 +81,26 @@ def label_vector(clip: Clip, names: Sequence[str]) -> list[int]:
 def checked_box(values: Sequence[Any]) -> tuple[float, float, float, float]:
     """Four numbers as a ``Clip.box``.
 
+    Where none is above 2 they are shares of width and height, cut off at the edges of the picture; else pixels.
+
     Raises:
-        ValueError: They are not four numbers, or the box has no area.
+        ValueError: They are not four numbers, the box has no area in the picture, or it is too small for pixels.
     """
     try:
-        x0, y0, x1, y1 = (float(value) for value in values)
-    except (TypeError, ValueError) as error:
+        x0, y0, x1, y1 = (float(value) for value in values if not isinstance(value, bool))
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"the box {list(values)!r} must be four numbers x0, y0, x1, y1") from error
-    if not (x0 < x1 < math.inf and y0 < y1 < math.inf):
-        raise ValueError(f"the box {x0:g}, {y0:g}, {x1:g}, {y1:g} must have x0 < x1 and y0 < y1")
+    box = f"the box {x0:g}, {y0:g}, {x1:g}, {y1:g}"
+    if not all(map(math.isfinite, (x0, y0, x1, y1))) or not (x0 < x1 and y0 < y1):
+        raise ValueError(f"{box} must have x0 < x1 and y0 < y1")
+    if min(x1, y1) <= 0:
+        raise ValueError(f"{box} lies outside of the picture")
+    if max(x1, y1) <= _SHARES_END:
+        x0, y0, x1, y1 = (min(1.0, max(0.0, value)) for value in (x0, y0, x1, y1))
+        if not (x0 < x1 and y0 < y1):
+            raise ValueError(f"{box} lies outside of the picture")
+    elif min(x1 - x0, y1 - y0) < _SMALLEST:
+        raise ValueError(f"{box} is too small for pixels, and too large for shares of width and height")
     return x0, y0, x1, y1
 
 
@@ -105,7 +120,7 @@ def clip_from_row(row: dict[str, Any]) -> Clip:
         end=row["end"],
         identity=row["identity"],
         split=row["split"],
-        box=None if row["box"] is None else checked_box(row["box"]),
+        box=None if row["box"] is None else tuple(row["box"]),
         appearance=row["appearance"],
         action=row["action"],
         emotion=row["emotion"],

@@ -16,7 +16,7 @@ from ray.data import ActorPoolStrategy, Dataset
 from upath import UPath
 
 from favchat import cluster
-from favchat.config import Config, DataConfig
+from favchat.config import Config, DataConfig, SourceConfig
 from favchat.data.addresses import path_of
 from favchat.data.clips import Clip
 from favchat.data.duplicates import settle
@@ -26,9 +26,12 @@ from favchat.data.progress import clip_progress
 from favchat.data.ray_data import quiet_execution
 from favchat.data.row_settings import check_settings
 from favchat.data.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
+from favchat.data.source_rejects import rejects_file, write_source_rejects
 from favchat.data.sources import list_clips
+from favchat.data.sources.entries import BadEntry
 from favchat.data.splits import draw_splits
-from favchat.data.storage import name_for, parquet_files, read_folder, write_whole
+from favchat.data.storage import name_for, parquet_files, read_folder, read_table, write_whole
+from favchat.placement import Demand
 from favchat.video import CenterFaceDetector, FaceDetector
 
 # Every CPU holds one detector actor and keeps a tenth for the tasks that write, or the pool would starve them.
@@ -43,7 +46,7 @@ class PrepareResult:
     """What ``prepare`` did. ``clips`` = ``in_shards`` + ``rejected``; both count earlier runs."""
 
     clips: int
-    """Clips the source lists."""
+    """Entries the source lists."""
     in_shards: int
     """Of these, rows in the shards."""
     rejected: int
@@ -52,6 +55,9 @@ class PrepareResult:
     """Of these, done by an earlier run and left as they were."""
     reasons: dict[str, int]
     """Stage -> rejects of the source's clips."""
+    notes: dict[str, int]
+    """What entries of the source lost, such as labels that cannot be read, or what else should be known -> how
+    often."""
     shards: UPath
     """Folder of the shards."""
     rejects: UPath
@@ -63,14 +69,16 @@ class PrepareResult:
         parts = [f"prepared {self.clips} clips: {self.in_shards} in shards, {self.rejected} rejected"]
         parts += [f" ({stages})"] if stages else []
         parts += [f", {self.skipped} were there already"] if self.skipped else []
+        parts += [f"; {what}: {count}" for what, count in self.notes.items()]
         return "".join(parts) + f" -> {self.shards}, {self.rejects}"
 
 
 def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) -> PrepareResult:
     """Turn the source's clips into shards and rejects; what lies there from an earlier run is not done again.
 
-    Ray is started by the ``ray`` section unless it runs or there is nothing to do. Every clip ends as exactly one row,
-    in the shards or in the rejects with the stage and the reason of its failure; that is checked at the end.
+    Ray is started by the ``ray`` section unless it runs or there is nothing to do. Every entry of the source ends as
+    exactly one row, in the shards or in the rejects with the stage and the reason of its failure; that is checked at
+    the end.
 
     Args:
         config: The whole configuration; ``data.source`` and ``data.out`` are used.
@@ -78,24 +86,28 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
 
     Raises:
         ConfigError: The source cannot be listed, or ``data.out`` holds rows made with other settings, or of a clip that
-            the source tells otherwise of (another video, another part of it, other labels).
+            the source tells otherwise of (another video, another part of it, other labels). Or the cluster can never
+            place ``data.workers``.
+        ConnectionError: Ray cannot be reached or started.
         OSError: The output cannot be written.
         RuntimeError: Clips are missing from the output, or are there twice.
     """
     settings = config.data
     out = path_of(settings.out or "")
-    listed = list_clips(settings.source)
-    clips = draw_splits(listed, settings.splits, config.seed)
+    listing = list_clips(settings.source)
+    clips = draw_splits(listing.clips, settings.splits, config.seed)
     check_settings(config, out)
-    drawn = {clip.id for clip in listed if not clip.split}
+    bad = _reject_bad(listing.bad, clips, settings.source, out)
+    drawn = {clip.id for clip in listing.clips if not clip.split}
     movable = {clip.id for clip in clips if clip.id in drawn and clip.identity is None}
     done = finished(out, _clip_table(clips, settings.source.kind), movable)
     missing = [clip for clip in clips if clip.id not in done]
     if missing:
         if detector is None:
             detector = partial(CenterFaceDetector, min_score=settings.faces.min_score)
-        cluster.start(config.ray)
-        ready(detector)  # one that cannot be had fails here, before any work
+        ready(detector)  # one that cannot be had fails here, before Ray starts
+        wanted = min(settings.workers or 1, len(missing))
+        cluster.start(config.ray, demands=[Demand("data.workers", wanted, _DETECTOR_CPUS)])
         with clip_progress("prepare", len(missing)) as progress:
             clear_torn(out, _ids(missing))
             _run(missing, settings, out, detector, progress)
@@ -108,7 +120,18 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
             clear_torn(out, _ids(left))
             _write_rejects(_crashed(left, settings), out)
     settle(out, clips, drop=settings.duplicates == "drop", drawn=drawn)
-    return _count(out, clips, skipped=len(clips) - len(missing))
+    return _count(out, _ids(clips) | set(bad), skipped=len(clips) - len(missing), notes=listing.notes)
+
+
+def _reject_bad(bad: list[BadEntry], clips: list[Clip], source: SourceConfig, out: UPath) -> list[str]:
+    """Write the source's bad entries, and give the ids of their rows."""
+    own = rejects_file(source, out).name
+    taken: set[str] = set()
+    for folder in (SHARDS, REJECTS) if bad else ():
+        for file in parquet_files(out / folder):
+            if file.name != own:
+                taken.update(read_table(file, ["clip_id"])["clip_id"].to_pylist())
+    return write_source_rejects(bad, source, out, taken | _ids(clips))
 
 
 def _run(
@@ -221,9 +244,8 @@ def _left(out: UPath, clips: list[Clip]) -> list[Clip]:
     return [clip for clip in clips if clip.id not in found]
 
 
-def _count(out: UPath, clips: list[Clip], *, skipped: int) -> PrepareResult:
-    """Check that each clip is exactly one row."""
-    ids = _ids(clips)
+def _count(out: UPath, ids: set[str], *, skipped: int, notes: dict[str, int]) -> PrepareResult:
+    """Check that each clip, and each entry that is none, is exactly one row."""
     rows = [row for row in _rows(out) if row["clip_id"] in ids]
     times = Counter(row["clip_id"] for row in rows)
     wrong = sorted(clip_id for clip_id in ids if times[clip_id] != 1)
@@ -232,11 +254,12 @@ def _count(out: UPath, clips: list[Clip], *, skipped: int) -> PrepareResult:
     stages = Counter(row["stage"] for row in rows if row["stage"] is not None)
     rejected = stages.total()
     return PrepareResult(
-        clips=len(clips),
-        in_shards=len(clips) - rejected,
+        clips=len(ids),
+        in_shards=len(ids) - rejected,
         rejected=rejected,
         skipped=skipped,
         reasons=dict(stages),
+        notes=notes,
         shards=out / SHARDS,
         rejects=out / REJECTS,
     )

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from favchat.config import ConfigError
-from favchat.data.schema import ADDED
+from favchat.data.schema import ADDED, ANNOTATIONS
 from favchat.files import write_bytes_whole
 
 
@@ -43,7 +43,8 @@ def read_folder(folder: UPath, columns: list[str]) -> pa.Table:
     """
     files = parquet_files(folder)
     if not files:
-        raise ConfigError(f"data.out: no Parquet file in {folder}; run `favchat prepare` first")
+        step = "annotate" if folder.name == ANNOTATIONS else "prepare"
+        raise ConfigError(f"data.out: no Parquet file in {folder}; run `favchat {step}` first")
     return pa.concat_tables([read_table(file, columns) for file in files])
 
 

@@ -3,7 +3,8 @@
 ``scores/MODEL/SHARD.parquet`` in the corpus's folder holds a row for each clip of a shard: its id and the score of
 every attribute that the model was taught, null where no face is visible. A score becomes a label where, on the held-out
 clips of the model's calibration, nine of ten such scores were right; between the bounds nobody knows. Labels that
-people gave stay as they are. The rows' ``source`` is ``model``, so that machine labels are never taken for those of people.
+people gave stay as they are. The rows' ``source`` is ``model``, so that nobody takes machine labels for those
+of people.
 """
 
 from __future__ import annotations

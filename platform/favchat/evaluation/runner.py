@@ -14,7 +14,7 @@ from ray.data import ActorPoolStrategy
 from upath import UPath
 
 from favchat import cluster
-from favchat.config import Config, ConfigError
+from favchat.config import Config, ConfigError, EvaluationConfig
 from favchat.data.addresses import path_of
 from favchat.data.progress import clip_progress
 from favchat.data.ray_data import quiet_execution
@@ -23,6 +23,7 @@ from favchat.data.storage import arrow_place, parquet_files, read_table
 from favchat.evaluation.answerers import CLIP_COLUMNS, answerer
 from favchat.evaluation.items import Item
 from favchat.evaluation.store import check_settings, read_answers, write_answers
+from favchat.placement import Demand
 
 _READER_CPUS = 0.5
 _ASKER_CPUS = 0.5
@@ -101,7 +102,7 @@ def ask(config: Config, items: Sequence[Item]) -> Asking:
     failures: Counter[str] = Counter()
     fault: str | None = None
     if missing:
-        cluster.start(config.ray)
+        cluster.start(config.ray, demands=_demands(config.evaluation))
         with clip_progress("evaluate", len(missing)) as progress:
             # To the end in any case, which is near after a fault: a run that is left halfway keeps its actors for long.
             for row in _rows(config, missing, out, progress):
@@ -111,6 +112,13 @@ def ask(config: Config, items: Sequence[Item]) -> Asking:
         raise ConfigError(fault)
     answered = read_answers(out, ["item"]).keys() & wanted.keys()
     return Asking(len(answered), len(before), dict(failures))
+
+
+def _demands(settings: EvaluationConfig) -> list[Demand]:
+    if not settings.model:
+        return []
+    gpus = 1 if settings.use_gpu else 0
+    return [Demand("evaluation.workers", settings.workers, _ASKER_CPUS, gpus, "evaluation.use_gpu")]
 
 
 def _rows(config: Config, missing: Mapping[str, list[Item]], out: UPath, progress: Any) -> Iterator[dict[str, Any]]:

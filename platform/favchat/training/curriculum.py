@@ -16,13 +16,14 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError
 
-from favchat import tracking
+from favchat import cluster, tracking
 from favchat.config import Config, ConfigError, StageConfig, require
 from favchat.data.addresses import absolute
 from favchat.data.same_settings import Settings, check_settings, keep_settings, kept_settings
 from favchat.files import write_text_whole
 from favchat.model_fingerprint import model_fingerprint
 from favchat.model_names import resolve_backbones, resolve_model
+from favchat.placement import Demand
 from favchat.training.checkpoints import RECORD, newest
 from favchat.training.faults import TrainingFault
 from favchat.training.feature_cache import stage_features
@@ -85,7 +86,7 @@ def train(
     callbacks: Sequence[UserCallback] = (),
     runs_at_once: int = 1,
 ) -> TrainResult:
-    """Run every stage of the curriculum on the running Ray cluster.
+    """Run every stage of the curriculum, on the cluster of the ``ray`` section unless Ray runs already.
 
     A stage that an earlier call with the same settings finished is not run again, and one that was cut off goes on from
     its last checkpoint. With several nodes ``training.out`` and ``data.out`` must lie on storage that all of them see.
@@ -99,6 +100,7 @@ def train(
     Raises:
         ConfigError: Something is missing, or ``training.out`` holds a run with other settings.
         AssetError: An embedded default cannot be fetched.
+        ConnectionError: Ray cannot be reached or started.
         TrainingFault: A stage could not be finished; the message says why.
     """
     corpus, folder = require(config, "data.out", "training.out")
@@ -118,6 +120,7 @@ def train(
         _warn_of_unused(config, inits[0])
     for stage in config.training.stages:
         _ = StageSource(config, stage, None).plan  # says before any work that a later stage has no samples
+    cluster.start(config.ray, demands=demands(config))
 
     settings = _all_settings(config, inits)
     for stage, kept in zip(config.training.stages, settings, strict=True):
@@ -296,6 +299,14 @@ def _stage_run(parent: tracking.Run, folder: Path, name: str) -> tracking.Run:
     run = parent.child(name)
     write_text_whole(record, json.dumps(asdict(run), indent=2))
     return run
+
+
+def demands(config: Config) -> list[Demand]:
+    """What a stage needs all at once. Workers without a GPU share the CPUs that are there."""
+    training = config.training
+    if not training.use_gpu:
+        return []
+    return [Demand("training.num_workers", training.num_workers, gpus=1, gpu_setting="training.use_gpu")]
 
 
 def scaling(config: Config, runs_at_once: int = 1) -> ScalingConfig:

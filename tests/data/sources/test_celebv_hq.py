@@ -1,6 +1,7 @@
-"""CelebV-HQ's annotation file: three-valued labels, names in any case and order, faults named precisely."""
+"""CelebV-HQ's annotation file: three-valued labels, names in any case and order, entries that are wrong."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from favchat.config import ConfigError, SourceConfig
 from favchat.data import addresses
 from favchat.data.clips import Clip, EmotionSegment
 from favchat.data.sources.celebv_hq import celebv_hq_clips
+from favchat.data.sources.entries import Listing
 
 
 def entry(**attributes: Any) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def write(folder: Path, clips: dict[str, Any], **meta: list[str]) -> SourceConfi
 
 
 def read_one(folder: Path, clip: dict[str, Any], **meta: list[str]) -> Clip:
-    (found,) = celebv_hq_clips(write(folder, {"abc_0": clip}, **meta))
+    (found,) = celebv_hq_clips(write(folder, {"abc_0": clip}, **meta)).clips
     return found
 
 
@@ -57,7 +59,7 @@ def test_a_clip_is_the_whole_file_of_its_id(tmp_path: Path) -> None:
 
 def test_splits_are_all_named_or_none(tmp_path: Path) -> None:
     assert read_one(tmp_path, {**entry(), "split": "val"}).split == "val"
-    clips = celebv_hq_clips(write(tmp_path, {"a": {**entry(), "split": "val"}, "b": entry()}))
+    clips = celebv_hq_clips(write(tmp_path, {"a": {**entry(), "split": "val"}, "b": entry()})).clips
     assert [clip.split for clip in clips] == ["val", "train"]
 
 
@@ -67,7 +69,7 @@ def raw(folder: Path, clips: dict[str, Any], *videos: str) -> list[Clip]:
         file.unlink()
     for video in videos:
         (folder / video).touch()
-    return celebv_hq_clips(source)
+    return celebv_hq_clips(source).clips
 
 
 def test_raw_videos_are_cut_by_duration_and_box(tmp_path: Path) -> None:
@@ -94,10 +96,16 @@ def test_an_absent_video_is_still_a_clip_and_named(tmp_path: Path, caplog: pytes
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"duration": {"start_sec": 3, "end_sec": 3}}, "abc_0: duration = .* must start at 0 s or later and end after"),
-        ({"duration": None}, "abc_0: duration = None must hold start_sec and end_sec"),
-        ({"bbox": {"top": 0}}, "abc_0: bbox = .* must hold top, bottom, left and right"),
-        ({"bbox": {"top": 1, "bottom": 0, "left": 0, "right": 1}}, "abc_0: the box .* must have x0 < x1 and y0 < y1"),
+        (
+            {"duration": {"start_sec": 3, "end_sec": 3}},
+            "'abc_0': duration = .* must start at 0 s or later and end after",
+        ),
+        ({"duration": None}, "'abc_0': duration = None must hold start_sec and end_sec"),
+        ({"bbox": {"top": 0}}, "'abc_0': bbox = .* must hold top, bottom, left and right"),
+        (
+            {"bbox": {"top": 1, "bottom": 0, "left": 0, "right": 1}},
+            "'abc_0': the box .* must have x0 < x1 and y0",
+        ),
     ],
 )
 def test_a_raw_video_needs_its_part(tmp_path: Path, change: dict[str, Any], said: str) -> None:
@@ -137,26 +145,144 @@ def test_an_unknown_emotion(tmp_path: Path, emotion: Any) -> None:
     assert (clip.emotion, clip.emotion_segments) == (None, [])
 
 
+def listed(folder: Path, **clips: Any) -> Listing:
+    return celebv_hq_clips(write(folder, clips))
+
+
 @pytest.mark.parametrize(
     ("clip", "said"),
     [
-        ({}, "abc_0: has no object 'attributes'"),
-        (entry(appearance=[0] * 39), "abc_0: attributes.appearance must be a list of 40 labels, found 39 values"),
-        (entry(action=[0] * 34 + [2]), r"abc_0: attributes.action\[34\] = 2; a label is 0, 1 or null"),
-        (entry(emotion={"sep_flag": False, "labels": "bored"}), "abc_0: the emotion 'bored' is none of neutral, anger"),
-        (entry(emotion={"sep_flag": True, "labels": [{"emotion": "happy"}]}), "abc_0: the emotion segment"),
-        ({**entry(), "split": 3}, "abc_0: split = 3 is no name"),
+        ({}, "has no object 'attributes'"),
+        ("text", "has no object 'attributes'"),
+        ({**entry(), "split": 3}, "split = 3 is no name"),
+        ({**entry(), "ytb_id": 3}, "ytb_id = 3 is no text"),
+        ({**entry(), "ytb_id": "a\0b"}, "is no UTF-8 text"),
+        ({**entry(), "split": "\ud800"}, "is no UTF-8 text"),
     ],
 )
-def test_a_malformed_entry_is_named(tmp_path: Path, clip: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said) as raised:
-        read_one(tmp_path, clip)
-    assert "info.json: 1 malformed" in str(raised.value)
+def test_an_entry_that_cannot_be_used_is_a_reject(tmp_path: Path, clip: Any, said: str) -> None:
+    found = listed(tmp_path, abc_0=clip, abc_1=entry())
+    assert [one.id for one in found.clips] == ["abc_1"]
+    (bad,) = found.bad
+    assert bad.name == "abc_0" and said in bad.reason
+    with pytest.raises(ConfigError, match=f"info.json: none of the 1 entries can be used(.|\n)*'abc_0': .*{said}"):
+        listed(tmp_path, abc_0=clip)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "what", "said"),
+    [
+        ({"appearance": [0] * 39}, "lists of appearance labels left out", "a list of 40 labels is expected, found 39"),
+        ({"action": [1] * 34 + [2]}, "labels left out", r"attributes.action\[34\] = 2; a label is 0, 1 or null"),
+        ({"action": [1] * 34 + [True]}, "labels left out", r"attributes.action\[34\] = True"),
+        ({"emotion": {"sep_flag": False, "labels": "bored"}}, "emotions left out", "'bored' is none of neutral, anger"),
+        ({"emotion": "happy"}, "emotions left out", "attributes.emotion = 'happy' has no 'labels'"),
+        ({"emotion": {"sep_flag": True, "labels": "happy"}}, "emotions left out", "must be a list of segments"),
+    ],
+)
+def test_a_label_that_cannot_be_read_is_unknown_and_counted(
+    tmp_path: Path, attributes: dict[str, Any], what: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = listed(tmp_path, abc_0=entry(**attributes))
+    assert (found.bad, found.notes) == ([], {what: 1})
+    (clip,) = found.clips
+    assert clip.appearance == [None] * 40 and clip.emotion in (None, "neutral")
+    assert clip.action in ([None] * 35, [1] * 34 + [None])
+    assert re.search(f"{what}: 1; the first in entry 'abc_0': .*{said}", caplog.text)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"emotion": "happy", "start_sec": 1.28, "end_sec": -3.2},
+        {"emotion": "happy", "start_sec": -1, "end_sec": 3},
+        {"emotion": "happy", "start_sec": 2, "end_sec": 1},
+        {"emotion": "happy", "start_sec": 1},
+        {"emotion": "bored", "start_sec": 1, "end_sec": 2},
+        {"emotion": "happy", "start_sec": 0, "end_sec": float("nan")},
+        "happy",
+    ],
+)
+def test_an_emotion_segment_that_cannot_be_is_left_out_and_counted(tmp_path: Path, bad: Any) -> None:
+    good = {"emotion": "neutral", "start_sec": 0, "end_sec": 1.28}
+    found = listed(tmp_path, abc_0=entry(emotion={"sep_flag": True, "labels": [good, bad]}), abc_1=entry())
+    assert [clip.id for clip in found.clips] == ["abc_0", "abc_1"]
+    assert found.clips[0].emotion_segments == [EmotionSegment("neutral", 0.0, 1.28)]
+    assert found.clips[0].emotion is None  # the one that is lost may have been another
+    assert (found.bad, found.notes) == ([], {"emotion segments left out": 1})
 
 
 def test_a_clip_id_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="../secret: a clip id is the name of its file"):
-        celebv_hq_clips(write(tmp_path, {"../secret": entry()}))
+    found = celebv_hq_clips(write(tmp_path, {"../secret": entry(), "a": entry()}))
+    assert [clip.id for clip in found.clips] == ["a"]
+    assert "'../secret': a clip id is the name of its file" in found.bad[0].reason
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((-0.1, 1.2, -0.05, 0.9), (0.0, 0.0, 0.9, 1.0)),  # a hair over the edge, as the published file has
+        ((0.1, 1.0001, 0.2, 0.7), (0.2, 0.1, 0.7, 1.0)),
+        ((10, 200, 20, 100.5), (20.0, 10.0, 100.5, 200.0)),
+    ],
+)
+def test_a_box_over_the_edge_is_cut_off_there(
+    tmp_path: Path, box: tuple[float, ...], expected: tuple[float, ...]
+) -> None:
+    sides = dict(zip(("top", "bottom", "left", "right"), box, strict=True))
+    assert raw(tmp_path, {"abc_0": {**entry(), "bbox": sides}}, "someone.mp4")[0].box == expected
+
+
+@pytest.mark.parametrize("mark", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_read(tmp_path: Path, mark: str) -> None:
+    source = write(tmp_path, {"abc_0": entry()})
+    text = (tmp_path / "info.json").read_text()
+    (tmp_path / "info.json").write_text(text, encoding=mark)
+    assert celebv_hq_clips(source).clips[0].id == "abc_0"
+
+
+def twice(folder: Path, first: Any, second: Any) -> Listing:
+    source = write(folder, {"a": first, "b": second, "c": entry()})
+    text = (folder / "info.json").read_text()
+    (folder / "info.json").write_text(text.replace('"b": {"ytb_id"', '"a": {"ytb_id"'))
+    return celebv_hq_clips(source)
+
+
+def test_an_entry_that_is_there_twice(tmp_path: Path) -> None:
+    found = twice(tmp_path, entry(), entry())
+    assert [clip.id for clip in found.clips] == ["a", "c"]
+    assert [(bad.name, "says the same as" in bad.reason) for bad in found.bad] == [("a", True)]
+    found = twice(tmp_path, entry(), entry(emotion={"labels": "happy"}))
+    assert [clip.id for clip in found.clips] == ["c"]
+    assert [(bad.name, "which is right is not known" in bad.reason) for bad in found.bad] == [("a", True)] * 2
+
+
+def test_a_key_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    source = write(tmp_path, {"a": entry(), "b": entry()})
+    text = (tmp_path / "info.json").read_text()
+    (tmp_path / "info.json").write_text(text.replace('"version": "v0.1"', '"ytb_id": "other"', 1))
+    found = celebv_hq_clips(source)
+    assert [clip.id for clip in found.clips] == ["b"]
+    assert "'ytb_id' is given twice, as 'someone' and as 'other'" in found.bad[0].reason
+    (tmp_path / "info.json").write_text(text[:-1] + ', "clips": {}}')
+    with pytest.raises(ConfigError, match="info.json: 'clips' is given twice, and which one counts is not known"):
+        celebv_hq_clips(source)
+
+
+def test_people_in_two_splits_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    one, other = ({**entry(), "split": split} for split in ("val", "train"))
+    found = listed(tmp_path, a=one, b=other, c={**entry(), "ytb_id": "x"})
+    assert len(found.clips) == 3
+    assert found.notes == {"identities in more than one split": 1}
+    assert "someone: train, val" in caplog.text
+
+
+def test_two_videos_of_one_name_are_named(tmp_path: Path) -> None:
+    source = write(tmp_path, {"a": entry(), "b": entry()})
+    (tmp_path / "a.MP4").touch()
+    found = celebv_hq_clips(source)
+    assert [clip.id for clip in found.clips] == ["b"]
+    assert "several videos of that name" in found.bad[0].reason
 
 
 def test_a_missing_name_in_meta_info_is_named(tmp_path: Path) -> None:

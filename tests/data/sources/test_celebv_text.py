@@ -32,7 +32,7 @@ def known(clip: Clip) -> dict[str, int]:
 
 
 def one(root: Path, **texts: str) -> Clip:
-    (clip,) = celebv_text_clips(layout(root, texts))
+    (clip,) = celebv_text_clips(layout(root, texts)).clips
     return clip
 
 
@@ -77,16 +77,16 @@ def test_the_emotion_is_the_only_one_named(tmp_path: Path, text: str, emotion: s
 
 
 def test_text_files_with_a_running_number(tmp_path: Path) -> None:
-    (clip,) = celebv_text_clips(layout(tmp_path, {f"emotion/{ID}_0": "She is happy."}))
+    (clip,) = celebv_text_clips(layout(tmp_path, {f"emotion/{ID}_0": "She is happy."})).clips
     assert clip.emotion == "happy"
-    (clip,) = celebv_text_clips(layout(tmp_path, {f"emotion/{ID}_2": "She is sad."}))
+    (clip,) = celebv_text_clips(layout(tmp_path, {f"emotion/{ID}_2": "She is sad."})).clips
     assert clip.emotion is None  # two files, and nothing says which
 
 
 def with_info(root: Path, entry: dict[str, Any], *videos: str) -> list[Clip]:
     source = layout(root, {"emotion": "She is happy."}, *videos)
     (root / "celebvtext_info.json").write_text(json.dumps({"clips": {ID: entry}}))
-    return celebv_text_clips(source.model_copy(update={"annotations": str(root / "celebvtext_info.json")}))
+    return celebv_text_clips(source.model_copy(update={"annotations": str(root / "celebvtext_info.json")})).clips
 
 
 ENTRY = {
@@ -114,6 +114,18 @@ def test_times_under_their_other_name(tmp_path: Path) -> None:
     assert (clip.start, clip.end) == (415.29, 420.88)
 
 
+def test_an_entry_that_cannot_be_used_is_a_reject(tmp_path: Path) -> None:
+    source = layout(tmp_path, {"emotion": "\ufeffShe is happy."}, f"{ID}.mp4", "raw.mp4", "x/twice.mp4", "y/twice.mp4")
+    bad = {"raw_1": {**ENTRY, "ytb_id": "raw", "duration": {"start_sec": 3, "end_sec": 1e400}}, "n": 3, "twice": ENTRY}
+    (tmp_path / "info.json").write_text(json.dumps({"clips": {ID: ENTRY, **bad}}), encoding="utf-8-sig")
+    found = celebv_text_clips(source.model_copy(update={"annotations": str(tmp_path / "info.json")}))
+    assert [(clip.id, clip.emotion) for clip in found.clips] == [(ID, "happy")]
+    assert sorted(one.name for one in found.bad) == ["n", "raw_1", "twice"]
+    found = celebv_text_clips(source)  # without the file every video is a clip, and of two of one name none
+    assert [clip.id for clip in found.clips] == [ID, "raw"]
+    assert "several videos of that name" in found.bad[0].reason
+
+
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
     source = SourceConfig(kind="celebv_text", path=str(tmp_path))
     with pytest.raises(ConfigError, match="videos is no folder"):
@@ -129,5 +141,5 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
         celebv_text_clips(source.model_copy(update={"annotations": "absent.json"}))
     with pytest.raises(ConfigError, match=f"none of the 1 videos .* expected at .*{ID}.mp4"):
         with_info(tmp_path, ENTRY, "other.mp4")
-    with pytest.raises(ConfigError, match=f"{ID}: duration = .* must"):
+    with pytest.raises(ConfigError, match=f"'{ID}': duration = .* must"):
         with_info(tmp_path, {**ENTRY, "duration": {}}, f"{YTB_ID}.mp4")

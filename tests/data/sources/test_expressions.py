@@ -9,8 +9,9 @@ from favchat.config import ConfigError, SourceConfig
 from favchat.data import addresses
 from favchat.data.clips import Clip
 from favchat.data.sources.dfew import dfew_clips
+from favchat.data.sources.expression_lists import read_labels
 from favchat.data.sources.ferv39k import ferv39k_clips
-from favchat.data.sources.mafw import mafw_clips
+from favchat.data.sources.mafw import mafw_clips, mafw_lists
 
 LISTERS = {"dfew": dfew_clips, "mafw": mafw_clips, "ferv39k": ferv39k_clips}
 
@@ -22,7 +23,7 @@ def put(root: Path, files: dict[str, str]) -> None:
 
 
 def clips(kind: str, root: Path, fold: int = 1) -> list[Clip]:
-    return LISTERS[kind](SourceConfig.model_validate({"kind": kind, "path": str(root), "fold": fold}))
+    return LISTERS[kind](SourceConfig.model_validate({"kind": kind, "path": str(root), "fold": fold})).clips
 
 
 def told(found: list[Clip], root: Path) -> list[tuple[str, str, str, str | None]]:
@@ -134,12 +135,12 @@ def test_absent_clips_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture
                 f"{MAFW}/train.txt": "00001.mp4 anger\n",
                 f"{MAFW}/test.txt": "00001.mp4 anger",
             },
-            "test.txt lists '00001' a second time; it is in train already",
+            "none of the 2 entries can be used(.|\n)*test.txt line 1: '00001' is also told of in train.txt line 1",
         ),
         (
             "mafw",
             {"data/clips/00001.mp4": "", f"{MAFW}/train.txt": "00001.mp4 bored\n", f"{MAFW}/test.txt": ""},
-            "train.txt: 1 malformed entries(.|\n)*line 1: '00001.mp4 bored' is no clip",
+            "none of the 1 entries can be used(.|\n)*train.txt line 1: '00001.mp4 bored' is no clip",
         ),
     ],
 )
@@ -147,6 +148,51 @@ def test_what_is_missing_or_wrong_is_said(tmp_path: Path, kind: str, files: dict
     put(tmp_path, files)
     with pytest.raises(ConfigError, match=said):
         clips(kind, tmp_path)
+
+
+def test_a_line_that_cannot_be_used_is_a_reject(tmp_path: Path) -> None:
+    lines = [
+        "00001.mp4 anger",
+        "00002.mp4 bored",
+        "nothing",
+        "../00003.mp4 anger",
+        "/etc/x.mp4 sadness",
+        "",
+        "00004 fear",
+    ]
+    put(
+        tmp_path,
+        {f"{MAFW}/train.txt": "\n".join(lines), f"{MAFW}/test.txt": "\ufeff00004 fear\n00005 fear\n00005 fear\n"},
+    )
+    put(tmp_path, {f"data/clips/{number:05d}.mp4": "" for number in range(1, 6)})
+    found = mafw_clips(SourceConfig(kind="mafw", path=str(tmp_path)))
+    assert [(clip.id, clip.split) for clip in found.clips] == [("00001", "train"), ("00005", "test")]
+    reasons = [one.reason for one in found.bad]
+    assert [reason.partition(": ")[0] for reason in reasons] == [
+        *[f"train.txt line {number}" for number in (2, 3, 4, 5)],
+        *["train.txt line 7", "test.txt line 1", "test.txt line 3"],
+    ]
+    assert "'00004' is also told of in test.txt line 1" in reasons[4]  # in training and test: no fold to trust
+    assert "says the same as test.txt line 2" in reasons[6]
+    path = UPath(tmp_path / MAFW / "train.txt")
+    assert read_labels(path, mafw_lists(1)[0])[0] == ("00001", "anger")
+    path.write_text("00001.mp4 bored\n")
+    with pytest.raises(ConfigError, match="train.txt: none of the 1 lines can be used; train.txt line 1: "):
+        read_labels(path, mafw_lists(1)[0])
+
+
+def test_dfew_a_list_without_its_heading_loses_no_line(tmp_path: Path) -> None:
+    put(tmp_path, {**DFEW, **FRAMES, "EmoLabel_DataSplit/train(single-labeled)/set_1.csv": "1,1\n2522,6\n02522,6\n"})
+    found = dfew_clips(SourceConfig(kind="dfew", path=str(tmp_path)))
+    assert [clip.id for clip in found.clips] == ["00001", "02522", "00003"]
+    assert [one.name for one in found.bad] == ["02522"]  # the same number, written otherwise
+
+
+def test_dfew_two_videos_of_one_number(tmp_path: Path) -> None:
+    put(tmp_path, {**DFEW, **{f"Clip/original/part_{part}/1.mp4": "" for part in (1, 2)}, "Clip/original/3.mp4": ""})
+    found = dfew_clips(SourceConfig(kind="dfew", path=str(tmp_path)))
+    assert [clip.id for clip in found.clips] == ["02522", "00003"]
+    assert "several clips of that number" in found.bad[0].reason
 
 
 @pytest.mark.parametrize("kind", LISTERS)

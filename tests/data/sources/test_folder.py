@@ -17,7 +17,7 @@ def touch(root: Path, *names: str) -> None:
 
 
 def ids(root: Path) -> list[str]:
-    return [clip.id for clip in folder_clips(SourceConfig(path=str(root)))]
+    return [clip.id for clip in folder_clips(SourceConfig(path=str(root))).clips]
 
 
 def test_videos_at_any_depth_count_and_nothing_else(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_an_id_does_not_depend_on_where_the_folder_lies(tmp_path: Path) -> None:
 
 def test_labels_are_unknown(tmp_path: Path) -> None:
     touch(tmp_path, "x.mp4")
-    (clip,) = folder_clips(SourceConfig(path=str(tmp_path)))
+    (clip,) = folder_clips(SourceConfig(path=str(tmp_path))).clips
     assert clip.appearance == [None] * 40
     assert clip.action == [None] * 35
     assert (clip.emotion, clip.emotion_segments, clip.identity, clip.end) == (None, [], None, None)
@@ -72,7 +72,7 @@ def test_one_file_is_a_source_too(tmp_path: Path) -> None:
 def test_a_relative_path_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "videos/x.mp4")
     monkeypatch.chdir(tmp_path)
-    (clip,) = folder_clips(SourceConfig(path="videos"))
+    (clip,) = folder_clips(SourceConfig(path="videos")).clips
     assert clip.video == str(tmp_path / "videos" / "x.mp4")
 
 
@@ -94,7 +94,7 @@ def test_errors_name_the_path_and_what_is_wrong(tmp_path: Path, name: str, said:
 
 
 def pattern(root: Path, pattern: str) -> list[str]:
-    return [clip.id for clip in folder_clips(SourceConfig(path=f"{root}/{pattern}"))]
+    return [clip.id for clip in folder_clips(SourceConfig(path=f"{root}/{pattern}")).clips]
 
 
 def test_a_pattern_names_some_of_the_videos(tmp_path: Path) -> None:
@@ -121,9 +121,9 @@ def test_any_address_that_fsspec_opens(memory: str) -> None:
     for name in ("a/x.mp4", "b.mov", ".hidden/y.mp4", "notes.txt"):
         with fsspec.open(f"{memory}/{name}", "wb") as file:
             file.write(b"video")
-    clips = folder_clips(SourceConfig(path=memory))
+    clips = folder_clips(SourceConfig(path=memory)).clips
     assert [(clip.id, clip.video) for clip in clips] == [("a__x", f"{memory}/a/x.mp4"), ("b", f"{memory}/b.mov")]
-    assert [clip.id for clip in folder_clips(SourceConfig(path=f"{memory}/*/*.mp4"))] == ["a__x"]
-    assert [clip.id for clip in folder_clips(SourceConfig(path=f"{memory}/b.mov"))] == ["b"]
+    assert [clip.id for clip in folder_clips(SourceConfig(path=f"{memory}/*/*.mp4")).clips] == ["a__x"]
+    assert [clip.id for clip in folder_clips(SourceConfig(path=f"{memory}/b.mov")).clips] == ["b"]
     with pytest.raises(ConfigError, match="absent does not exist"):
         folder_clips(SourceConfig(path=f"{memory}/absent"))

@@ -20,6 +20,7 @@ from favchat.data.annotation.selection import Candidate, repeats, select
 from favchat.data.annotation.settings import changed_settings, keep_annotation_settings
 from favchat.data.annotation.template import TemplateWriter
 from favchat.data.clips import clip_from_row
+from favchat.data.corpus import TWO_WAYS
 from favchat.data.schema import (
     ANNOTATION_REJECT_SCHEMA,
     ANNOTATION_REJECTS,
@@ -65,8 +66,15 @@ class AnnotateResult:
         """How many of the rows are questions."""
         return len(self.rows) - self.summaries
 
+    @property
+    def nothing_known(self) -> bool:
+        """Whether no clip has a label that could be spoken of, and so no row was written."""
+        return not len(self.rows) and not self.rejected
+
     def summary(self) -> str:
-        """One line for the terminal."""
+        """One line for the terminal; a few where nothing could be written."""
+        if self.nothing_known:
+            return f"annotated none of {self.clips} clips -> {self.path}\n{TWO_WAYS}"
         text = f"annotated {self.clips - self.unwritten} of {self.clips} clips"
         text += f": {self.summaries} summaries, {self.questions} questions, {sum(self.rows['selected'].to_pylist())} of"
         text += " them selected"
@@ -81,6 +89,9 @@ class AnnotateResult:
 
 def annotate(config: Config, writer: Writer | None = None) -> AnnotateResult:
     """Write the annotations of every clip in the shards, in place of earlier ones of the same writer.
+
+    A corpus without labels is no fault: the template writer has nothing to say of it, the file holds no row, and the
+    result's summary names the ways on.
 
     Args:
         config: The whole configuration; ``data.out``, ``annotate``, ``ray`` and ``seed`` are used.

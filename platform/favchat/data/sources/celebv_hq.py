@@ -7,52 +7,78 @@ indices of the label vectors) and ``clips`` (clip id -> entry). An entry holds `
 (``start_sec``, ``end_sec``) and ``bbox`` (``top``, ``bottom``, ``left``, ``right`` as shares of height and width) say
 which part of it. Beyond the dataset's own format a label may be null (unknown), an entry may name its ``split``, and
 ``extra`` may hold labels of further attributes by name (``favchat.attributes.EXTRA``).
+
+What says which pixels, whom and which split an entry is about must be right, or it becomes a reject. A label that
+cannot be read is unknown.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from upath import UPath
 
 from favchat.attributes import ACTION, APPEARANCE, EXTRA, Attribute
 from favchat.config import ConfigError, SourceConfig
-from favchat.data import addresses
 from favchat.data.clips import Clip, EmotionSegment, checked_box
-from favchat.data.sources.listing import dataset_folder, emotion_name, raise_faults, some_present
+from favchat.data.sources.entries import Entries, Entry, Listing, checked_text
+from favchat.data.sources.listing import dataset_folder, emotion_name
+from favchat.data.sources.reading import Object, check_keys, number, read_json
 
 EXPECTED = "<clip id>.mp4 (cut clips) or <ytb_id>.mp4 (raw videos)"
+EMOTIONS = "emotions left out"
+SEGMENTS = "emotion segments left out"
 
 
-def celebv_hq_clips(source: SourceConfig) -> list[Clip]:
+def celebv_hq_clips(source: SourceConfig) -> Listing:
     """Every clip of the annotation file, ordered by id, whether or not its video is there.
 
     Where one entry names a split, an entry without one is "train"; where none does, no clip has a split yet.
 
     Raises:
-        ConfigError: The folder or the file is missing, an entry is malformed, or no video is there; the message names
-            the entries.
+        ConfigError: The folder or the file is missing, the file is not of that form, no entry can be used, or no video
+            is there.
     """
     folder = dataset_folder(source, EXPECTED)
-    annotations = _read_json(source.annotations)
+    path = source.annotations
+    if path is None:
+        raise ConfigError("data.source.annotations: a celebv_hq source needs its annotation file, celebvhq_info.json")
+    annotations = read_json(path, "data.source.annotations", ("meta_info", "clips"), "CelebV-HQ")
     orders = {
-        kind: _label_order(annotations, kind, attributes, source.annotations)
+        kind: _label_order(annotations["meta_info"], kind, attributes, path)
         for kind, attributes in (("appearance", APPEARANCE), ("action", ACTION))
     }
     files = VideoNames(folder)
-    entries = annotations["clips"]
-    named = any(isinstance(entry, dict) and "split" in entry for entry in entries.values())
-    clips, faults = [], []
-    for clip_id, entry in sorted(entries.items()):
+    entries = list(json_entries(annotations["clips"]))
+    named = any(isinstance(entry, dict) and entry.get("split") is not None for _, entry in entries)
+    found = Entries(path)
+    for clip_id, content in entries:
+        entry = Entry(f"entry '{clip_id}'")
         try:
-            clips.append(_clip(clip_id, entry, files, orders, "train" if named else ""))
-        except ValueError as error:
-            faults.append(f"{clip_id}: {error}")
-    raise_faults(str(source.annotations), faults)
-    return some_present(clips, str(source.annotations))
+            check_keys(content)
+            found.add(entry, _clip(entry, clip_id, content, files, orders, "train" if named else ""))
+        except (ValueError, RecursionError) as error:
+            found.reject(entry, error, name=clip_id)
+    return found.listing()
+
+
+def json_entries(clips: Object) -> Iterator[tuple[str, Any]]:
+    """Id and content of every entry of an annotation file, ordered by id, those of one id in the file's order."""
+    yield from sorted([*clips.earlier, *clips.items()], key=lambda entry: entry[0])
+
+
+def checked_id(clip_id: str) -> str:
+    """The id of a clip, if its file can be called so.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if not clip_id or "/" in clip_id:
+        raise ValueError("a clip id is the name of its file without .mp4, so it holds no '/'")
+    checked_text(clip_id)
+    return clip_id
 
 
 class VideoNames:
@@ -62,22 +88,34 @@ class VideoNames:
         """List the folder, or take the files given."""
         self.folder = folder
         found = sorted(folder.iterdir() if files is None else files)
-        self._exact = {path.stem: path for path in found if path.suffix.lower() == ".mp4"}
-        self._folded: dict[str, list[UPath]] = {}
-        for stem, path in self._exact.items():
-            self._folded.setdefault(stem.casefold(), []).append(path)
+        self._exact: defaultdict[str, list[UPath]] = defaultdict(list)
+        self._folded: defaultdict[str, list[UPath]] = defaultdict(list)
+        for path in found:
+            if path.suffix.lower() == ".mp4":
+                self._exact[path.stem].append(path)
+                self._folded[path.stem.casefold()].append(path)
 
     def stems(self) -> list[str]:
         """The names of all files without suffix, ordered."""
         return sorted(self._exact)
 
     def find(self, stem: str) -> UPath | None:
-        """The file of a name, None where there is none or it cannot be told which."""
-        near = self._folded.get(stem.casefold(), [])
-        return self._exact.get(stem) or (near[0] if len(near) == 1 else None)
+        """The file of a name, None where there is none or it cannot be told which.
+
+        Raises:
+            ValueError: There are several files of the very name.
+        """
+        same, near = self._exact.get(stem, []), self._folded.get(stem.casefold(), [])
+        if len(same) > 1:
+            raise ValueError(f"there are several videos of that name: {', '.join(map(str, same))}")
+        return next(iter(same), None) or (near[0] if len(near) == 1 else None)
 
     def of_clip(self, clip_id: str, video_id: str | None) -> tuple[UPath, bool]:
-        """A clip's file, and whether it is the raw video; a clip that is absent is expected as a cut one."""
+        """A clip's file, and whether it is the raw video; a clip that is absent is expected as a cut one.
+
+        Raises:
+            ValueError: There are several of its name.
+        """
         cut = self.find(clip_id)
         raw = self.find(video_id) if cut is None and video_id else None
         return cut or raw or self.folder / f"{clip_id}.mp4", raw is not None
@@ -93,10 +131,10 @@ def part_of_video(entry: dict[str, Any]) -> tuple[float, float, tuple[float, flo
     bbox = entry.get("bbox")
     try:
         # CelebV-Text writes some of its seconds under the names of frames.
-        start, end = (float(duration.get(f"{name}_sec", duration.get(f"{name}_frame"))) for name in ("start", "end"))
-    except (AttributeError, TypeError, ValueError) as error:
+        start, end = (number(duration.get(f"{name}_sec", duration.get(f"{name}_frame"))) for name in ("start", "end"))
+    except (AttributeError, ValueError) as error:
         raise ValueError(f"duration = {duration!r} must hold start_sec and end_sec, two times in seconds") from error
-    if not 0 <= start < end < math.inf:
+    if not 0 <= start < end:
         raise ValueError(f"duration = {duration!r} must start at 0 s or later and end after its start")
     if bbox is None:
         return start, end, None
@@ -105,28 +143,14 @@ def part_of_video(entry: dict[str, Any]) -> tuple[float, float, tuple[float, flo
     return start, end, checked_box([bbox[side] for side in ("left", "top", "right", "bottom")])
 
 
-def _read_json(path: str | None) -> dict[str, Any]:
-    if path is None:
-        raise ConfigError("data.source.annotations: a celebv_hq source needs its annotation file, celebvhq_info.json")
-    file = addresses.path_of(path)
-    if not file.is_file():
-        raise ConfigError(f"data.source.annotations: {file} does not exist")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"data.source.annotations: {path} is no JSON file: {error}") from error
-    for key in ("meta_info", "clips"):
-        if not isinstance(content, dict) or not isinstance(content.get(key), dict):
-            raise ConfigError(f"data.source.annotations: {path} has no object '{key}'; CelebV-HQ's format is expected")
-    return content
-
-
-def _label_order(
-    annotations: dict[str, Any], kind: str, attributes: tuple[Attribute, ...], path: str | None
-) -> list[int]:
+def _label_order(meta: Object, kind: str, attributes: tuple[Attribute, ...], path: str) -> list[int]:
     """For each of our attributes its index in the file's vectors, names compared without case."""
     key = f"{kind}_mapping"
-    names = annotations["meta_info"].get(key)
+    try:
+        check_keys(meta)
+    except ValueError as error:
+        raise ConfigError(f"{path}: meta_info: {error}") from error
+    names = meta.get(key)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"{path}: meta_info.{key} is no list of names")
     index = {name.lower(): position for position, name in enumerate(names)}
@@ -141,20 +165,21 @@ def _label_order(
     return [index[name] for name in expected]
 
 
-def _clip(clip_id: str, entry: Any, files: VideoNames, orders: dict[str, list[int]], default_split: str) -> Clip:
-    if not clip_id or "/" in clip_id:
-        raise ValueError("a clip id is the name of its file without .mp4, so it holds no '/'")
-    attributes = entry.get("attributes") if isinstance(entry, dict) else None
+def _clip(
+    entry: Entry, clip_id: str, content: Any, files: VideoNames, orders: dict[str, list[int]], default_split: str
+) -> Clip:
+    checked_id(clip_id)
+    attributes = content.get("attributes") if isinstance(content, dict) else None
     if not isinstance(attributes, dict):
         raise ValueError("has no object 'attributes'")
-    identity, split = entry.get("ytb_id"), entry.get("split", default_split)
+    identity, split = content.get("ytb_id"), content.get("split")
     if identity is not None and not isinstance(identity, str):
         raise ValueError(f"ytb_id = {identity!r} is no text")
-    if not isinstance(split, str) or ("split" in entry and not split):
+    if split is not None and (not isinstance(split, str) or not split):
         raise ValueError(f"split = {split!r} is no name")
-    emotion, segments = _emotion(attributes.get("emotion"))
+    emotion, segments = _emotion(entry, attributes.get("emotion"))
     video, raw = files.of_clip(clip_id, identity)
-    start, end, box = part_of_video(entry) if raw else (0.0, None, None)
+    start, end, box = part_of_video(content) if raw else (0.0, None, None)
     return Clip(
         id=clip_id,
         video=str(video),
@@ -162,66 +187,89 @@ def _clip(clip_id: str, entry: Any, files: VideoNames, orders: dict[str, list[in
         end=end,
         box=box,
         identity=identity,
-        split=split,
-        appearance=_labels(attributes, "appearance", orders["appearance"]),
-        action=_labels(attributes, "action", orders["action"]),
+        split=split or default_split,
+        appearance=_labels(entry, attributes, "appearance", orders["appearance"]),
+        action=_labels(entry, attributes, "action", orders["action"]),
         emotion=emotion,
         emotion_segments=segments,
-        extra=_extra(entry.get("extra")),
+        extra=_extra(entry, content.get("extra")),
     )
 
 
-def _labels(attributes: dict[str, Any], kind: str, order: list[int]) -> list[int | None]:
+def _labels(entry: Entry, attributes: dict[str, Any], kind: str, order: list[int]) -> list[int | None]:
     values = attributes.get(kind)
     if values is None:
         return [None] * len(order)
     if not isinstance(values, list) or len(values) != len(order):
         found = f"{len(values)} values" if isinstance(values, list) else repr(values)
-        raise ValueError(f"attributes.{kind} must be a list of {len(order)} labels, found {found}")
-    for position, value in enumerate(values):
-        if value is not None and (value not in (0, 1) or isinstance(value, bool)):
-            raise ValueError(f"attributes.{kind}[{position}] = {value!r}; a label is 0, 1 or null")
-    return [None if values[position] is None else int(values[position]) for position in order]
+        entry.lose(f"lists of {kind} labels left out", f"a list of {len(order)} labels is expected, found {found}")
+        return [None] * len(order)
+    labels: list[int | None] = []
+    for position in order:
+        value = values[position]
+        known = not isinstance(value, bool) and value in (0, 1)
+        if value is not None and not known:
+            entry.lose("labels left out", f"attributes.{kind}[{position}] = {value!r}; a label is 0, 1 or null")
+        labels.append(int(value) if known else None)
+    return labels
 
 
-def _extra(values: Any) -> list[int | None]:
+def _extra(entry: Entry, values: Any) -> list[int | None]:
     """Labels of attributes beyond CelebV-HQ's, by name; names that nobody here knows are passed over."""
     if values is None:
         return [None] * len(EXTRA)
     if not isinstance(values, dict):
-        raise ValueError(f"extra = {values!r} must hold labels by name")
-    labels = [values.get(attribute.name) for attribute in EXTRA]
-    for attribute, label in zip(EXTRA, labels, strict=True):
-        if label is not None and (label not in (0, 1) or isinstance(label, bool)):
-            raise ValueError(f"extra.{attribute.name} = {label!r}; a label is 0, 1 or null")
+        entry.lose("lists of extra labels left out", f"labels by name are expected, found {values!r}")
+        return [None] * len(EXTRA)
+    labels: list[int | None] = []
+    for attribute in EXTRA:
+        value = values.get(attribute.name)
+        known = not isinstance(value, bool) and value in (0, 1)
+        if value is not None and not known:
+            entry.lose("labels left out", f"extra.{attribute.name} = {value!r}; a label is 0, 1 or null")
+        labels.append(int(value) if known else None)
     return labels
 
 
-def _emotion(value: Any) -> tuple[str | None, list[EmotionSegment]]:
+def _emotion(entry: Entry, value: Any) -> tuple[str | None, list[EmotionSegment]]:
     """The emotion of the whole clip and, where the entry tells them apart, its segments."""
     if value is None:
         return None, []
     if not isinstance(value, dict) or "labels" not in value:
-        raise ValueError(f"attributes.emotion = {value!r} has no 'labels'")
+        entry.lose(EMOTIONS, f"attributes.emotion = {value!r} has no 'labels'")
+        return None, []
     labels = value["labels"]
     if labels is None:
         return None, []
     if not value.get("sep_flag"):
-        return emotion_name(labels), []
+        try:
+            return emotion_name(labels), []
+        except ValueError as error:
+            entry.lose(EMOTIONS, error)
+            return None, []
     if not isinstance(labels, list):
-        raise ValueError("attributes.emotion.labels must be a list of segments where sep_flag is true")
-    segments = sorted((_segment(item) for item in labels), key=lambda segment: (segment.start, segment.end))
+        entry.lose(EMOTIONS, "attributes.emotion.labels must be a list of segments where sep_flag is true")
+        return None, []
+    segments = []
+    for item in labels:
+        try:
+            segments.append(_segment(item))
+        except ValueError as error:
+            entry.lose(SEGMENTS, error)
+    segments.sort(key=lambda segment: (segment.start, segment.end))
     names = {segment.emotion for segment in segments}
-    return (names.pop() if len(names) == 1 else None), segments
+    # One that was left out may have been of another emotion.
+    whole = len(segments) == len(labels) and len(names) == 1
+    return (names.pop() if whole else None), segments
 
 
 def _segment(item: Any) -> EmotionSegment:
     try:
-        segment = EmotionSegment(emotion_name(item["emotion"]), float(item["start_sec"]), float(item["end_sec"]))
-    except (KeyError, TypeError) as error:
+        start, end, emotion = number(item["start_sec"]), number(item["end_sec"]), item["emotion"]
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"the emotion segment {item!r} must hold emotion, start_sec and end_sec (two times in seconds)"
         ) from error
-    if not 0 <= segment.start <= segment.end:
+    if not 0 <= start <= end:
         raise ValueError(f"the emotion segment {item!r} must start at 0 s or later and not end before its start")
-    return segment
+    return EmotionSegment(emotion_name(emotion), start, end)

@@ -6,7 +6,6 @@ attribute, 0 for the opposites that have words of their own (a woman is not ``ma
 
 from __future__ import annotations
 
-import json
 import re
 from functools import cache
 from typing import Any
@@ -15,10 +14,11 @@ from upath import UPath
 
 from favchat.attributes import ACTION, APPEARANCE, EMOTION
 from favchat.config import ConfigError, SourceConfig
-from favchat.data import addresses
 from favchat.data.clips import Clip
-from favchat.data.sources.celebv_hq import VideoNames, part_of_video
-from favchat.data.sources.listing import dataset_folder, raise_faults, some_present
+from favchat.data.sources.celebv_hq import VideoNames, checked_id, json_entries, part_of_video
+from favchat.data.sources.entries import Entries, Entry, Listing
+from favchat.data.sources.listing import dataset_folder
+from favchat.data.sources.reading import check_keys, read_json
 
 APPEARANCE_TEXTS = ("face40_details_new", "face40_details")
 ACTION_TEXTS = ("action_dur", "action")
@@ -78,14 +78,15 @@ _EMOTION_WORDS = {
 }
 
 
-def celebv_text_clips(source: SourceConfig) -> list[Clip]:
+def celebv_text_clips(source: SourceConfig) -> Listing:
     """The clips of ``source.annotations`` (``celebvtext_info.json``), else every video below ``videos/``; by id.
 
     A clip is ``<clip id>.mp4`` already cut, or with the annotation file also the part of the raw ``<ytb_id>.mp4``
     which its ``duration`` and ``bbox`` (pixels) name. The identity is the YouTube id.
 
     Raises:
-        ConfigError: A folder or the annotation file is missing or malformed, or no video is there.
+        ConfigError: A folder or the annotation file is missing, the file is not of that form, no entry can be used, or
+            no video is there.
     """
     folder = dataset_folder(source, "videos/ and texts/")
     videos = folder / "videos"
@@ -93,19 +94,22 @@ def celebv_text_clips(source: SourceConfig) -> list[Clip]:
         raise ConfigError(f"data.source.path: {videos} is no folder; the clips are expected below it as <clip id>.mp4")
     texts = Texts(folder / "texts")
     files = VideoNames(videos, videos.rglob("*.mp4"))
-    if source.annotations is None:
-        stems = files.stems()
-        if not stems:
+    path = source.annotations
+    if path is None:
+        entries: list[tuple[str, Any]] = [(stem, {}) for stem in files.stems()]
+        if not entries:
             raise ConfigError(f"data.source.path: no .mp4 below {videos}")
-        return [_clip(stem, {}, files, texts) for stem in stems]
-    clips, faults = [], []
-    for clip_id, entry in sorted(_entries(source.annotations).items()):
+    else:
+        entries = list(json_entries(read_json(path, "data.source.annotations", ("clips",), "CelebV-Text")["clips"]))
+    found = Entries(path or str(videos))
+    for clip_id, content in entries:
+        entry = Entry(f"entry '{clip_id}'")
         try:
-            clips.append(_clip(clip_id, entry, files, texts))
-        except ValueError as error:
-            faults.append(f"{clip_id}: {error}")
-    raise_faults(str(source.annotations), faults)
-    return some_present(clips, source.annotations)
+            check_keys(content)
+            found.add(entry, _clip(clip_id, content, files, texts))
+        except (ValueError, RecursionError) as error:
+            found.reject(entry, error, name=clip_id)
+    return found.listing(absent=path is not None)
 
 
 class Texts:
@@ -130,7 +134,7 @@ class Texts:
         found = self._files[topic].get(clip_id, [])
         if len(found) != 1:
             return []
-        return found[0].read_text(encoding="utf-8", errors="replace").lower().replace("_", " ").splitlines()
+        return found[0].read_text(encoding="utf-8-sig", errors="replace").lower().replace("_", " ").splitlines()
 
 
 def _by_clip(folder: UPath) -> dict[str, list[UPath]]:
@@ -142,24 +146,10 @@ def _by_clip(folder: UPath) -> dict[str, list[UPath]]:
     return {**near, **exact}
 
 
-def _entries(path: str) -> dict[str, Any]:
-    file = addresses.path_of(path)
-    if not file.is_file():
-        raise ConfigError(f"data.source.annotations: {file} does not exist")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"data.source.annotations: {path} is no JSON file: {error}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("clips"), dict):
-        raise ConfigError(f"data.source.annotations: {path} has no object 'clips'; CelebV-Text's format is expected")
-    return dict(content["clips"])
-
-
 def _clip(clip_id: str, entry: Any, files: VideoNames, texts: Texts) -> Clip:
     if not isinstance(entry, dict):
         raise ValueError("is no object")
-    if not clip_id or "/" in clip_id:
-        raise ValueError("a clip id is the name of its file without .mp4, so it holds no '/'")
+    checked_id(clip_id)
     named = _YTB_ID.match(clip_id)
     identity = entry.get("ytb_id") or (named.group(1) if named else None)
     if identity is not None and not isinstance(identity, str):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import defaultdict
 
 from upath import UPath
 
 from favchat.config import SourceConfig
-from favchat.data.clips import Clip
+from favchat.data.sources.entries import Listing
 from favchat.data.sources.expression_lists import ExpressionList, first_folder, listed_clips, numbered
 from favchat.data.sources.listing import dataset_folder, is_video
 
@@ -16,18 +16,23 @@ _CLIPS = ["Clip/jpg_256", "Clip/clip_224x224", "Clip/clip_224x224_avi", "Clip/or
 """The sixteen chosen frames come last: their times are lost."""
 
 
-def dfew_clips(source: SourceConfig) -> list[Clip]:
+def dfew_clips(source: SourceConfig) -> Listing:
     """The clips of fold ``source.fold``, with their emotion and split; ids are five digits.
 
     Raises:
-        ConfigError: A folder, a list or all clips are missing, or a list has malformed lines.
+        ConfigError: A folder, a list or all clips are missing, or no line of the lists can be used.
     """
     folder = dataset_folder(source, "EmoLabel_DataSplit/ and Clip/")
     media = first_folder(folder, _CLIPS, "clips")
     files = _by_number(media)
-    lists = dfew_lists(source.fold)
-    clips = listed_clips(folder, lists, lambda name: files.get(name.lstrip("0"), media / name.zfill(5)))
-    return [replace(clip, id=clip.id.zfill(5)) for clip in clips]
+
+    def video(name: str) -> UPath:
+        there = files.get(name.lstrip("0"), [media / name.zfill(5)])
+        if len(there) > 1:
+            raise ValueError(f"there are several clips of that number: {', '.join(map(str, there))}")
+        return there[0]
+
+    return listed_clips(folder, dfew_lists(source.fold), video, name=lambda name: name.zfill(5))
 
 
 def dfew_lists(fold: int) -> list[ExpressionList]:
@@ -43,12 +48,11 @@ def dfew_lists(fold: int) -> list[ExpressionList]:
     ]
 
 
-def _by_number(media: UPath) -> dict[str, UPath]:
+def _by_number(media: UPath) -> dict[str, list[UPath]]:
     """A clip's number without leading zeros -> its folder of frames or its video, also below ``part_<n>/``."""
     parts = [media, *sorted(path for path in media.glob("part_*") if path.is_dir())]
-    entries = [entry for part in parts for entry in sorted(part.iterdir())]
-    return {
-        entry.stem.lstrip("0"): entry
-        for entry in entries
-        if entry.stem.isdigit() and (is_video(entry.name) or entry.is_dir())
-    }
+    found: defaultdict[str, list[UPath]] = defaultdict(list)
+    for entry in (entry for part in parts for entry in sorted(part.iterdir())):
+        if entry.stem.isdigit() and (is_video(entry.name) or entry.is_dir()):
+            found[entry.stem.lstrip("0")].append(entry)
+    return found

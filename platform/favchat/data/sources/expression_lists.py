@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from upath import UPath
 
 from favchat.config import ConfigError
 from favchat.data.clips import Clip
-from favchat.data.sources.listing import emotion_name, raise_faults, safe, some_present
+from favchat.data.sources.entries import Entries, Entry, Listing
+from favchat.data.sources.listing import emotion_name, safe
+from favchat.data.sources.reading import decoded
+
+_LOG = logging.getLogger(__name__)
 
 SPLITS = ("train", "test")
 
@@ -47,16 +53,24 @@ def numbered(names: str, first: int = 0) -> dict[str, str]:
     return {str(number): name for number, name in enumerate(names.split(), start=first)}
 
 
-def listed_clips(folder: UPath, layouts: list[ExpressionList], video: Callable[[str], UPath]) -> list[Clip]:
+def listed_clips(
+    folder: UPath,
+    layouts: list[ExpressionList],
+    video: Callable[[str], UPath],
+    *,
+    name: Callable[[str], str] = str,
+) -> Listing:
     """The clips of the first way of writing lists that the folder holds, train before test, in the lists' order.
 
     Args:
         folder: The dataset's folder.
         layouts: The ways, the official one first.
-        video: A clip's name in the list -> the path where its video or frames are, or should be.
+        video: A clip's name in the list -> the path where its video or frames are, or should be; raises ValueError
+            where that cannot be told.
+        name: A clip's name in the list -> the name that its id is made of.
 
     Raises:
-        ConfigError: A list is missing or has malformed lines, a clip is in both lists, or no video is there.
+        ConfigError: A list is missing or is no text, no line can be used, or no video is there.
     """
     for layout in layouts:
         paths = {split: folder / layout.path.format(split=split) for split in SPLITS}
@@ -69,55 +83,67 @@ def listed_clips(folder: UPath, layouts: list[ExpressionList], video: Callable[[
     else:
         expected = " or ".join(str(folder / layout.path) for layout in layouts)
         raise ConfigError(f"data.source.path: no lists in {folder}; expected {expected}, for each of train and test")
-    clips: dict[str, Clip] = {}
+    found = Entries(" and ".join(str(path) for path in paths.values()))
     for split, path in paths.items():
-        for clip in _read(path, split, layout, video):
-            if clip.id in clips:
-                raise ConfigError(f"{path} lists '{clip.id}' a second time; it is in {clips[clip.id].split} already")
-            clips[clip.id] = clip
-    return some_present(list(clips.values()), " and ".join(str(path) for path in paths.values()))
-
-
-def _read(path: UPath, split: str, layout: ExpressionList, video: Callable[[str], UPath]) -> list[Clip]:
-    clips = []
-    for stem, known in read_labels(path, layout):
-        ours = EMOTIONS[known]
-        clips.append(
-            Clip(
-                id=safe(stem),
-                video=str(video(stem)),
-                split=split,
-                emotion=None if ours is None else emotion_name(ours),
-            )
-        )
-    return clips
+        for entry, stem, label in _lines(path, layout):
+            try:
+                if label is None:
+                    raise ValueError(stem)
+                ours = EMOTIONS[label]
+                found.add(
+                    entry,
+                    Clip(
+                        id=safe(name(_checked(stem))),
+                        video=str(video(stem)),
+                        split=split,
+                        emotion=None if ours is None else emotion_name(ours),
+                    ),
+                )
+            except ValueError as error:
+                found.reject(entry, error, name="" if label is None else name(stem))
+    return found.listing()
 
 
 def read_labels(path: UPath, layout: ExpressionList) -> list[tuple[str, str]]:
     """The lines of one list: a clip's name without ``.mp4``, and its emotion as the dataset calls it.
 
+    Lines that are none are left out and counted in the log.
+
     Raises:
-        ConfigError: The file is no UTF-8 text, or has malformed lines.
+        ConfigError: The file is no UTF-8 text, or has none but malformed lines.
     """
-    found, faults = [], []
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is no UTF-8 text: {error}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip() or (layout.header and number == 1):
-            continue
-        name, sign, label = line.strip().rpartition(layout.separator)
-        known = layout.labels.get(label.strip().lower())
-        if not sign or known is None:
-            faults.append(
-                f"line {number}: {line.strip()!r} is no clip, '{layout.separator}' and one of "
-                f"{', '.join(layout.labels)}"
-            )
-            continue
-        found.append((name.strip().removesuffix(".mp4"), known))
-    raise_faults(str(path), faults)
+    lines = list(_lines(path, layout))
+    found = [(stem, label) for _, stem, label in lines if label is not None]
+    bad = [f"{entry.where}: {reason}" for entry, reason, label in lines if label is None]
+    if bad and not found:
+        raise ConfigError(f"{path}: none of the {len(bad)} lines can be used; {bad[0]}")
+    if bad:
+        _LOG.warning("%s: %d lines cannot be used; the first: %s", path, len(bad), bad[0])
     return found
+
+
+def _lines(path: UPath, layout: ExpressionList) -> Iterator[tuple[Entry, str, str | None]]:
+    """Each line of a list as an entry, a clip's name and its emotion; of a malformed one what is wrong, and None."""
+    for number, line in enumerate(decoded(path.read_bytes(), str(path)).splitlines(), start=1):
+        if not line.strip():
+            continue
+        stem, sign, label = line.strip().rpartition(layout.separator)
+        known = layout.labels.get(label.strip().lower())
+        if layout.header and number == 1 and known is None:
+            continue
+        entry = Entry(f"{path.name} line {number}")
+        if sign and known is not None:
+            yield entry, stem.strip().removesuffix(".mp4"), known
+        else:
+            names = ", ".join(layout.labels)
+            yield entry, f"{line.strip()!r} is no clip, '{layout.separator}' and one of {names}", None
+
+
+def _checked(name: str) -> str:
+    """A clip's name, which must not lead out of the dataset's folder."""
+    if not name or name.startswith("/") or ".." in PurePosixPath(name).parts:
+        raise ValueError(f"{name!r} is no name of a clip")
+    return name
 
 
 def first_folder(folder: UPath, names: list[str], what: str) -> UPath:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from favchat.config import SourceConfig
-from favchat.data.clips import Clip
+from favchat.data.sources.entries import Listing
 from favchat.data.sources.expression_lists import ExpressionList, first_folder, listed_clips, numbered
 from favchat.data.sources.listing import dataset_folder
 
 _EMOTIONS = "happy sad neutral angry surprise disgust fear"
 
 
-def ferv39k_clips(source: SourceConfig) -> list[Clip]:
+def ferv39k_clips(source: SourceConfig) -> Listing:
     """The clips of all scenes, with their emotion and split; ids such as ``Action__Happy__0267``.
 
     Raises:
-        ConfigError: A folder, a list or all clips are missing, or a list has malformed lines.
+        ConfigError: A folder, a list or all clips are missing, or no line of the lists can be used.
     """
     folder = dataset_folder(source, "4_setups/ and 2_ClipsforFaceCrop/")
     media = first_folder(folder, ["2_ClipsforFaceCrop"], "clips")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from favchat.config import ConfigError, SourceConfig
 from favchat.data import addresses
 from favchat.data.clips import Clip
+from favchat.data.sources.entries import Entries, Entry, Listing
 from favchat.data.sources.listing import KNOWN_SUFFIXES, clip_ids, is_video
 
 
-def folder_clips(source: SourceConfig) -> list[Clip]:
+def folder_clips(source: SourceConfig) -> Listing:
     """The videos below ``source.path``, at any depth, or those that it names; ordered by path.
 
     ``source.path`` is a folder, one video file, or a pattern (``*``, ``?``, ``[...]``, ``**`` for any depth), local or
@@ -33,10 +34,12 @@ def folder_clips(source: SourceConfig) -> list[Clip]:
             raise ConfigError(f"data.source.path: no video below {root}; files ending in {KNOWN_SUFFIXES} count")
     else:
         raise ConfigError(f"data.source.path: {root} does not exist; give a folder of videos or one video file")
-    for video in videos:
-        try:
-            video.encode()
-        except UnicodeEncodeError as error:
-            raise ConfigError(f"data.source.path: the name of {video!r} is no UTF-8; rename the file") from error
     names = [video[len(base) :].lstrip("/") for video in videos]
-    return [Clip(id=clip_id, video=video) for clip_id, video in zip(clip_ids(names), videos, strict=True)]
+    found = Entries(root)
+    for clip_id, video in zip(clip_ids(names), videos, strict=True):
+        entry = Entry(ascii(video))
+        try:
+            found.add(entry, Clip(id=clip_id, video=video))
+        except ValueError:
+            found.reject(entry, "the file's name is no UTF-8; rename it", name=clip_id, video=video)
+    return found.listing(absent=False)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from favchat.attributes import ACTION
 from favchat.config import ConfigError, SourceConfig
 from favchat.data.clips import Clip
+from favchat.data.sources.entries import Entries, Entry, Listing
 from favchat.data.sources.listing import clip_ids, dataset_folder, is_video
 
 ACTIONS = frozenset({"chew", "drink", "eat", "kiss", "laugh", "smile", "smoke", "talk"})
 """The classes that are actions of ours too. ``turn`` is not: the body turns round, not the head."""
 
 
-def hmdb51_clips(source: SourceConfig) -> list[Clip]:
+def hmdb51_clips(source: SourceConfig) -> Listing:
     """One clip a video in a class folder, ordered by class and name; its class is the one action label that is known.
 
     The identity is the film that the clip is cut from, as its name says, so that no film is in two splits.
@@ -30,15 +31,20 @@ def hmdb51_clips(source: SourceConfig) -> list[Clip]:
     if not videos:
         raise ConfigError(f"data.source.path: no video in the folders of {folder}; expected <class>/*.avi")
     ids = clip_ids([f"{kind}/{video.name}" for kind, video in videos])
-    return [
-        Clip(
+    found = Entries(str(folder))
+    for clip_id, (kind, video) in zip(ids, videos, strict=True):
+        entry = Entry(ascii(f"{kind}/{video.name}"))
+        clip = Clip(
             id=clip_id,
             video=str(video),
             identity=_film(video.stem, kind),
             action=[1 if kind.lower() in ACTIONS and action.name == kind.lower() else None for action in ACTION],
         )
-        for clip_id, (kind, video) in zip(ids, videos, strict=True)
-    ]
+        try:
+            found.add(entry, clip)
+        except ValueError:
+            found.reject(entry, "the file's name is no UTF-8; rename it", name=clip_id, video=str(video))
+    return found.listing(absent=False)
 
 
 def _film(stem: str, kind: str) -> str | None:

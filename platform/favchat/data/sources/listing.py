@@ -1,9 +1,8 @@
-"""What the sources share: safe ids, folders that must be there, faults and absent videos that are named."""
+"""What the sources share: which files are videos, safe ids, folders that must be there, names of emotions."""
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import re
 import unicodedata
@@ -15,10 +14,6 @@ from upath import UPath
 from favchat.attributes import EMOTION
 from favchat.config import ConfigError, SourceConfig
 from favchat.data import addresses
-from favchat.data.clips import Clip
-
-_LOG = logging.getLogger(__name__)
-_SHOWN = 5
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov"}
@@ -67,50 +62,6 @@ def dataset_folder(source: SourceConfig, expected: str) -> UPath:
     if not folder.is_dir():
         raise ConfigError(f"data.source.path: {folder} is no folder; kind={source.kind} expects there {expected}")
     return folder
-
-
-def raise_faults(origin: str, faults: Sequence[str]) -> None:
-    """Raise the faults of a list file, if there are any; the first few are shown.
-
-    Raises:
-        ConfigError: There is a fault.
-    """
-    if faults:
-        shown = [f"  {fault}" for fault in faults[:_SHOWN]]
-        if len(faults) > len(shown):
-            shown.append(f"  and {len(faults) - len(shown)} more")
-        raise ConfigError("\n".join([f"{origin}: {len(faults)} malformed entries", *shown]))
-
-
-def some_present(clips: list[Clip], origin: str) -> list[Clip]:
-    """The clips as they are; listed videos that are absent are named in the log and become rejects later.
-
-    Args:
-        clips: The clips that a list names.
-        origin: The list, for the message.
-
-    Raises:
-        ConfigError: The list is empty, or all videos are absent.
-    """
-    if not clips:
-        raise ConfigError(f"{origin} lists no clip")
-    gone = addresses.absent(dict.fromkeys(clip.video for clip in clips))
-    lost = set(gone)
-    if all(clip.video in lost for clip in clips):
-        raise ConfigError(
-            f"data.source.path: none of the {len(clips)} videos that {origin} lists is there; the first is expected at "
-            f"{clips[0].video}"
-        )
-    if gone:
-        more = f" and {len(gone) - _SHOWN} more" if len(gone) > _SHOWN else ""
-        _LOG.warning(
-            "%d of the videos that %s lists are absent and will be rejected: %s%s",
-            len(gone),
-            origin,
-            ", ".join(gone[:_SHOWN]),
-            more,
-        )
-    return clips
 
 
 def emotion_name(value: object) -> str:

@@ -7,18 +7,18 @@ with an unknown emotion.
 from __future__ import annotations
 
 from favchat.config import SourceConfig
-from favchat.data.clips import Clip
+from favchat.data.sources.entries import Listing
 from favchat.data.sources.expression_lists import ExpressionList, first_folder, listed_clips, numbered
 from favchat.data.sources.listing import dataset_folder
 
 _EMOTIONS = "anger disgust fear happiness neutral sadness surprise contempt anxiety helplessness disappointment"
 
 
-def mafw_clips(source: SourceConfig) -> list[Clip]:
+def mafw_clips(source: SourceConfig) -> Listing:
     """The clips of fold ``source.fold``, with their emotion and split; ids are five digits.
 
     Raises:
-        ConfigError: A folder, a list or all clips are missing, or a list has malformed lines.
+        ConfigError: A folder, a list or all clips are missing, or no line of the lists can be used.
     """
     folder = dataset_folder(source, "'Train & Test Set/' and data/clips/")
     media = first_folder(folder, ["data/clips", "data/frames"], "clips")

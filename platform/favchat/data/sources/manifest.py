@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-import json
 import logging
 import math
+import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -19,11 +20,15 @@ from favchat.attributes import ACTION, APPEARANCE, EMOTION
 from favchat.config import ConfigError, SourceConfig
 from favchat.data import addresses
 from favchat.data.clips import Clip, checked_box
-from favchat.data.sources.listing import clip_ids, emotion_name, safe, some_present
+from favchat.data.sources.entries import Entries, Entry, Listing
+from favchat.data.sources.listing import clip_ids, emotion_name, safe
+from favchat.data.sources.reading import Object, check_keys, decoded, number, parse_json
 
 _LOG = logging.getLogger(__name__)
-_SHOWN = 20
+_DELIMITERS = ",;\t|"
 _CORNERS = ("x0", "y0", "x1", "y1")
+_NUMBERS = frozenset({"start", "end", *_CORNERS})
+_DECIMAL = re.compile(r"[-+]?\d*,\d+")
 _LABELS = {**dict.fromkeys(("yes", "true", "1", "1.0"), 1), **dict.fromkeys(("no", "false", "0", "0.0"), 0), "": None}
 
 COLUMNS = frozenset(
@@ -33,86 +38,134 @@ COLUMNS = frozenset(
 """The columns that are read, their names compared without case; others are named in the log and left aside."""
 
 Row = dict[str, Any]
+_Part = tuple[str, float, float | None]
 
 
-def manifest_clips(source: SourceConfig) -> list[Clip]:
+def manifest_clips(source: SourceConfig) -> Listing:
     """The clips of the table ``source.path``, in its order, whether or not their videos are there.
 
     Raises:
-        ConfigError: The file is missing or no such table, has no column ``video``, or has malformed rows, which are
-            all named by their numbers; the first row has number 1. Or none of the videos is there.
+        ConfigError: The file is missing or no such table, has no column ``video`` or one twice, or none of its rows can
+            be used. Or none of the videos is there.
     """
     path = addresses.absolute(source.path or "")
     if not addresses.is_file(path):
         raise ConfigError(
             f"data.source.path: {path} does not exist; kind=manifest expects a CSV, JSON Lines or Parquet"
         )
-    rows = [{name.strip().lower(): _value(value) for name, value in row.items()} for row in _read(path)]
-    _check_columns(path, rows)
-    named_splits = any(row.get("split") is not None for row in rows)
+    rows, faults = _read(path)
+    _check_columns(path, rows, faults)
+    named_splits = any(row.get("split") is not None for row in rows.values())
     folder = addresses.parent(path)
-    faults: dict[int, str] = {}
-    found: dict[int, Clip] = {}
-    for number, row in enumerate(rows, start=1):
+    found = Entries(path)
+    clips: dict[int, tuple[Entry, Clip]] = {}
+    for place in sorted(rows.keys() | faults.keys()):  # the first row is 1
+        entry = Entry(f"row {place}")
         try:
-            clip = _clip(row, folder)
+            if place in faults:
+                raise ValueError(faults[place])
+            clip = _clip(entry, rows[place], folder)
             if named_splits and not clip.split:
                 raise ValueError("split is empty, and other rows name theirs; name all or leave the column out")
-            found[number] = clip
+            clips[place] = entry, clip
+        except (ValueError, RecursionError) as error:
+            video = rows.get(place, {}).get("video")
+            found.reject(entry, error, video=addresses.join(folder, video) if isinstance(video, str) else "")
+    for entry, clip in _with_ids(list(clips.values()), folder):
+        try:
+            found.add(entry, clip)
         except ValueError as error:
-            faults[number] = str(error)
-    clips = _with_ids(found, folder, faults)
-    if faults:
-        raise ConfigError(_report(path, faults))
-    return some_present(clips, path)
+            found.reject(entry, error, name=clip.id, video=clip.video)
+    return found.listing(fold_case=True)
 
 
-def _read(path: str) -> list[Row]:
+def _read(path: str) -> tuple[dict[int, Row], dict[int, str]]:
+    """The rows by their numbers, names in lower case, and what is wrong with those that are none."""
     content = addresses.read_bytes(path)
     kind = path.rpartition(".")[2].lower()
     try:
         if kind == "parquet":
-            return list(pq.read_table(pa.BufferReader(content)).to_pylist())
-        text = content.decode("utf-8-sig")
+            return _parquet(path, content)
         if kind in ("jsonl", "ndjson"):
-            return _json_lines(path, text)
+            return _json_lines(decoded(content, f"data.source.path: {path}"))
         if kind == "csv":
-            return _csv(path, text)
-    except (UnicodeDecodeError, pa.ArrowInvalid, csv.Error) as error:
+            return _csv(path, decoded(content, f"data.source.path: {path}"))
+    except (pa.ArrowException, OSError, csv.Error) as error:
         raise ConfigError(f"data.source.path: {path} is no {kind} file: {error}") from error
     raise ConfigError(f"data.source.path: {path} must end in .csv, .jsonl or .parquet")
 
 
-def _json_lines(path: str, text: str) -> list[Row]:
-    rows: list[Row] = []
+def _parquet(path: str, content: bytes) -> tuple[dict[int, Row], dict[int, str]]:
+    table = pq.read_table(pa.BufferReader(content))
+    _once(path, table.column_names)
+    return {place: _row(row.items()) for place, row in enumerate(table.to_pylist(), start=1)}, {}
+
+
+def _json_lines(text: str) -> tuple[dict[int, Row], dict[int, str]]:
+    rows: dict[int, Row] = {}
     faults: dict[int, str] = {}
-    lines = [line for line in text.splitlines() if line.strip()]
-    for number, line in enumerate(lines, start=1):
+    # Not splitlines: JSON texts may hold further characters that end a line elsewhere.
+    lines = [line for line in text.split("\n") if line.strip()]
+    for place, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            faults[number] = f"is no JSON: {error}"
-            continue
-        if isinstance(row, dict):
-            rows.append(row)
-        else:
-            faults[number] = "is no JSON object"
-    if faults:
-        raise ConfigError(_report(path, faults))
-    return rows
+            rows[place] = _json_row(line)
+        except (ValueError, RecursionError) as error:
+            faults[place] = str(error)
+    return rows, faults
 
 
-def _csv(path: str, text: str) -> list[Row]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    rows = list(reader)
-    faults = {
-        number: "has another number of values than the header"
-        for number, row in enumerate(rows, start=1)
-        if None in row or (None in row.values() and len(row) > 1)
-    }
-    if faults:
-        raise ConfigError(_report(path, faults))
-    return rows
+def _json_row(line: str) -> Row:
+    try:
+        content = parse_json(line)
+    except ValueError as error:
+        raise ValueError(f"is no JSON: {error}") from error
+    if not isinstance(content, Object):
+        raise ValueError("is no JSON object")
+    check_keys(content)
+    twice = _twice(content)
+    if twice:
+        raise ValueError(f"'{twice}' is given twice")
+    return _row(content.items())
+
+
+def _csv(path: str, text: str) -> tuple[dict[int, Row], dict[int, str]]:
+    """Rows of a table whose values are separated as its header tells, by commas unless others make sense of it."""
+    text = text.lstrip("\r\n")
+    line = text.partition("\n")[0].rstrip("\r")
+    headers = {character: next(csv.reader([line], delimiter=character), []) for character in _DELIMITERS}
+    separator = next((one for one, names in headers.items() if "video" in map(_name, names)), ",")
+    _once(path, headers[separator])
+    rows: dict[int, Row] = {}
+    faults: dict[int, str] = {}
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
+    for place, values in enumerate(reader, start=1):
+        if None in values or (None in values.values() and len(values) > 1):
+            faults[place] = "has another number of values than the header"
+        row = rows[place] = _row((name, value) for name, value in values.items() if name is not None)
+        for name in _NUMBERS & row.keys():
+            if separator == ";" and _DECIMAL.fullmatch(str(row[name])):  # where commas are decimal points
+                row[name] = row[name].replace(",", ".")
+    return rows, faults
+
+
+def _row(items: Iterable[tuple[str, Any]]) -> Row:
+    return {_name(name): _value(content) for name, content in items}
+
+
+def _name(name: str) -> str:
+    return name.strip().lower()
+
+
+def _once(path: str, columns: Iterable[str]) -> None:
+    twice = _twice(columns)
+    if twice:
+        raise ConfigError(f"data.source.path: {path} has the column '{twice}' twice; which one counts is not known")
+
+
+def _twice(columns: Iterable[str]) -> str | None:
+    """A name that several columns share, compared without case; columns without a name do not count."""
+    times = Counter(map(_name, columns))
+    return next((name for name, count in times.items() if name and count > 1), None)
 
 
 def _value(value: Any) -> Any:
@@ -122,23 +175,26 @@ def _value(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _check_columns(path: str, rows: list[Row]) -> None:
-    if not rows:
+def _check_columns(path: str, rows: dict[int, Row], faults: dict[int, str]) -> None:
+    if not rows and not faults:
         raise ConfigError(f"data.source.path: {path} has no row")
-    names = {name for row in rows for name in row}
-    if "video" not in names:
-        raise ConfigError(f"data.source.path: {path} has no column 'video'; its columns are {', '.join(sorted(names))}")
+    names = {name for row in rows.values() for name in row}
+    if rows and "video" not in names:
+        near = difflib.get_close_matches("video", names, n=1) or sorted(names & {"path", "file", "filename", "clip"})
+        hint = f"; is it '{near[0]}'? Call it 'video'" if near else ""
+        shown = ", ".join(sorted(names))
+        raise ConfigError(f"data.source.path: {path} has no column 'video'; its columns are {shown}{hint}")
     if 0 < len(names.intersection(_CORNERS)) < len(_CORNERS):
         missing = ", ".join(name for name in _CORNERS if name not in names)
         raise ConfigError(
             f"data.source.path: {path}: a box needs the columns {', '.join(_CORNERS)}; missing: {missing}"
         )
-    for name in sorted(names - COLUMNS):
+    for name in sorted(names - COLUMNS - {""}):
         near = difflib.get_close_matches(name, COLUMNS, n=1)
         _LOG.warning("%s: column '%s' is not used%s", path, name, f"; did you mean '{near[0]}'?" if near else "")
 
 
-def _clip(row: Row, folder: str) -> Clip:
+def _clip(entry: Entry, row: Row, folder: str) -> Clip:
     video = row.get("video")
     if not isinstance(video, str):
         raise ValueError("video is empty" if video is None else f"video = {video!r} is no text")
@@ -156,35 +212,38 @@ def _clip(row: Row, folder: str) -> Clip:
         identity=_text(row, "identity"),
         split=_text(row, "split") or "",
         box=_box(row),
-        appearance=[_label(row, attribute.name) for attribute in APPEARANCE],
-        action=[_label(row, attribute.name) for attribute in ACTION],
-        emotion=_emotion(row),
+        appearance=[_label(entry, row, attribute.name) for attribute in APPEARANCE],
+        action=[_label(entry, row, attribute.name) for attribute in ACTION],
+        emotion=_emotion(entry, row),
     )
 
 
-def _with_ids(found: dict[int, Clip], folder: str, faults: dict[int, str]) -> list[Clip]:
-    """The clips with ids: the row's own, else its video's path and seconds. Rows that share one are faults."""
-    names = []
-    for clip in found.values():
-        base = folder.rstrip("/") + "/"
-        name = clip.video.removeprefix(base).rpartition("://")[2].lstrip("/")
-        part = f"-{clip.start:g}-{'' if clip.end is None else f'{clip.end:g}'}"
-        stem, dot, suffix = name.rpartition(".")
-        names.append(name if clip.start == 0 and clip.end is None else f"{stem}{part}{dot}{suffix}")
-    clips: list[Clip] = []
-    first: dict[str, int] = {}
-    for (number, clip), clip_id in zip(found.items(), clip_ids(names), strict=True):
-        clip_id = clip.id or clip_id
-        earlier = first.setdefault(clip_id.casefold(), number)
-        if earlier != number:
-            what = f"id = {clip_id!r}" if clip.id else "video, start and end"
-            faults[number] = f"{what}: the same as in row {earlier}"
-        clips.append(replace(clip, id=clip_id))
-    return clips
+def _with_ids(found: list[tuple[Entry, Clip]], folder: str) -> list[tuple[Entry, Clip]]:
+    """The clips with ids: the row's own, else its video's path and seconds."""
+    base = folder.rstrip("/") + "/"
+    names: dict[_Part, str] = {}
+    for _, clip in found:
+        names[clip.video, clip.start, clip.end] = _with_seconds(clip, base, "g")
+    times = Counter(names.values())
+    for _, clip in found:  # parts that differ in the seventh digit of their seconds
+        if times[names[clip.video, clip.start, clip.end]] > 1:
+            names[clip.video, clip.start, clip.end] = _with_seconds(clip, base, "")
+    ids = dict(zip(names, clip_ids(list(names.values())), strict=True))
+    return [(entry, replace(clip, id=clip.id or ids[clip.video, clip.start, clip.end])) for entry, clip in found]
+
+
+def _with_seconds(clip: Clip, base: str, form: str) -> str:
+    name = clip.video.removeprefix(base).rpartition("://")[2].lstrip("/")
+    if clip.start == 0 and clip.end is None:
+        return name
+    stem, dot, suffix = name.rpartition(".")
+    return f"{stem}-{clip.start:{form}}-{'' if clip.end is None else f'{clip.end:{form}}'}{dot}{suffix}"
 
 
 def _text(row: Row, name: str) -> str | None:
     value = row.get(name)
+    if isinstance(value, float) and value.is_integer():  # what tables with gaps make of whole numbers
+        value = int(value)
     if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
         raise ValueError(f"{name} = {value!r} is no text")
     return None if value is None else str(value)
@@ -195,10 +254,10 @@ def _seconds(row: Row, name: str) -> float | None:
     if value is None:
         return None
     try:
-        seconds = float(value)
-    except (TypeError, ValueError):
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
+        seconds = number(value)
+    except ValueError:
+        seconds = -1.0
+    if seconds < 0:
         raise ValueError(f"{name} = {value!r} is no time in seconds from the start of the video")
     return seconds
 
@@ -210,48 +269,32 @@ def _box(row: Row) -> tuple[float, float, float, float] | None:
     if value is None:
         return checked_box(corners)
     if isinstance(value, str):
-        value = value.strip("[]()").split(",")
-    if not isinstance(value, Iterable):
+        value = re.split(r"[,;\s]+", value.strip("[]() "))
+    if not isinstance(value, list | tuple):
         raise ValueError(f"box = {value!r} must be x0,y0,x1,y1")
-    return checked_box(list(value))
+    return checked_box(value)
 
 
-def _label(row: Row, name: str) -> int | None:
+def _label(entry: Entry, row: Row, name: str) -> int | None:
     value = row.get(name)
     if value is None:
         return None
     word = str(value).strip().lower()
     if word not in _LABELS:
-        raise ValueError(f"{name} = {value!r}; a label is yes, no, 1, 0, true, false or empty (unknown)")
-    return _LABELS[word]
+        entry.lose("labels left out", f"{name} = {value!r}; a label is yes, no, 1, 0, true, false or empty (unknown)")
+    return _LABELS.get(word)
 
 
-def _emotion(row: Row) -> str | None:
+def _emotion(entry: Entry, row: Row) -> str | None:
     """From the column ``emotion``, or the one of the eight columns that says yes; "no" alone tells nothing."""
-    shown = {emotion.name for emotion in EMOTION if _label(row, emotion.name) == 1}
+    shown = {emotion.name for emotion in EMOTION if _label(entry, row, emotion.name) == 1}
     if row.get("emotion") is not None:
-        shown.add(emotion_name(row["emotion"]))
+        try:
+            shown.add(emotion_name(row["emotion"]))
+        except ValueError as error:
+            entry.lose("emotions left out", error)
+            return None
     if len(shown) > 1:
-        raise ValueError(f"has several emotions: {', '.join(sorted(shown))}")
+        entry.lose("emotions left out", f"has several emotions: {', '.join(sorted(shown))}")
+        return None
     return shown.pop() if shown else None
-
-
-def _report(path: str, faults: dict[int, str]) -> str:
-    """Every fault's row number; the first few with the reason, the rest as ranges."""
-    numbers = sorted(faults)
-    lines = [f"data.source.path: {path}: {len(faults)} malformed rows (the first row is 1)"]
-    lines += [f"  row {number}: {faults[number]}" for number in numbers[:_SHOWN]]
-    if len(numbers) > _SHOWN:
-        lines.append(f"  and rows {_ranges(numbers[_SHOWN:])}")
-    return "\n".join(lines)
-
-
-def _ranges(numbers: list[int]) -> str:
-    """[3, 4, 5, 9] -> "3-5, 9"."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1][1:] = [number]
-        else:
-            runs.append([number])
-    return ", ".join("-".join(map(str, run)) for run in runs)

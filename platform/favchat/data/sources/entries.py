@@ -1,0 +1,216 @@
+"""What becomes of the entries of a list: each is a clip or a reject with its reason, and no single one stops a job."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from favchat.config import ConfigError
+from favchat.data import addresses
+from favchat.data.clips import Clip
+
+_LOG = logging.getLogger(__name__)
+_SHOWN = 5
+_LONGEST = 500  # characters of a reason, which may show a value of any size
+TWO_SPLITS = "identities in more than one split"
+
+
+@dataclass(frozen=True, slots=True)
+class BadEntry:
+    """An entry that is no clip."""
+
+    name: str
+    """The clip's id as far as it is known, else where the entry stands."""
+    reason: str
+    """What is wrong with it."""
+    video: str = ""
+    """Its video, as far as that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a source lists: as many clips and bad entries together as it has entries."""
+
+    clips: list[Clip]
+    """Ordered, each id once."""
+    bad: list[BadEntry] = field(default_factory=list)
+    """Entries that cannot be used."""
+    notes: dict[str, int] = field(default_factory=dict)
+    """What clips lost, such as labels that cannot be read, or what else should be known -> how often."""
+
+
+class Entry:
+    """One entry while it is read, and the parts that it loses."""
+
+    def __init__(self, where: str) -> None:
+        """Begin with an entry; `where` is its place in the list, such as ``row 3``."""
+        self.where = where
+        self.lost: list[tuple[str, str]] = []
+
+    def lose(self, what: str, reason: object) -> None:
+        """Leave a part out.
+
+        Args:
+            what: The kind of part, in the plural.
+            reason: What is wrong with this one.
+        """
+        self.lost.append((what, str(reason)[:_LONGEST]))
+
+
+class Entries:
+    """Collects the entries of a list."""
+
+    def __init__(self, origin: str) -> None:
+        """Begin with none; `origin` names the list in messages."""
+        self._origin = origin
+        self._good: list[tuple[str, Clip]] = []
+        self._bad: list[BadEntry] = []
+        self._lost: defaultdict[str, list[str]] = defaultdict(list)
+
+    def add(self, entry: Entry, clip: Clip) -> None:
+        """Take an entry as a clip.
+
+        Raises:
+            ValueError: A name of the clip is no text that a shard could hold.
+        """
+        for value in (clip.id, clip.video, clip.identity, clip.split):
+            checked_text(value)
+        self._good.append((entry.where, clip))
+        for what, reason in entry.lost:
+            self._lost[what].append(f"{entry.where}: {reason}")
+
+    def reject(self, entry: Entry, reason: object, *, name: str = "", video: str = "") -> None:
+        """Take an entry as one that cannot be used."""
+        self._bad.append(BadEntry(name or entry.where, f"{entry.where}: {str(reason)[:_LONGEST]}", video))
+
+    def listing(self, *, fold_case: bool = False, absent: bool = True) -> Listing:
+        """All entries, those that speak of one clip settled; what is lost is named in the log.
+
+        Of entries that say the same the first is the clip. Where they tell different things of one id nobody knows
+        which is right, and none is.
+
+        Args:
+            fold_case: Whether ids that differ in case alone are one.
+            absent: Whether videos may be absent, because a list names them.
+
+        Raises:
+            ConfigError: There is no entry, none can be used, or no video is there.
+        """
+        clips, bad = self._settled(fold_case)
+        bad = [*self._bad, *bad]
+        if not clips and not bad:
+            raise ConfigError(f"{self._origin} lists no clip")
+        if not clips:
+            shown = "".join(f"\n  {one.reason}" for one in bad[:_SHOWN])
+            more = f"\n  and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+            raise ConfigError(f"{self._origin}: none of the {len(bad)} entries can be used{shown}{more}")
+        self._warn(bad)
+        if absent:
+            some_present(clips, self._origin)
+        notes = {what: len(lost) for what, lost in sorted(self._lost.items())}
+        return Listing(clips, bad, notes | _mixed_identities(clips, self._origin))
+
+    def _settled(self, fold_case: bool) -> tuple[list[Clip], list[BadEntry]]:
+        groups: defaultdict[str, list[tuple[str, Clip]]] = defaultdict(list)
+        for where, clip in self._good:
+            groups[clip.id.casefold() if fold_case else clip.id].append((where, clip))
+        clips, bad = [], []
+        for group in groups.values():
+            (first, clip), *others = group
+            if all(other == clip for _, other in others):
+                clips.append(clip)
+                bad += [BadEntry(clip.id, f"{where}: says the same as {first}", other.video) for where, other in others]
+                continue
+            for where, one in group:
+                rest = _some([other for other, _ in group if other != where])
+                reason = f"{where}: '{one.id}' is also told of in {rest}, and differently: which is right is not known"
+                bad.append(BadEntry(one.id, reason, one.video))
+        return clips, bad
+
+    def _warn(self, bad: Sequence[BadEntry]) -> None:
+        for what, reasons in sorted(self._lost.items()):
+            _LOG.warning("%s: %s: %d; the first in %s", self._origin, what, len(reasons), reasons[0])
+        if bad:
+            _LOG.warning(
+                "%s: %d entries cannot be used and will be rejected; the first: %s",
+                self._origin,
+                len(bad),
+                bad[0].reason,
+            )
+
+
+def checked_text(value: str | None) -> None:
+    """Refuse a name that a shard cannot hold: one that is no UTF-8, such as that of a badly named file.
+
+    Raises:
+        ValueError: It cannot be encoded, or holds a null character.
+    """
+    try:
+        good = value is None or "\0" not in value.encode().decode()
+    except UnicodeEncodeError:
+        good = False
+    if not good:
+        raise ValueError(f"{value!r} is no UTF-8 text")
+
+
+def some_present(clips: list[Clip], origin: str) -> None:
+    """Name listed videos that are absent in the log; they become rejects when their turn comes.
+
+    Args:
+        clips: The clips that a list names.
+        origin: The list, for the message.
+
+    Raises:
+        ConfigError: All videos are absent.
+    """
+    gone, unreachable = _absent(dict.fromkeys(clip.video for clip in clips))
+    lost = set(gone)
+    if all(clip.video in lost for clip in clips):
+        raise ConfigError(
+            f"data.source.path: none of the {len(clips)} videos that {origin} lists is there; the first is expected at "
+            f"{clips[0].video}{f' ({unreachable})' if unreachable else ''}"
+        )
+    if gone:
+        line = "%d of the videos that %s lists are absent and will be rejected: %s"
+        _LOG.warning(line, len(gone), origin, _some(gone))
+
+
+def _absent(videos: Iterable[str]) -> tuple[list[str], str]:
+    """Those that are not there, and why one cannot even be looked for: its address is wrong, or out of reach."""
+    by_folder: defaultdict[str, list[str]] = defaultdict(list)
+    for video in videos:
+        by_folder[addresses.parent(video)].append(video)
+    gone, unreachable = [], ""
+    for there in by_folder.values():
+        try:
+            gone += addresses.absent(there)
+        except ConfigError as error:
+            gone += there
+            unreachable = unreachable or str(error)
+    return gone, unreachable
+
+
+def _mixed_identities(clips: Iterable[Clip], origin: str) -> dict[str, int]:
+    """People whom the source itself puts into more than one split: what is learnt of them is measured on them too."""
+    splits: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for clip in clips:
+        if clip.identity is not None and clip.split:
+            splits[clip.identity][clip.split] += 1
+    mixed = {who: sorted(found) for who, found in splits.items() if len(found) > 1}
+    if not mixed:
+        return {}
+    _LOG.warning(
+        "%s: %s: %d (%s); numbers of one split will rest on people of the other",
+        origin,
+        TWO_SPLITS,
+        len(mixed),
+        _some([f"{who}: {', '.join(found)}" for who, found in sorted(mixed.items())]),
+    )
+    return {TWO_SPLITS: len(mixed)}
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
