@@ -11,6 +11,7 @@ from favchat.config import Config, require
 if TYPE_CHECKING:
     from favchat.data.annotation.pipeline import AnnotateResult
     from favchat.data.annotation.report import AnnotationReport
+    from favchat.evaluation.machine_labels import ModelWriter
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Annotated:
 def run(config: Config) -> Annotated:
     """Annotate the clips in ``data.out`` and report on the rows, there and, where MLflow is installed, to a run.
 
-    The template writer is quick enough for one process; the endpoint writer runs on the cluster of the ``ray`` section.
+    Templates are quick enough for one process; the writers that ask an endpoint or a model run on the cluster of the
+    ``ray`` section.
 
     Raises:
         ConfigError: A setting is missing or wrong, there are no shards, or one cannot be read.
@@ -39,11 +41,22 @@ def run(config: Config) -> Annotated:
     from favchat.data.annotation.pipeline import annotate
     from favchat.data.annotation.report import write_annotation_report
 
-    result = annotate(config)
+    result = annotate(config, _model_writer(config) if config.annotate.writer == "model" else None)
     report = write_annotation_report(result, path_of(config.data.out or ""), seed=config.seed)
     if find_spec("mlflow"):
         _log(config, report)
     return Annotated(result, report)
+
+
+def _model_writer(config: Config) -> ModelWriter:
+    """The writer that asks a model for its attribute scores, on the cluster of the ``ray`` section."""
+    from favchat import cluster
+    from favchat.evaluation.machine_labels import ModelWriter
+    from favchat.model_names import resolve_model
+
+    model = resolve_model(config.annotate.model, config.tracking, key="annotate.model")
+    cluster.start(config.ray)
+    return ModelWriter(config, model)
 
 
 def _log(config: Config, report: AnnotationReport) -> None:

@@ -245,18 +245,27 @@ def submit(
 
 @app.command()
 def ask(
-    words: Annotated[list[str], typer.Argument(metavar="[MODEL] VIDEO QUESTION", help="The question in quotes.")],
+    words: Annotated[list[str], typer.Argument(metavar="[MODEL] VIDEO [QUESTION]", help="The question in quotes.")],
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 128,
+    scores: Annotated[bool, typer.Option("--scores", help="Print each attribute's score, and ask nothing.")] = False,
 ) -> None:
-    """Ask a trained model a question about the face in a video.
+    """Ask a trained model a question about the face in a video, or for its scores.
 
     MODEL is a model directory (training.out/model), a hub name or models:/NAME@champion; without it the one that comes
-    with the package answers, asset:favchat-nano. VIDEO is any video file.
+    with the package answers, asset:favchat-nano. VIDEO is any video file. With --scores there is no question: of each
+    attribute that the model was taught it prints a score of 0 to 1, family by family; above 0.5 it would say yes.
     """
-    if len(words) not in (2, 3):
-        raise typer.BadParameter("write favchat ask [MODEL] VIDEO QUESTION, with the question in quotes")
     import jobs.ask
 
+    if scores:
+        if len(words) not in (1, 2):
+            raise typer.BadParameter("write favchat ask [MODEL] VIDEO --scores, without a question")
+        *model, video = words
+        for line in jobs.ask.lines(jobs.ask.scores(model[0] if model else None, video)):
+            typer.echo(line)
+        return
+    if len(words) not in (2, 3):
+        raise typer.BadParameter("write favchat ask [MODEL] VIDEO QUESTION, with the question in quotes")
     *model, video, question = words
     typer.echo(jobs.ask.run(model[0] if model else None, video, [question], max_new_tokens=max_new_tokens)[0])
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from favchat.config import Config, require
+from favchat.config import Config, ConfigError, SourceConfig, require
 
 if TYPE_CHECKING:
     from favchat.data.pipeline import PrepareResult
@@ -17,16 +17,20 @@ if TYPE_CHECKING:
 class Prepared:
     """What was prepared, and the report on the whole corpus."""
 
-    result: PrepareResult
+    results: list[PrepareResult]
+    """Of each source."""
     report: Report
 
     def summary(self) -> str:
-        """One line for the terminal."""
-        return f"{self.result.summary()}, {self.report.page}"
+        """A line for each source."""
+        return "\n".join([*(result.summary() for result in self.results[:-1]), self._last()])
+
+    def _last(self) -> str:
+        return f"{self.results[-1].summary()}, {self.report.page}"
 
 
 def run(config: Config) -> Prepared:
-    """Prepare the clips of ``data.source`` on the cluster of the ``ray`` section, and report on the corpus.
+    """Prepare the clips of ``data.source``, or of ``data.sources``, on the cluster of the ``ray`` section, and report.
 
     The report goes to ``data.out`` and, where MLflow is installed, to a run of its own.
 
@@ -34,29 +38,36 @@ def run(config: Config) -> Prepared:
         ConfigError: A setting is missing, the source cannot be listed, or ``data.out`` holds clips of another source.
         OSError: The output cannot be written.
     """
-    require(config, "data.source.path", "data.out")
-    if config.data.source.kind == "celebv_hq":
-        require(config, "data.source.annotations")
+    require(config, "data.out")
+    parts = [_of_source(config, source) for source in config.data.sources] or [config]
+    for number, part in enumerate(parts):
+        where = f"data.sources.{number}" if config.data.sources else "data.source"
+        for key in ("path", *(("annotations",) if part.data.source.kind == "celebv_hq" else ())):
+            if getattr(part.data.source, key) is None:
+                raise ConfigError(f"this command needs {where}.{key}=...")
     from favchat.data.addresses import path_of
     from favchat.data.pipeline import prepare
     from favchat.data.report_page import write_report
 
-    result = prepare(config)
+    results = [prepare(part) for part in parts]
     report = write_report(path_of(config.data.out or ""))
     if find_spec("mlflow"):
-        _log(config, result, report)
-    return Prepared(result, report)
+        _log(config, results, report)
+    return Prepared(results, report)
 
 
-def _log(config: Config, result: PrepareResult, report: Report) -> None:
+def _of_source(config: Config, source: SourceConfig) -> Config:
+    """The configuration of one of several sources."""
+    return config.model_copy(update={"data": config.data.model_copy(update={"source": source, "sources": []})})
+
+
+def _log(config: Config, results: list[PrepareResult], report: Report) -> None:
     from favchat.tracking import start_run
 
     run = start_run(config.tracking, f"prepare {report.page.parent.name}")
     run.log_config(config)
-    run.log_metrics(
-        {"clips": result.clips, "in_shards": result.in_shards, "rejected": result.rejected, "skipped": result.skipped},
-        0,
-    )
+    counts = ("clips", "in_shards", "rejected", "skipped")
+    run.log_metrics({name: sum(getattr(result, name) for result in results) for name in counts}, 0)
     for file in report.files:
         run.log_file(file.name, file.read_bytes())
     run.finish()

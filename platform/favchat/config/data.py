@@ -31,6 +31,8 @@ class SourceConfig(Section):
     ``VIDEOS/**/*.mp4``, for ``manifest`` the CSV, JSON Lines or Parquet file."""
     annotations: Place | None = None
     """The annotation JSON of ``celebv_hq`` (needed) or ``celebv_text``; other kinds have none."""
+    split: str | None = Field(default=None, min_length=1)
+    """The split of this source's clips, where it names none itself; null: ``data.splits`` draws them."""
     fold: int = Field(default=1, ge=1, le=5)
     """Which of the five folds of ``dfew`` or ``mafw`` tells train from test."""
 
@@ -104,6 +106,8 @@ class DataConfig(Section):
     """From videos to shards."""
 
     source: SourceConfig = SourceConfig()
+    sources: list[SourceConfig] = []
+    """Several sources that become one corpus, in place of ``source``. A clip id may occur in one of them only."""
     out: Place | None = None
     """Folder of the corpus, at any address that fsspec opens: ``shards/``, ``rejects/`` and ``annotations/`` lie below
     it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -95,6 +95,9 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
     settings = config.data
     out = path_of(settings.out or "")
     listing = list_clips(settings.source)
+    if settings.source.split is not None:
+        given = [clip if clip.split else replace(clip, split=settings.source.split) for clip in listing.clips]
+        listing = replace(listing, clips=given)
     clips = draw_splits(listing.clips, settings.splits, config.seed)
     check_settings(config, out)
     bad = _reject_bad(listing.bad, clips, settings.source, out)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -93,7 +93,7 @@ def score_corpus(config: Config, model: str) -> UPath:
         with quiet_execution():
             data = ray.data.from_items([{"shard": shard} for shard in missing], override_num_blocks=len(missing))
             arguments = {"model": model, "out": out}
-            for _ in data.map(ShardScorer, compute=actors, fn_constructor_kwargs=arguments).iter_rows():
+            for _ in data.map(cast(Any, ShardScorer), compute=actors, fn_constructor_kwargs=arguments).iter_rows():
                 pass
     return folder
 

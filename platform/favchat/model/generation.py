@@ -9,6 +9,9 @@ import torch
 from favchat.model.modeling_favchat import FaVChatForConditionalGeneration
 from favchat.model.processing_favchat import FaceClip, FaVChatProcessor
 
+NO_FACE = "I see no face in this video."
+"""What is said of a clip in which no face was found."""
+
 
 @torch.inference_mode()
 def answer(

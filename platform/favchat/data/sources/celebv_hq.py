@@ -223,7 +223,7 @@ def _extra(entry: Entry, values: Any) -> list[int | None]:
         return [None] * len(EXTRA)
     labels: list[int | None] = []
     for attribute in EXTRA:
-        value = values.get(attribute.name)
+        value: Any = values.get(attribute.name)
         known = not isinstance(value, bool) and value in (0, 1)
         if value is not None and not known:
             entry.lose("labels left out", f"extra.{attribute.name} = {value!r}; a label is 0, 1 or null")
