@@ -72,6 +72,8 @@ class Cursor:
     Attributes:
         damaged: Whether data was met that could not be decoded.
         first: The video's first picture, None where nothing decodes.
+        rest: The pictures after the last one taken.
+        origin: The file's own clock at the first picture, seconds.
     """
 
     def __init__(self, container: InputContainer) -> None:
