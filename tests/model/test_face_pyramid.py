@@ -12,6 +12,7 @@ from favchat.data.schema import SHARDS
 from favchat.data.storage import parquet_files, read_table
 from favchat.model.encoders import pool
 from favchat.model.face_pyramid import EXPRESSIONS, TRUNKS_FILE, FacePyramidConfig, FacePyramidModel, SameConv2d
+from favchat.model.processing_favchat import picked_frames
 from favchat.training.ingest import CLIP_COLUMNS, read_clip
 from favchat.video.align import DEFAULT_MARGIN, FACE_CENTRE, TEMPLATE, TEMPLATE_SIDE
 
@@ -96,7 +97,7 @@ def test_the_statistics_that_ship_are_those_of_faces(trunks: FacePyramidModel, c
     for file in parquet_files(path_of(str(corpus)) / SHARDS):
         for row in read_table(file, CLIP_COLUMNS).to_pylist():
             clip = read_clip(row, 1)
-            faces.append(torch.from_numpy(clip.faces[clip.visible]))
+            faces.append(torch.from_numpy(clip.faces[clip.visible[picked_frames(len(clip.visible), 1)]]))
     output = trunks(torch.cat(faces).permute(0, 3, 1, 2).float() / 255)
     for state, raw in zip(output.hidden_states, output.expression_states + output.identity_states, strict=True):
         cells, plain = pool(state, 4).flatten(0, 1), pool(raw, 4).flatten(0, 1)

@@ -79,6 +79,7 @@ def features():
         "face_visible": torch.ones(4, dtype=torch.bool),
         "frame_times": torch.arange(4) / 4,
         "face_geometry": torch.rand(4, 4),
+        "face_motion": torch.randn(26),
     }
 
 

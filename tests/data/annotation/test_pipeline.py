@@ -139,7 +139,7 @@ def test_settings_that_cannot_be_used_are_named(tmp_path: Path) -> None:
             "annotate.selection.weights={consistency: 0, specificity: 0, face_quality: 0, length: 0, rarity: 0}",
             "at least one weight",
         ),
-        ("annotate.writer=model", "'template' or 'endpoint'"),
+        ("annotate.writer=human", "'template', 'everyday', 'endpoint' or 'model'"),
     ):
         with pytest.raises(ConfigError, match=message):
             load(file, [word])

@@ -53,7 +53,8 @@ _VOCABULARY: tuple[tuple[str, str], ...] = (
     ("big_lips", r"(?:big|full|large|thick) lips|lips are (?:big|full|large|thick)"),
     ("double_chin", r"double chin"),
     ("-no_beard -goatee -mustache", r"clean[- ]shaven"),
-    ("no_beard", r"(?<!full )beard|bearded|beards"),
+    ("full_beard no_beard", r"full beard"),
+    ("no_beard", r"beard|bearded|beards"),
     ("5_o_clock_shadow", r"(?:five|5)[- ]o'?clock shadow|stubble"),
     ("goatee", r"goatee"),
     ("mustache", r"mo?ustache"),
@@ -118,7 +119,6 @@ _VOCABULARY: tuple[tuple[str, str], ...] = (
     ("-look_away", r"look(?:s|ing)? (?:at|into) (?:the camera|us)"),
     ("grayscale", r"black and white"),
     ("-grayscale", r"in colou?r"),
-    ("full_beard", r"full beard"),
 )
 """Attribute names and the words that state them; a minus before a name: the words deny it. The statement of
 ``no_beard`` is "has a beard", see ``favchat.attributes.Attribute.negated``."""
