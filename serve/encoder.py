@@ -7,7 +7,6 @@ levels, M expert layers, E experts, H language-model width.
 from __future__ import annotations
 
 import asyncio
-import os
 from functools import partial
 
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from favchat.config import Config
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
+from favchat.threads import allowed_cpus
 from favchat.video.clip import ProcessedClip
 from serve.errors import ApiError
 from serve.store import VideoStore
@@ -28,7 +28,7 @@ class EncoderReplica:
     def __init__(self, config: Config) -> None:
         from favchat.model.build import load
 
-        torch.set_num_threads(config.serve.threads or os.cpu_count() or 1)
+        torch.set_num_threads(config.serve.threads or allowed_cpus())
         self.model, self.processor = load(config.serve.model or "")
         # The language model has a deployment of its own.
         del self.model.model.language_model, self.model.lm_head

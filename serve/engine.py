@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -20,6 +19,7 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 from favchat.config import Config, ServeConfig
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
 from favchat.model.processing_favchat import SYSTEM
+from favchat.threads import allowed_cpus
 from serve.chat import Chat, Piece
 from serve.errors import ApiError, busy
 from serve.language_model import VirtualTokenLM
@@ -235,7 +235,7 @@ class EngineReplica:
     def __init__(self, config: Config) -> None:
         from favchat.model.build import load
 
-        torch.set_num_threads(config.serve.threads or os.cpu_count() or 1)
+        torch.set_num_threads(config.serve.threads or allowed_cpus())
         model, processor = load(config.serve.model or "")
         # The encoders have a deployment of their own.
         del model.model.vision_model, model.model.face_model

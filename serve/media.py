@@ -14,8 +14,8 @@ import av
 from favchat.config import Config
 from favchat.model import FaVChatProcessor
 from favchat.video import VideoError
+from favchat.video.cursor import Cursor
 from favchat.video.decode import probe
-from favchat.video.readers import Cursor
 from serve.errors import ApiError
 from serve.people import RememberingDetector, count_people
 from serve.preview import is_playable, write_preview
@@ -163,4 +163,4 @@ class MediaReplica:
         clip = self.specification.read(path, self.detector)[0]
         found, size = self.detector.last()
         people = count_people(found, size, clip, self.specification.min_share)
-        self.store.write_clip(key, clip, {"people": people, "readable": getattr(clip, "readable", 1.0)})
+        self.store.write_clip(key, clip, {"people": people, "readable": clip.readable})

@@ -33,11 +33,11 @@ def track_strip(video: dict[str, Any]) -> str:
         strict=True,
     )
     seen, total = sum(track["visible"]), len(track["visible"])
+    notes = _damage(video["readable"]) + _people(video["people"])
     facts = f"{video['duration']:.1f} s · {size[0]} × {size[1]} · {video['fps']:.3g} frames/s"
     return (
         '<section class="fc-card"><header><h2>Face track</h2>'
-        f"<p>face in {seen} of {total} sampled frames</p><p>{facts}</p></header>"
-        f"{_damage(video['readable'])}{_people(video['people'])}"
+        f"<p>face in {seen} of {total} sampled frames</p><p>{facts}</p></header>{notes}"
         '<div class="fc-strip" role="list" tabindex="0" aria-label="Sampled frames and aligned faces over time">'
         f"{''.join(_column(size, *column) for column in columns)}</div>"
         '<p class="fc-key"><span class="fc-key-box"></span>tracked face'

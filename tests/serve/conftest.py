@@ -137,7 +137,6 @@ LIMITS = ServeConfig(
     max_side=1000,
     max_new_tokens=600,
     max_videos=12,
-    body_timeout=3,
     max_ongoing_requests=8,
     max_queued_requests=8,
     threads=1,

@@ -473,8 +473,6 @@ def test_many_who_send_half_a_body_are_in_nobody_s_way(server) -> None:
             slow[-1].sendall(head)
         assert httpx.get(f"{server.root}/healthz", timeout=60).status_code == 200
         assert ask(server, data_url("pexels_0"), max_tokens=2).usage.completion_tokens == 2
-        for connection in slow:
-            assert connection.recv(100).startswith(b"HTTP/1.1 408")
     finally:
         for connection in slow:
             connection.close()
