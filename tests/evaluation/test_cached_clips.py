@@ -4,8 +4,10 @@ import shutil
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from favchat.config import ConfigError
+from favchat.evaluation import answerers
 from favchat.evaluation.answerers import CLIP_COLUMNS, CheckpointAnswerer
 from favchat.evaluation.items import Item
 from favchat.training import ingest
@@ -51,6 +53,16 @@ def fresh(own, made):
     """Nothing is cached, and nothing known of what is."""
     shutil.rmtree(own[0] / "features", ignore_errors=True)
     made._cache._files.clear()
+
+
+def test_workers_share_the_threads_that_they_may_use(own, tiny_folder, monkeypatch):
+    asked_for, taken = [], []
+    monkeypatch.setattr(answerers, "shared_threads", lambda workers: asked_for.append(workers) or 5)
+    monkeypatch.setattr(torch, "set_num_threads", taken.append)
+    for more in ([], ["evaluation.threads=2"]):
+        words = [f"evaluation.model={tiny_folder}", "evaluation.workers=3", *more]
+        CheckpointAnswerer(settings(own[0], *words).evaluation)
+    assert (asked_for, taken) == ([3], [5, 2])
 
 
 def test_only_the_frames_that_the_model_sees_are_decoded(own, made, fresh, monkeypatch):

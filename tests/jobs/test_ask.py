@@ -1,4 +1,5 @@
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import jobs.ask
@@ -17,10 +18,14 @@ def model(tiny, tmp_path_factory):
     return str(folder)
 
 
-def test_any_video_is_answered_and_the_answer_is_repeatable(model, centerface):
+def test_any_video_is_answered_and_the_answer_is_repeatable(model, centerface, monkeypatch):
+    taken: list[int] = []
+    monkeypatch.setattr(jobs.ask, "available_threads", lambda: 1)
+    monkeypatch.setattr(torch, "set_num_threads", taken.append)
     video = str(SAMPLE / "clips" / "pexels_0.mp4")
     answers = [jobs.ask.run(model, video, ["Is the person smiling?"], max_new_tokens=8) for _ in range(2)]
     assert answers[0] == answers[1]
+    assert taken == [1, 1]  # threads are what the process may use
 
 
 def test_without_a_model_the_packages_own_answers(stand_in, centerface):
