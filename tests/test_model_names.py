@@ -9,7 +9,34 @@ def test_a_models_directory_is_found_from_anywhere(tmp_path, monkeypatch):
     (tmp_path / "model" / "config.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
     assert resolve_model("model") == str(tmp_path / "model")
+
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch):
+    """A cache of the hub that holds one model, and no hub."""
+    cached = tmp_path / "models--someone--on-the-hub"
+    for name, content in {"refs/main": "abc", "snapshots/abc/config.json": "{}"}.items():
+        (cached / name).parent.mkdir(parents=True)
+        (cached / name).write_text(content)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:1")
+
+
+def test_a_name_on_the_hub_is_looked_up(hub_cache):
     assert resolve_model("someone/on-the-hub") == "someone/on-the-hub"
+    with pytest.raises(
+        ConfigError, match=r"serve.model = someone/else: .*hub did not give it: http://127.0.0.1:1 is out"
+    ):
+        resolve_model("someone/else", key="serve.model")
+    with pytest.raises(ConfigError, match="training.init = a--b/..: "):
+        resolve_model("a--b/..", key="training.init")
+
+
+def test_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    assert resolve_model("~/model") == str(tmp_path / "model")
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "plain", "."])

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from upath import UPath
 
 from favchat.config import ConfigError
 from favchat.data.annotation.pipeline import annotate
+from favchat.data.annotation.rows import Annotation, Written, table_of
 from favchat.evaluation.corpus import asked_split, read_clips, some_of, training_corpora
 from favchat.evaluation.tasks import TASKS
 from favchat.evaluation.tasks.base import Asked
@@ -165,6 +167,46 @@ def test_annotations_are_needed(tmp_path):
     write_shard(tmp_path, [make_clip("a", emotion="happy")])
     with pytest.raises(ConfigError, match="favchat annotate"):
         TASKS["questions"].items(asked(settings(tmp_path), read_clips(str(tmp_path)), "val"))
+
+
+class Other:
+    """A writer that needs no labels, as one that looks at the frames."""
+
+    name = "endpoint"
+
+    def write(self, shards: UPath) -> Written:
+        """The same about every clip."""
+        texts = [
+            ("qa", "Is the person smiling?", "Yes.", "yes_no", "action", ["smile"], "one", True),
+            ("qa", "Is the person nodding?", "No.", "yes_no", "action", ["nod"], "one", False),
+            ("summary", "Describe them.", "A person is smiling.", "open", "action", ["smile"]),
+        ]
+        rows = [Annotation(clip, "val", *text) for clip in ("a", "b") for text in texts]
+        return Written(table_of(rows), 2)
+
+
+def test_a_corpus_without_labels_is_asked_what_another_writer_wrote(tmp_path):
+    clips = [make_clip("a"), make_clip("b")]
+    write_shard(tmp_path, clips)
+    config = settings(tmp_path)
+    annotate(config)
+    for name in ("questions", "summaries"):
+        with pytest.raises(ConfigError, match="hold no row. .*annotate.writer=endpoint.*annotate.writer=model"):
+            TASKS[name].items(asked(config, clips, "val"))
+    for name in ("celebv_hq_attributes", "celebv_hq_emotion"):
+        with pytest.raises(ConfigError, match="no clip of split 'val' has .* labelled"):
+            TASKS[name].items(asked(config, clips, "val"))
+    annotate(config, Other())
+    clips = read_clips(str(tmp_path))
+    items = TASKS["questions"].items(asked(config, clips, "val"))
+    assert items and {(item.question, item.options[item.truth]) for item in items} <= {
+        ("Is the person smiling?", "yes"),
+        ("Is the person nodding?", "no"),
+    }
+    assert [item.references for item in TASKS["summaries"].items(asked(config, clips, "val"))] == [
+        ("A person is smiling.",),
+        ("A person is smiling.",),
+    ]
 
 
 @pytest.mark.parametrize(

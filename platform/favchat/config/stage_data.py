@@ -19,7 +19,7 @@ class SamplesConfig(Section):
     """Of which split; null: ``training.split``."""
     selected: bool | None = True
     """``true``: those that ``favchat annotate`` has selected; ``false``: the others; null: all."""
-    families: list[str] | None = None
+    families: list[str] | None = Field(default=None, min_length=1)
     """Only those of these families (the annotations' column ``family``), such as ``emotion``; null: all."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from upath import UPath
@@ -60,7 +61,7 @@ def face_strips(shards: UPath, clip_ids: list[str], *, count: int = 10, tile: in
         Clip -> (tile, W, 3) uint8 RGB, for the clips that lie in the shards.
     """
     strips: dict[str, np.ndarray] = {}
-    wanted = pc.field("clip_id").isin(clip_ids)
+    wanted = pc.field("clip_id").isin(pa.array(clip_ids, pa.string()))  # typed: there may be none
     for file in parquet_files(shards):
         if not read_table(file, ["clip_id"], filters=wanted).num_rows:
             continue  # pictures are read only where needed

@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 from favchat.config import Config, ConfigError
 from favchat.data.addresses import path_of
 from favchat.data.clips import Clip, clip_from_row
+from favchat.data.corpus import check_corpus
 from favchat.data.schema import ANNOTATIONS, LABEL_COLUMNS, SHARDS
-from favchat.data.storage import parquet_files, read_folder
+from favchat.data.storage import read_folder
 
 
 class NothingToAskError(ConfigError):
@@ -81,12 +82,14 @@ def read_annotations(out: str, task: str, split: str) -> pa.Table:
     """The selected annotations of one task and split.
 
     Raises:
-        NothingToAskError: There are no annotations.
+        NothingToAskError: There are no annotations, or they hold no row.
         ConfigError: One cannot be read.
     """
+    try:
+        check_corpus(out, annotations=True)
+    except ConfigError as error:
+        raise NothingToAskError(str(error)) from error
     folder = path_of(out) / ANNOTATIONS
-    if not parquet_files(folder):
-        raise NothingToAskError(f"data.out = {out}: no annotations there; run `favchat annotate` first")
     columns = ["clip_id", "task", "split", "question", "answer", "answer_type", "family", "level", "truth", "selected"]
     wanted = (pc.field("task") == task) & (pc.field("split") == split) & pc.field("selected")
     return read_folder(folder, columns).filter(wanted).sort_by([("clip_id", "ascending"), ("question", "ascending")])

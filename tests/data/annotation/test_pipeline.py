@@ -7,10 +7,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from upath import UPath
 
 from favchat.config import Config, ConfigError, SelectionConfig, load
 from favchat.data.annotation.pipeline import annotate, scored
+from favchat.data.annotation.report import write_annotation_report
 from favchat.data.annotation.rows import Annotation, Written, table_of
+from favchat.data.corpus import check_corpus
 from favchat.data.schema import ANNOTATION_SCHEMA
 from tests.data.annotation.conftest import SHARD_SCHEMA, clip_row, make_clip, write_shard
 
@@ -33,6 +36,25 @@ def test_rows_join_by_clip_id_and_keep_the_split(tmp_path: Path) -> None:
     assert {(row["clip_id"], row["split"]) for row in table.to_pylist()} == {("b", "train"), ("v", "val")}
     assert len(table) == result.summaries + result.questions
     assert not (tmp_path / "annotation_rejects").exists()
+
+
+def test_a_corpus_without_labels_ends_well(tmp_path: Path) -> None:
+    write_shard(tmp_path, [make_clip("a"), make_clip("b", split="val")])
+    result = annotate(settings(tmp_path))
+    assert result.nothing_known and (result.clips, result.unwritten) == (2, 2)
+    assert result.summary().startswith(f"annotated none of 2 clips -> {result.path}\nNothing is known")
+    assert "annotate.writer=endpoint" in result.summary() and "annotate.writer=model" in result.summary()
+    table = pq.read_table(result.path)
+    assert (len(table), table.schema) == (0, ANNOTATION_SCHEMA)
+    report = write_annotation_report(result, UPath(tmp_path))
+    assert report.metrics()["rows"] == 0 and report.page.is_file()
+    # Labels that come later are spoken of, and those that go are spoken of no more.
+    write_shard(tmp_path, [make_clip("c", "happy")], "2")
+    assert not annotate(settings(tmp_path)).nothing_known
+    (tmp_path / "shards" / "2.parquet").unlink()
+    assert annotate(settings(tmp_path)).nothing_known
+    with pytest.raises(ConfigError, match="its annotations hold no row. .*annotate.writer=model"):
+        check_corpus(str(tmp_path), annotations=True)
 
 
 def test_rows_do_not_depend_on_how_clips_are_spread_over_shards(tmp_path: Path) -> None:
