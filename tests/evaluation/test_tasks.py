@@ -200,8 +200,8 @@ def test_a_corpus_without_labels_is_asked_what_another_writer_wrote(tmp_path):
     clips = read_clips(str(tmp_path))
     items = TASKS["questions"].items(asked(config, clips, "val"))
     assert items and {(item.question, item.options[item.truth]) for item in items} <= {
-        ("Is the person smiling?", "yes"),
-        ("Is the person nodding?", "no"),
+        ("Is the person smiling?", "Yes"),
+        ("Is the person nodding?", "No"),
     }
     assert [item.references for item in TASKS["summaries"].items(asked(config, clips, "val"))] == [
         ("A person is smiling.",),
