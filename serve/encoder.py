@@ -1,6 +1,6 @@
 """The encoder deployment: from a clip to visual tokens, face levels and expert usage.
 
-Shapes: T frames that the model sees, G general and F face tokens a frame, A attributes, S = T (G + F) + A, K face
+Shapes: T frames that the model sees, G general and F face tokens a frame, A attributes, S = T (G + F) + 2 A, K face
 levels, M expert layers, E experts, H language-model width.
 """
 
@@ -28,7 +28,7 @@ class EncoderReplica:
     def __init__(self, config: Config) -> None:
         from favchat.model.build import load
 
-        torch.set_num_threads(config.serve.threads or allowed_cpus())
+        torch.set_num_threads(config.serve.threads or int(allowed_cpus()) or 1)
         self.model, self.processor = load(config.serve.model or "")
         # The language model has a deployment of its own.
         del self.model.model.language_model, self.model.lm_head

@@ -235,7 +235,7 @@ class EngineReplica:
     def __init__(self, config: Config) -> None:
         from favchat.model.build import load
 
-        torch.set_num_threads(config.serve.threads or allowed_cpus())
+        torch.set_num_threads(config.serve.threads or int(allowed_cpus()) or 1)
         model, processor = load(config.serve.model or "")
         # The encoders have a deployment of their own.
         del model.model.vision_model, model.model.face_model

@@ -35,13 +35,13 @@ def clips(count: int, frames: int = 3) -> dict[str, torch.Tensor]:
     }
 
 
-def test_every_attribute_has_a_logit_and_a_token_after_the_frames_tokens():
+def test_every_attribute_has_a_logit_and_two_tokens_after_the_frames_tokens():
     model, given = adapter(), clips(2)
     output = model(**given)
     assert output.attribute_logits.shape == (2, len(NAMES))
-    assert output.attribute_tokens.shape == (2, len(NAMES), 32)
+    assert output.attribute_tokens.shape == (2, 2 * len(NAMES), 32)
     sequence = output.sequence()
-    assert sequence.shape == (2, 3 * 8 + len(NAMES), 32)
+    assert sequence.shape == (2, 3 * 8 + 2 * len(NAMES), 32)
     assert torch.equal(sequence[:, :24], output.tokens.flatten(1, 2))
 
 

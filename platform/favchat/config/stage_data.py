@@ -44,6 +44,9 @@ class StageDataConfig(SamplesConfig):
     hold this many at most, but for the last clip."""
     frames: int | None = Field(default=None, ge=1)
     """Frames of a clip that the model sees from this stage on; null: as many as before."""
+    first_token_weight: float = Field(default=1.0, gt=0)
+    """What the first token of an answer counts for in the loss, where the others count 1: in "Yes, he is smiling." it
+    alone decides. Of packed batches."""
     packed: bool = True
     """Whether a clip's questions come together and share its visual tokens in one sequence, in which no question sees
     another. False: every question has a sequence of its own, padded to the longest, and questions are shuffled one by

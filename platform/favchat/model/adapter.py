@@ -29,7 +29,7 @@ class AdapterOutput:
     Attributes:
         tokens: `(V, T, G + F, H)`, of each frame the general tokens first, then the face tokens.
         attribute_logits: `(V, A)` float32, see :class:`favchat.model.attribute_head.FaVChatAttributeHead`; A may be 0.
-        attribute_tokens: `(V, A, H)`, what the language model gets of them.
+        attribute_tokens: `(V, 2 A, H)`, what the language model gets of them.
         levels: For each shallower face level `(V, T, F, H)`, to be added after the first decoder layers; none with
             `inject_levels=False` or without a face stream.
         router_logits: For each expert layer `(N, E)` float32.
@@ -47,7 +47,7 @@ class AdapterOutput:
     z_loss: Tensor
 
     def sequence(self) -> Tensor:
-        """All tokens of each video in reading order, `(V, T (G + F) + A, H)`: frame by frame, then the attributes."""
+        """All tokens of each video in reading order, `(V, T (G + F) + 2 A, H)`: frame by frame, then the attributes."""
         return torch.cat([self.tokens.flatten(1, 2), self.attribute_tokens.to(self.tokens.dtype)], dim=1)
 
 
@@ -333,7 +333,7 @@ class FaVChatAdapter(PreTrainedModel):
         )
 
     def _attributes(self, x_VTSD: Tensor, motion_VM: Tensor | None, visible_VT: Tensor) -> tuple[Tensor, Tensor]:
-        """The attributes' logits `(V, A)` and tokens `(V, A, H)`."""
+        """The attributes' logits `(V, A)` and tokens `(V, 2 A, H)`."""
         if self.attribute_head is None or self.attribute_tokens is None:
             return x_VTSD.new_zeros(len(x_VTSD), 0), x_VTSD.new_zeros(len(x_VTSD), 0, self.config.output_size)
         if motion_VM is None:

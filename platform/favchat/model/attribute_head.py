@@ -1,6 +1,6 @@
-"""What a clip shows, read off the adapter's tokens before any word is said: a logit and a token for each attribute.
+"""What a clip shows, read off the adapter's tokens before any word is said: a logit and two tokens for each attribute.
 
-The language model gets one more token for each attribute that the model was taught: its name, and how likely it is.
+The language model gets two more tokens for each attribute that the model was taught: its name, and how likely it is.
 Saying what it sees is then a matter of reading, and words and scores come from the same place.
 
 Shapes: V videos, T frames, S visual tokens a frame, D adapter width, M measures of motion, A taught attributes, H
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from favchat.attributes import EMOTION, UNKNOWN
+from favchat.attributes import EMOTION, UNKNOWN, attribute
 from favchat.model.configuration_favchat import FaVChatAdapterConfig
 from favchat.video.motion import MOTION_FEATURES
 
@@ -101,7 +101,11 @@ EMOTION_WEIGHT = 2.0
 
 
 class FaVChatAttributeTokens(nn.Module):
-    """A token for each taught attribute: its name, and where between absent and present it lies."""
+    """Two tokens for each taught attribute, as in "glasses yes": its name, and where between no and yes it lies.
+
+    One behind the other and not added up: that a word is followed by what it was followed by before, a language model
+    knows already.
+    """
 
     def __init__(self, config: FaVChatAdapterConfig):
         super().__init__()
@@ -110,7 +114,7 @@ class FaVChatAttributeTokens(nn.Module):
         self.state = nn.Embedding(STATES, config.output_size)
 
     def forward(self, present_VA: Tensor, likely_VA: Tensor, visible_V: Tensor) -> Tensor:
-        """`(V, A, H)`.
+        """`(V, 2 A, H)`, of each attribute the name, then the state.
 
         Args:
             present_VA: Probability at equal frequency.
@@ -126,4 +130,48 @@ class FaVChatAttributeTokens(nn.Module):
             + likely_VA.to(dtype)[..., None] * likely
         )
         state = torch.where(visible_V[:, None, None], state, unseen)
-        return self.name(places) + state
+        names = self.name(places).expand_as(state)
+        return torch.stack([names, state], dim=2).flatten(1, 2)
+
+
+KEYWORDS = {
+    "male": "man",
+    "young": "young",
+    "senior": "old",
+    "black_hair": "black",
+    "blonde_hair": "blonde",
+    "gray_hair": "gray",
+    "brown_hair": "brown",
+    "straight_hair": "straight",
+    "wavy_hair": "wavy",
+    "long_hair": "long",
+    "bangs": "bang",
+    "receding_hairline": "forehead",
+    "chubby": "fat",
+    "double_chin": "chin",
+    "eyeglasses": "glasses",
+    "sunglasses": "sun",
+    "wearing_hat": "hat",
+    "wearing_necktie": "tie",
+    "wearing_earrings": "ear",
+    "wearing_necklace": "neck",
+    "wearing_lipstick": "lip",
+    "heavy_makeup": "makeup",
+    "no_beard": "shaved",
+    "mustache": "must",
+    "goatee": "goat",
+    "full_beard": "beard",
+    "5_o_clock_shadow": "shadow",
+    "mouth_open": "mouth",
+    "close_eyes": "eyes",
+    "look_away": "away",
+    "head_wagging": "tilt",
+    "shake_head": "shake",
+    "blurry": "blur",
+}
+"""Words that the tokens of attributes start as where the name itself is not a short word."""
+
+
+def keyword(name: str) -> str:
+    """One short word for an attribute."""
+    return KEYWORDS.get(name, attribute(name).phrase.split(" ")[-1] if "_" in name else name)

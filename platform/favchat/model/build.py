@@ -18,7 +18,6 @@ from transformers import (
 )
 from transformers.image_processing_base import ImageProcessingMixin
 
-from favchat.attributes import attribute
 from favchat.config import BackboneConfig, ConfigError, ModelConfig
 from favchat.model import (
     FacePyramidConfig,
@@ -29,6 +28,7 @@ from favchat.model import (
     FaVChatProcessor,
 )
 from favchat.model.adapter import FaVChatAdapter
+from favchat.model.attribute_head import keyword
 from favchat.model.encoders import face_input_size, face_level_sizes, vision_size
 from favchat.model.encoders_alone import FaVChatEncoders
 from favchat.model.lora import quantization
@@ -156,10 +156,10 @@ def _name_attributes(adapter: FaVChatAdapter, embeddings: nn.Module, tokenizer: 
         ids = torch.tensor(tokenizer(words, add_special_tokens=False)["input_ids"])
         return embeddings(ids).float().mean(dim=0)
 
-    names = [f" {attribute(name).phrase.format(their='their')}" for name in adapter.config.attributes]
     tokens = adapter.attribute_tokens
-    tokens.name.weight.copy_(torch.stack([mean(name) for name in names]))
-    tokens.state.weight.copy_(torch.stack([mean(word) for word in (" no", " yes", " likely", " unknown")]))
+    tokens.name.weight.copy_(torch.stack([mean(f" {keyword(name)}") for name in adapter.config.attributes]))
+    tokens.state.weight.copy_(torch.stack([mean(word) for word in (" no", " yes", " yes", " unknown")]))
+    tokens.state.weight[2] = 0  # likely: nothing but what it is taught
 
 
 def _loudness(embeddings: nn.Module) -> float:

@@ -326,6 +326,7 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
         question_ids: Tensor | None = None,
         question_mask: Tensor | None = None,
         labels: Tensor | None = None,
+        label_weights: Tensor | None = None,
         attribute_labels: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
@@ -354,6 +355,8 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
                 `route_by_question` alone, which needs them.
             question_mask: `(V, Lq)`, 0 on padding.
             labels: `(B, L)` token ids, -100 where nothing is to be learnt.
+            label_weights: `(B, L)` what each label counts for, where `logits_to_keep` says which positions have one; by
+                default all count alike.
             attribute_labels: `(V, A)` 1, 0 or -1 where nobody knows: adds the attributes' loss. Without `input_ids`
                 that is all that is computed: the language model rests.
             use_cache: Whether to return the cache.
@@ -415,13 +418,18 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
             shifted = None
             if chosen is not None:  # each position predicts the next one
                 shifted = nn.functional.pad(labels[:, 1:], (0, 1), value=-100)[chosen].unsqueeze(0)
-            language_loss = self.loss_function(
-                logits=logits,
-                labels=labels,
-                vocab_size=self.config.text_config.vocab_size,
-                shift_labels=shifted,
-                num_items_in_batch=num_items_in_batch,
-            )
+            if label_weights is not None and chosen is not None and shifted is not None:
+                weights = nn.functional.pad(label_weights[:, 1:], (0, 1))[chosen].float()  # (positions,)
+                each = nn.functional.cross_entropy(logits[0].float(), shifted[0], reduction="none")
+                language_loss = (each * weights).sum() / weights.sum().clamp(min=1e-6)
+            else:
+                language_loss = self.loss_function(
+                    logits=logits,
+                    labels=labels,
+                    vocab_size=self.config.text_config.vocab_size,
+                    shift_labels=shifted,
+                    num_items_in_batch=num_items_in_batch,
+                )
         result, visual = FaVChatOutput(logits=logits, past_key_values=outputs.past_key_values), outputs.visual
         share: Tensor | float = 1.0
         router_loss = None

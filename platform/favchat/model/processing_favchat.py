@@ -20,7 +20,7 @@ from favchat.video.specification import ClipSpecification
 VIDEO_TOKEN = "<|video|>"  # noqa: S105 - what stands for a whole video in a chat
 FRAME_TOKEN = "<|frame|>"  # noqa: S105 - one token of the general stream
 FACE_TOKEN = "<|face|>"  # noqa: S105 - one token of the face stream
-ATTRIBUTE_TOKEN = "<|attribute|>"  # noqa: S105 - one attribute's token
+ATTRIBUTE_TOKEN = "<|attribute|>"  # noqa: S105 - one of the two tokens of an attribute
 
 
 class FaceClip(Protocol):
@@ -63,7 +63,7 @@ class FaVChatProcessor(ProcessorMixin):
         face_mean: Channel means of the face encoder.
         face_std: Channel deviations of the face encoder.
         route_by_question: Whether the model's router reads what is asked about each video.
-        attributes: Names of the attributes that the model was taught; each has a token after the frames'.
+        attributes: Names of the attributes that the model was taught; each has two tokens after the frames'.
         clip: The clip specification of the corpus that the model was trained on, as
             :meth:`favchat.video.ClipSpecification.to_dict` gives it; by default that of the default settings.
     """
@@ -186,12 +186,12 @@ class FaVChatProcessor(ProcessorMixin):
     def placeholders(self) -> str:
         """What stands for a video's tokens: frame by frame the general and the face tokens, then the attributes."""
         frame = FRAME_TOKEN * self.vision_grid**2 + FACE_TOKEN * self.face_grid**2
-        return frame * self.num_frames + ATTRIBUTE_TOKEN * len(self.attributes)
+        return frame * self.num_frames + ATTRIBUTE_TOKEN * (2 * len(self.attributes))
 
     @property
     def num_visual_tokens(self) -> int:
         """Tokens of a video."""
-        return self.num_frames * (self.vision_grid**2 + self.face_grid**2) + len(self.attributes)
+        return self.num_frames * (self.vision_grid**2 + self.face_grid**2) + 2 * len(self.attributes)
 
     @property
     def placeholder_ids(self) -> set[int]:

@@ -43,6 +43,8 @@ def pack(
     samples: Sequence[Sample],
     clips: Mapping[str, Any],
     labels: Mapping[str, Tensor] | None = None,
+    *,
+    first_token_weight: float = 1.0,
 ) -> tuple[dict[str, Tensor], int]:
     """Make the tensors of a packed batch.
 
@@ -52,6 +54,7 @@ def pack(
         samples: The samples; those about one clip share a sequence if they follow each other.
         clips: By clip id what :meth:`FaVChatProcessor.video_inputs` takes.
         labels: By clip id the labels of the attributes that the model is taught, `(A,)`.
+        first_token_weight: What the first token of each answer counts for, where the others count 1.
 
     Returns:
         The batch without its mask, which `with_mask` makes: `input_ids`, `labels` (on the answers only),
@@ -69,6 +72,10 @@ def pack(
     rows = rows_of([len(sequence) for sequence in sequences])
     places = [place for row in rows for place in row]  # videos come in reading order
     batch = _tensors([[sequences[place] for place in row] for row in rows], processor.tokenizer.pad_token_id)
+    if first_token_weight != 1:
+        begins = torch.nn.functional.pad(batch["labels"][:, :-1] == IGNORED, (1, 0), value=True)
+        weights = torch.where(begins, first_token_weight, 1.0)
+        batch["label_weights"] = weights.masked_fill(batch["labels"] == IGNORED, 0.0)
     names = [grouped[place][0].clip_id for place in places]
     batch.update(processor.video_inputs([clips[name] for name in names]))
     if labels is not None and processor.attributes:

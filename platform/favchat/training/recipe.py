@@ -34,6 +34,8 @@ class Recipe:
     """See :class:`favchat.training.reading.ClipReader`."""
     labels: np.ndarray
     """`(c, A)`, see :func:`favchat.training.labels.read_labels`."""
+    first_token_weight: float = 1.0
+    """See :func:`favchat.training.packing.pack`."""
     textless: bool = False
     """Whether samples are clips with the labels of their attributes, and no texts."""
 
@@ -52,7 +54,11 @@ class Recipe:
                 batch["attribute_labels"] = torch.stack(list(labels.values()))
             else:
                 samples = _hide_faces(samples, clips, labels)
-                batch, tokens = (pack if self.packed else pad)(self.processor, samples, clips, labels)
+                if self.packed:
+                    weight = self.first_token_weight
+                    batch, tokens = pack(self.processor, samples, clips, labels, first_token_weight=weight)
+                else:
+                    batch, tokens = pad(self.processor, samples, clips, labels)
             yield batch, [sample.clip_id for sample in samples], tokens
 
 

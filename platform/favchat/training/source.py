@@ -125,8 +125,8 @@ class StageSource:
         from favchat.training.recipe import Recipe
 
         labels = read_labels(self.config.data.out or "", list(self.index.clip_ids), self.processor.attributes)
-        textless = self.stage.task == "attributes"
-        return Recipe(self.index, self.plan, self.processor, self.stage.packed, self.features, labels, textless)
+        textless, weight = self.stage.task == "attributes", self.stage.first_token_weight
+        return Recipe(self.index, self.plan, self.processor, self.stage.packed, self.features, labels, weight, textless)
 
     @property
     def _streams(self) -> int:

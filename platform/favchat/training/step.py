@@ -154,9 +154,9 @@ class Stepper:
 
         textless = "labels" not in batches[0].inputs
         if textless:  # clips with the labels of their attributes
-            labelled = [len(batch.clip_ids) for batch in batches]
+            labelled = [float(len(batch.clip_ids)) for batch in batches]
         else:  # the first position has nothing before it that could predict it
-            labelled = [int((batch.inputs["labels"][:, 1:] != -100).sum()) for batch in batches]
+            labelled = [_labelled(batch.inputs) for batch in batches]
         samples, tokens = sum(len(batch.clip_ids) for batch in batches), sum(batch.tokens for batch in batches)
         counts = torch.tensor([sum(labelled), tokens, samples, 1], dtype=torch.float64, device=engine.device)
         all_labelled, all_tokens, all_samples, workers = add_up(counts).tolist()
@@ -200,6 +200,13 @@ class Stepper:
         }
         metrics |= {group[RATE]: group["lr"] for group in engine.optimizer.param_groups}
         return StepResult(metrics, int(all_tokens), int(all_samples), choices if isinstance(choices, Tensor) else None)
+
+
+def _labelled(inputs: Mapping[str, Any]) -> float:
+    """How much a batch has to teach: its labels, or what they count for."""
+    if "label_weights" in inputs:
+        return float(inputs["label_weights"][:, 1:].sum())
+    return float((inputs["labels"][:, 1:] != -100).sum())
 
 
 def add_up(values: Tensor) -> Tensor:
