@@ -33,7 +33,8 @@ def run(model: str | None, video: str, questions: Sequence[str], *, max_new_toke
         VideoError: The file cannot be read as a video.
         AssetError: The detector, or a part of the package's own model, cannot be fetched.
     """
-    from favchat.model.generation import NO_FACE, answer
+    from favchat.data.annotation.everyday_wordings import NO_FACE
+    from favchat.model.generation import answer
 
     network, processor, clip, _ = _opened(model, video)
     if clip is None:

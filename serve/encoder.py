@@ -86,7 +86,8 @@ def video_features(
     """What the language model and the API need of each clip.
 
     Returns:
-        For each clip: `tokens` `(S, H)`; `levels` `(K, S, H)`, zero at all but face tokens; `usage` `(M, 2, T, E)`
+        For each clip: `tokens` `(S, H)`; `levels` `(K, S, H)`, zero at all but face tokens; `scores` `(A,)` of the attributes;
+        `usage` `(M, 2, T, E)`
         float32, the share of a frame's general and face tokens that each expert gets (they sum to top-k, to 0 of a
         stream without tokens);
         `times` `(T,)` float32 seconds.
@@ -99,6 +100,8 @@ def video_features(
     for index, level in enumerate(output.levels):
         levels[:, index, :, general:] = level
     sequences = output.sequence()  # (V, S, H)
+    head = model.model.adapter.attribute_head
+    scores = output.attribute_logits if head is None else head.probabilities(output.attribute_logits)  # (V, A)
     attributes = levels.new_zeros(videos, len(output.levels), output.attribute_tokens.shape[1], width)
     top_k = model.config.adapter_config.num_experts_per_tok
     usage = []
@@ -112,6 +115,7 @@ def video_features(
         {
             "tokens": sequences[video].cpu().contiguous(),
             "levels": torch.cat([levels[video].flatten(1, 2), attributes[video]], dim=1).cpu().contiguous(),
+            "scores": scores[video].cpu().contiguous(),
             "usage": shares[video].cpu().contiguous(),
             "times": inputs["frame_times"][video].cpu().contiguous(),
         }

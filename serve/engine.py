@@ -18,6 +18,7 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 
 from favchat.config import Config, ServeConfig
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
+from favchat.model.generation import WHOLE_ANSWERS, starts_of
 from favchat.model.processing_favchat import SYSTEM
 from favchat.threads import allowed_cpus
 from serve.chat import Chat, Piece
@@ -86,6 +87,8 @@ class Engine:
         )
         self._manager.logit_processor = processor_list()
         self._manager.start()
+        self._scores: dict[str, list[float]] = {}
+        """Of each video in the pool the scores of the attributes that the model was taught."""
         self.counters = {"requests": 0, "running": 0, "cancelled": 0, "generated_tokens": 0}
 
     def close(self) -> None:
@@ -115,8 +118,17 @@ class Engine:
             budget = self._budget(chat, len(ids))
             yield Piece("", len(ids), 0)
             stream = TextStream(self.processor.tokenizer, chat.stop)
-            async with aclosing(self._tokens(ids, budget, self._sampling(chat))) as answers:
-                async for tokens, done in answers:
+            # What the scores say comes first, and the language model goes on from there.
+            start = self._start(chat)
+            begun = self.processor.answer_ids(start)[:-1][:budget] if start else []
+            if begun and (start in WHOLE_ANSWERS or len(begun) == budget):
+                text = stream.push(begun, last=True)
+                yield Piece(text, len(ids), len(begun), "stop" if start in WHOLE_ANSWERS else "length")
+                return
+            answers = self._tokens([*ids, *begun], budget - len(begun), self._sampling(chat))
+            async with aclosing(answers):
+                async for written, done in answers:
+                    tokens = [*begun, *written]
                     text = stream.push(tokens, last=done)
                     reason: Literal["stop", "length"] | None = None
                     if done or stream.stopped:
@@ -125,6 +137,13 @@ class Engine:
                         yield Piece(text, len(ids), len(tokens), reason)
                     if reason:
                         return
+
+    def _start(self, chat: Chat) -> str | None:
+        """How the answer has to begin, see :func:`favchat.model.grounding.start_of_answer`; of one video alone."""
+        scores = self._scores.get(chat.videos[0], []) if len(chat.videos) == 1 else []
+        if not scores:
+            return None
+        return starts_of([scores], [True], self.processor.attributes, [_text(chat.messages[-1])])[0]
 
     async def _tokens(
         self, ids: list[int], budget: int, sampling: Sampling | None
@@ -190,6 +209,9 @@ class Engine:
             features = load_file(self.store.features(key))
         except FileNotFoundError:
             raise gone() from None
+        if len(self._scores) >= 2 * self.config.max_videos:
+            self._scores = {kept: scores for kept, scores in self._scores.items() if kept in self.pool}
+        self._scores[key] = features["scores"].tolist()
         return features["tokens"], features["levels"]
 
     def _prompt(self, chat: Chat, spans: list[range]) -> list[int]:
@@ -227,6 +249,14 @@ class Engine:
             return None
         seed = secrets.randbits(31) if chat.seed is None else chat.seed
         return Sampling(chat.temperature, chat.top_p, seed)
+
+
+def _text(message: dict[str, Any]) -> str:
+    """The words of a message, without its videos."""
+    content = message["content"]
+    if isinstance(content, str):
+        return content
+    return " ".join(part["text"] for part in content if part["type"] == "text")
 
 
 class EngineReplica:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from favchat.evaluation.items import Item
 from favchat.evaluation.wording import asked
+from favchat.model.generation import WHOLE_ANSWERS, starts_of
 from favchat.training.ingest import StoredClip
 from favchat.training.machine import rest_in
 
@@ -132,7 +133,11 @@ class LocalModel:
 
     def _written(self, visual: Any, pairs: Sequence[tuple[int, Item]], hints: bool) -> list[str]:
         """Answers to questions, each about the clip whose number stands before it."""
-        prompts = [self._ids(self.processor.prompt(asked(item, hints))) for _, item in pairs]
+        starts = self._starts(visual, pairs)
+        prompts = [
+            self._ids(self.processor.prompt(asked(item, hints)) + (start or ""))
+            for start, (_, item) in zip(starts, pairs, strict=True)
+        ]
         length = max(map(len, prompts))
         ids = torch.full((len(prompts), length), self.processor.tokenizer.pad_token_id)
         mask = torch.zeros_like(ids)
@@ -158,7 +163,19 @@ class LocalModel:
             do_sample=False,
         )
         answers = self.processor.tokenizer.batch_decode(written[:, length:], skip_special_tokens=True)
-        return [text.strip() for text in answers]
+        return [
+            start if start in WHOLE_ANSWERS else f"{start or ''}{text}".strip()
+            for start, text in zip(starts, answers, strict=True)
+        ]
+
+    def _starts(self, visual: Any, pairs: Sequence[tuple[int, Item]]) -> list[str | None]:
+        """How answers have to begin, see :func:`favchat.model.generation.answer_starts`."""
+        head = self.model.model.adapter.attribute_head
+        if head is None:
+            return [None] * len(pairs)
+        scores = head.probabilities(visual.attribute_logits[[video for video, _ in pairs]]).tolist()
+        questions = [item.question for _, item in pairs]
+        return starts_of(scores, [True] * len(pairs), self.processor.attributes, questions)
 
     def _scored(self, visual: Any, items: Sequence[Sequence[Item]]) -> list[list[tuple[list[float], list[int]]]]:
         """For each clip and question: the options' summed log-likelihoods, and their tokens."""

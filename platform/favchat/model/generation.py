@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
+from favchat.data.annotation.everyday_wordings import CANNOT_TELL, NO_FACE
+from favchat.model.grounding import start_of_answer
 from favchat.model.modeling_favchat import FaVChatForConditionalGeneration
-from favchat.model.processing_favchat import FaceClip, FaVChatProcessor
-
-NO_FACE = "I see no face in this video."
-"""What is said of a clip in which no face was found."""
+from favchat.model.processing_favchat import PIXELS, FaceClip, FaVChatProcessor
 
 
 @torch.inference_mode()
@@ -22,7 +21,9 @@ def answer(
     *,
     max_new_tokens: int = 128,
 ) -> list[str]:
-    """Answer one question about each clip, greedily.
+    """Answer one question about each clip, greedily, so that words and scores agree.
+
+    A model that was taught attributes begins its answers as :func:`answer_starts` says.
 
     Args:
         model: The model, on any device.
@@ -34,8 +35,64 @@ def answer(
     Returns:
         B answers without special tokens.
     """
-    prompts = [processor.prompt(question) for question in questions]
-    inputs = processor(prompts, clips, questions=questions).to(model.device)
-    ids = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
-    new = ids[:, inputs["input_ids"].shape[1] :]
-    return [text.strip() for text in processor.tokenizer.batch_decode(new, skip_special_tokens=True)]
+    videos = {name: tensor.to(model.device) for name, tensor in processor.video_inputs(clips).items()}
+    encoded = model.model.encode_frames(*(videos.pop(name) for name in PIXELS))  # once, for scores and words
+    videos |= encoded
+    starts = answer_starts(model, processor, videos, questions)
+    open_ones = [index for index, start in enumerate(starts) if start not in WHOLE_ANSWERS]
+    answers = [start or "" for start in starts]
+    if open_ones:
+        prompts = [processor.prompt(questions[index]) + answers[index] for index in open_ones]
+        features = [{name: tensor[index].cpu() for name, tensor in videos.items()} for index in open_ones]
+        inputs = processor(prompts, features, questions=[questions[index] for index in open_ones]).to(model.device)
+        ids = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
+        written = processor.tokenizer.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        for index, text in zip(open_ones, written, strict=True):
+            answers[index] = (answers[index] + text).strip()
+    return answers
+
+
+WHOLE_ANSWERS = (NO_FACE, CANNOT_TELL)
+"""Starts that nothing follows."""
+
+
+@torch.inference_mode()
+def answer_starts(
+    model: FaVChatForConditionalGeneration,
+    processor: FaVChatProcessor,
+    videos: Mapping[str, torch.Tensor],
+    questions: Sequence[str],
+) -> list[str | None]:
+    """How the answers to B questions have to begin, see :func:`favchat.model.grounding.start_of_answer`.
+
+    Args:
+        model: The model.
+        processor: Its processor.
+        videos: Features of B clips and where their faces are, on the model's device, for `get_video_features`.
+        questions: B questions.
+
+    Returns:
+        For each the start, ``I see no face in this video.`` where none is visible, or None: no model without attributes
+        says anything here.
+    """
+    head = model.model.adapter.attribute_head
+    if head is None:
+        return [None] * len(questions)
+    asked = processor.question_inputs(questions, len(questions)) if processor.route_by_question else {}
+    output = model.model.get_video_features(**videos, **{name: ids.to(model.device) for name, ids in asked.items()})
+    return starts_of(
+        head.probabilities(output.attribute_logits).tolist(),
+        videos["face_visible"].any(dim=1).tolist(),
+        processor.attributes,
+        questions,
+    )
+
+
+def starts_of(
+    scores: Sequence[Sequence[float]], visible: Sequence[bool], names: Sequence[str], questions: Sequence[str]
+) -> list[str | None]:
+    """As :func:`answer_starts`, from scores of B clips and whether their faces are visible."""
+    return [
+        start_of_answer(question, dict(zip(names, row, strict=True))) if seen else NO_FACE
+        for row, seen, question in zip(scores, visible, questions, strict=True)
+    ]

@@ -27,7 +27,7 @@ from favchat.training.reading import feature_table
 from favchat.training.start import starting_encoders
 
 FEATURES = "features"
-FORMAT = 1
+FORMAT = 2
 """Counts up when the files or what is in them change."""
 CLIPS = 8
 """Clips that the encoders see at once."""

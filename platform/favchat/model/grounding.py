@@ -1,0 +1,114 @@
+"""Keeps words and scores together: a yes/no question about one attribute begins with what its score says.
+
+The language model writes the rest. What is asked is read by the grammar that checks annotations against labels
+(``favchat.data.annotation.statements``), after everyday words for the same thing are brought to its own. A question
+that it does not understand, or that asks for several things at once, is left to the language model alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from favchat.attributes import EMOTION, attribute
+from favchat.data.annotation.everyday_wordings import CANNOT_TELL
+from favchat.data.annotation.statements import statements
+
+_ASKS = re.compile(
+    r"^(?:yes or no[:,]? *)?(?:is|are|does|do|has|have|can|could|would|any|i think|it is|she|he|they|this|the|that)\b"
+)
+_OTHER = re.compile(r"\b(?:or|what|which|who|whose|how|where|when|why|describe|change|changes)\b")
+_EMOTIONS = [emotion.name for emotion in EMOTION]
+
+_SAME = tuple(
+    (re.compile(words), plain)
+    for words, plain in (
+        (r"^yes or no\b[:,]?|,? yes or no\b|,? or not\b", ""),
+        (r"\b(?:the|this|that) (?:person|man|woman|guy|lady|girl|boy)(?: in the (?:video|clip|picture))?'s\b", "their"),
+        (r"\b(?:cap or (?:a )?hat|hat or (?:a )?cap|something on (?:the|their|his|her) head)\b", "hat"),
+        (r"\bhead (?:is )?covered\b", "hat"),
+        (r"\bcurly or wavy\b|\bwavy or curly\b|\bcurly\b", "wavy"),
+        (r"\b(?:older|more) than (?:sixty|60)(?: years old)?\b", "over sixty"),
+        (r"\b(?:an? )?(?:senior|elderly|old)(?: (?:person|man|woman|lady|guy))?\b", "over sixty"),
+        (r"\blost (?:their|his|her|the) hair\b|\bwithout hair\b", "bald"),
+        (r"\bhairline (?:is )?receding\b|\bhair recede\b|\blosing hair\b|\bhigh hairline\b", "receding hairline"),
+        (r"\bhair (?:covers?|over) (?:the|their|his|her) forehead\b", "bangs"),
+        (r"\bfair hair\b|\bblonde?\b(?! hair)|\bhair blonde?\b", "blonde hair"),
+        (r"\bwhite hair\b|\bgone gr[ae]y\b", "gray hair"),
+        (r"\bhair (?:down )?to (?:the|their|his|her) shoulders\b", "long hair"),
+        (r"\bround,? (?:full )?face\b", "chubby face"),
+        (r"\blips (?:are )?painted\b|\bpainted lips\b", "lipstick"),
+        (r"\b(?:a lot of|much|lots of) make-?up\b", "heavy makeup"),
+        (r"\bunshaven\b", "stubble"),
+        (r"\b(?:face )?(?:clean[- ])?shaven\b", "clean-shaven"),
+        (r"\bbeard (?:is )?a goatee\b|\bbeard around the mouth\b", "goatee"),
+        (r"\bbeard (?:is )?a full one\b|\bthick beard\b", "full beard"),
+        (r"\bhair on (?:the|their|his|her) upper lip\b", "mustache"),
+        (r"\bknitting (?:the|their|his|her) brows\b", "frowning"),
+        (r"\b(?:teeth|lips (?:are )?apart)\b", "open mouth"),
+        (r"\blips (?:are )?closed\b", "closed mouth"),
+        (r"\bgaze (?:is )?turned away\b|\blooking (?:to the side|somewhere else)\b", "looking away"),
+        (r"\bgaze (?:is )?on the camera\b", "looking at the camera"),
+        (r"\bhead (?:goes|go) (?:left and right|from side to side)\b", "shaking their head"),
+        (r"\bmov(?:e|es|ing) (?:the|their|his|her) head (?:from side to side|left and right)\b", "shaking their head"),
+        (r"\bhead (?:goes|go) up and down\b|\bmov(?:e|es|ing) (?:the|their|his|her) head up and down\b", "nodding"),
+        (r"\b(?:tilt|rock)(?:s|ing)? (?:the|their|his|her) head\b|\bhead tilt(?:s|ing)?\b", "wagging their head"),
+        (r"\bunsharp\b", "blurry"),
+        (r"\b(?:sharp|in focus)\b", "not blurry"),
+        (r"\bgr[ae]y picture\b", "black and white picture"),
+        (r"\bcolou?r picture\b", "picture in colour"),
+        (r"\b(?:in a good mood|cheerful)\b", "happy"),
+        (r"\bmad\b", "angry"),
+        (r"\ba he\b", "a man"),
+        (r"\ba she\b", "a woman"),
+    )
+)
+"""Everyday words, and the grammar's own for the same."""
+_WHOLE = {"full_beard": {"no_beard"}, "no_beard": {"goatee", "mustache"}}
+"""What a word for the first says of the others too: a full beard, and clean-shaven."""
+
+
+def start_of_answer(question: str, scores: Mapping[str, float]) -> str | None:
+    """How the answer to a yes/no question has to begin.
+
+    Args:
+        question: What was asked.
+        scores: Taught attribute -> score, see :class:`favchat.model.scores.AttributeScore`.
+
+    Returns:
+        ``Yes`` or ``No``, as the score says; the whole answer that it cannot tell, of an attribute that the model was
+        not taught; None where the language model decides.
+    """
+    asked = asked_attribute(question)
+    if asked is None:
+        return None
+    name, holds = asked
+    if name not in scores:
+        return CANNOT_TELL
+    if name in _EMOTIONS:
+        present = max((one for one in _EMOTIONS if one in scores), key=lambda one: scores[one]) == name
+    else:
+        present = scores[name] > 0.5
+    # The statement of no_beard is that of the beard.
+    true = present != attribute(name).negated
+    return "Yes" if true is holds else "No"
+
+
+def asked_attribute(question: str) -> tuple[str, bool] | None:
+    """The one attribute that a yes/no question asks for, and whether "yes" says that its statement holds.
+
+    None of a question of another kind, or one that is not understood.
+    """
+    text = question.strip().lower().replace("’", "'")
+    if not text.endswith(("?", ".")):
+        return None
+    asks = _ASKS.match(text) is not None or (len(text.split()) <= 6 and text.endswith("?"))
+    for words, plain in _SAME:
+        text = words.sub(plain, text)
+    if not asks or _OTHER.search(text):
+        return None
+    said = {one.name: one.holds for one in statements(text) if not one.presupposed}
+    for name, others in _WHOLE.items():
+        if name in said and said.keys() - {name} <= others:
+            said = {name: said[name]}
+    return next(iter(said.items())) if len(said) == 1 else None
