@@ -86,8 +86,8 @@ def video_features(
     """What the language model and the API need of each clip.
 
     Returns:
-        For each clip: `tokens` `(S, H)`; `levels` `(K, S, H)`, zero at all but face tokens; `scores` `(A,)` of the attributes;
-        `usage` `(M, 2, T, E)`
+        For each clip: `tokens` `(S, H)`; `levels` `(K, S, H)`, zero at all but face tokens; `scores` `(A,)` of the
+        attributes; `usage` `(M, 2, T, E)`
         float32, the share of a frame's general and face tokens that each expert gets (they sum to top-k, to 0 of a
         stream without tokens);
         `times` `(T,)` float32 seconds.

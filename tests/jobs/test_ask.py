@@ -1,10 +1,17 @@
+import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
 import jobs.ask
-from favchat.config import ConfigError
+from favchat.config import ConfigError, ModelConfig
+from favchat.data.addresses import path_of
+from favchat.data.row_settings import corpus_specification
+from favchat.data.schema import SHARDS
+from favchat.data.storage import parquet_files, read_table
+from favchat.model.build import build
 from favchat.model_names import EMBEDDED
+from favchat.training.ingest import CLIP_COLUMNS, read_clip
 from favchat.video import VideoError
 from jobs.cli import app
 from jobs.quickstart import SAMPLE
@@ -46,9 +53,47 @@ def test_the_command_takes_the_model_first_or_not_at_all(monkeypatch):
         assert "[MODEL] VIDEO QUESTION" in done.stderr
 
 
-def test_a_video_without_a_face_says_so(model, centerface):
-    with pytest.raises(VideoError, match="no face"):
-        jobs.ask.run(model, str(SAMPLE / "clips" / "noface_0.mp4"), ["Who?"])
+def test_a_video_without_a_face_is_answered_in_words(model, centerface):
+    answers = jobs.ask.run(model, str(SAMPLE / "clips" / "noface_0.mp4"), ["Who?", "Is she smiling?"])
+    assert answers == ["I see no face in this video."] * 2
+
+
+def test_a_video_and_its_shard_are_the_same_pixels(corpus, centerface):
+    """What `ask` sees of a file is what training and evaluation see of its row, to the bit."""
+    row = next(
+        row
+        for file in parquet_files(path_of(str(corpus)) / SHARDS)
+        for row in read_table(file, [*CLIP_COLUMNS, "video"]).to_pylist()
+        if row["clip_id"] == "pexels_0"
+    )
+    specification = corpus_specification(str(corpus))
+    asked, stored = specification.read(row["video"], specification.make_detector())[0], read_clip(row)
+    assert np.array_equal(asked.frames, stored.frames)
+    assert np.array_equal(asked.faces, stored.faces)
+    assert np.array_equal(asked.timestamps, stored.timestamps)
+    assert np.array_equal(asked.landmarks, stored.landmarks)
+    assert np.array_equal(asked.visible, stored.visible)
+
+
+def test_scores_need_a_model_that_was_taught_attributes(model, centerface):
+    with pytest.raises(ConfigError, match="taught no attributes"):
+        jobs.ask.scores(model, str(SAMPLE / "clips" / "pexels_0.mp4"))
+
+
+def test_scores_are_told_by_family(tiny_preset, centerface, tmp_path):
+    section = tiny_preset.model.model_dump()
+    section["adapter"]["attributes"] = ["eyeglasses", "smile", "happy", "sadness"]
+    for part in build(ModelConfig(**section)):
+        part.save_pretrained(tmp_path)
+    found = jobs.ask.scores(str(tmp_path), str(SAMPLE / "clips" / "pexels_0.mp4"))
+    assert [one.name for one in found] == ["eyeglasses", "smile", "happy", "sadness"]
+    assert all(0 <= one.score <= 1 for one in found)
+    lines = jobs.ask.lines(found)
+    assert lines[0] == "accessories:"
+    assert lines[1].split()[:2] == ["eyeglasses", f"{found[0].score:.2f}"]
+    assert "emotion:" in lines
+    assert jobs.ask.scores(str(tmp_path), str(SAMPLE / "clips" / "noface_0.mp4")) == []
+    assert jobs.ask.lines([]) == ["I see no face in this video."]
 
 
 def test_a_file_that_is_no_video_says_so(model, centerface, tmp_path):

@@ -1,0 +1,92 @@
+from random import Random
+
+import pytest
+
+from favchat.data.annotation.everyday import subject, truth_of, yes_no_question
+from favchat.data.annotation.everyday_wordings import (
+    CANNOT_TELL,
+    IDENTITY,
+    OPEN,
+    OPPOSITES,
+    UNANSWERABLE,
+    YES_NO,
+    held_out,
+    taught,
+)
+from favchat.data.annotation.wording import MAN, UNKNOWN, WOMAN
+from favchat.model.grounding import asked_attribute, start_of_answer
+
+SCORES = {"eyeglasses": 0.9, "smile": 0.2, "no_beard": 0.8, "male": 0.1, "neutral": 0.2, "happy": 0.45, "anger": 0.35}
+
+
+@pytest.mark.parametrize(
+    ("question", "start"),
+    [
+        ("Is she wearing glasses?", "Yes"),
+        ("Glasses?", "Yes"),
+        ("Does the man wear spectacles?", "Yes"),
+        ("She has no glasses, right?", "No"),
+        ("Is the woman smiling?", "No"),
+        ("Would you say there is a smile on her face?", "No"),
+        ("Does he have a beard?", "No"),
+        ("Is he clean-shaven?", "Yes"),
+        ("Is this a man?", "No"),
+        ("Is it a woman?", "Yes"),
+        ("Does she look happy?", "Yes"),  # the likeliest emotion, though below a half
+        ("Is she angry?", "No"),
+        ("Is she talking?", CANNOT_TELL),  # nobody taught it
+        ("Does she have a pointy nose?", CANNOT_TELL),
+    ],
+)
+def test_an_answer_begins_as_the_score_says(question, start):
+    assert start_of_answer(question, SCORES) == start
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is this a man or a woman?",
+        "What is she wearing?",
+        "Is she smiling and wearing glasses?",
+        "Why is she smiling?",
+        "Describe her smile.",
+        "Does her expression change?",
+        "Is she rich?",
+        "Who is this?",
+        "smile",
+        "",
+    ],
+)
+def test_what_is_no_question_about_one_attribute_is_left_to_the_language_model(question):
+    assert start_of_answer(question, SCORES) is None
+
+
+@pytest.mark.parametrize(("forms", "understood"), [(taught, 0.99), (held_out, 0.95)])
+def test_everyday_questions_are_understood_and_never_the_wrong_way_round(forms, understood):
+    random, right, asked = Random(0), 0, 0
+    for key in YES_NO:
+        name = OPPOSITES.get(key, key)
+        for label in (True, False):
+            for person in (MAN, WOMAN, UNKNOWN):
+                who = subject(UNKNOWN if name == "male" else person, random)
+                question = yes_no_question(key, who, random, forms)
+                scores = dict.fromkeys(("neutral", "contempt", name), 0.1)
+                scores[name if label else "neutral" if name != "neutral" else "contempt"] = 0.9
+                if not label and name not in ("neutral", "contempt"):
+                    scores[name] = 0.1
+                start = start_of_answer(question, scores)
+                asked += 1
+                if start is not None:
+                    assert (start == "Yes") is truth_of(key, {name: label}), question
+                    right += 1
+    assert right / asked > understood
+
+
+def test_nothing_that_cannot_be_told_is_answered_with_yes_or_no():
+    for forms in (UNANSWERABLE, IDENTITY, *OPEN.values()):
+        for form in forms:
+            assert start_of_answer(subject(UNKNOWN, Random(0)).fill(form), SCORES) in (None, CANNOT_TELL), form
+
+
+def test_what_is_asked_may_be_denied():
+    assert asked_attribute("Is she not smiling?") == ("smile", False)
