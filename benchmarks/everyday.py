@@ -3,7 +3,7 @@
     python benchmarks/everyday.py MODEL CORPUS --split val --out REPORT.md
 
 Of every clip of the split each known attribute is asked for by yes or no in words that training used and in words that
-were kept from it (the first word of the greedy answer counts), what no clip can show and who it is in both kinds of
+were kept from it (the first word of the answer counts), what no clip can show and who it is in both kinds of
 words, and the open questions and a description are answered in full. The tables: balanced accuracy by attribute with
 95 % intervals by person; how often one fact is answered in two ways; how often it says that it cannot tell, where there
 is something to tell and where there is not; what descriptions claim, and how much of what is there they tell.
@@ -36,7 +36,16 @@ from favchat.data.annotation.everyday import (
     truth_of,
     yes_no_question,
 )
-from favchat.data.annotation.everyday_wordings import IDENTITY, OPEN, OPPOSITES, UNANSWERABLE, YES_NO, held_out, taught
+from favchat.data.annotation.everyday_wordings import (
+    CANNOT_TELL,
+    IDENTITY,
+    OPEN,
+    OPPOSITES,
+    UNANSWERABLE,
+    YES_NO,
+    held_out,
+    taught,
+)
 from favchat.data.annotation.facts import facts_of
 from favchat.data.annotation.statements import statements
 from favchat.data.annotation.wording import UNKNOWN
@@ -45,6 +54,7 @@ from favchat.data.schema import LABEL_COLUMNS, SHARDS
 from favchat.data.storage import parquet_files, read_table
 from favchat.evaluation.items import Item
 from favchat.evaluation.local_model import LocalModel, _add, _common_prefix, _Packed
+from favchat.model.grounding import start_of_answer
 from favchat.training.ingest import CLIP_COLUMNS, read_clip
 
 MAX_TOKENS = 1024
@@ -63,8 +73,14 @@ class Said:
     unseen: bool
     truth: bool | None
     word: str = ""
-    says: bool | None = None
-    """Of a yes/no question: that the attribute is there (True), that it isn't, or neither."""
+    """The first word of the answer."""
+    alone: str = ""
+    """The first word that the language model would write by itself."""
+
+    @property
+    def says(self) -> bool | None:
+        """Yes (True), no or neither."""
+        return {"Yes": True, "No": False}.get(self.word)
 
 
 @dataclass
@@ -156,12 +172,10 @@ def ask(model: LocalModel, rows: Sequence[dict[str, Any]], seed: int, answer_ope
         one.yes_no = yes_no_questions(clip, names, seed)
         one.unanswerable = unanswerable_questions(clip, seed)
         both = [*one.yes_no, *one.unanswerable]
-        for said, word in zip(both, first_words(model, visual, video, [said.question for said in both]), strict=True):
-            said.word = word
-            if word in ("Yes", "No"):
-                # What the attribute's own label would be: a question for its opposite turns the answer round.
-                said.says = said.truth if word == "Yes" else not said.truth
-                said.says = word == "Yes"
+        alone = first_words(model, visual, video, [said.question for said in both])
+        for said, word in zip(both, alone, strict=True):
+            start = start_of_answer(said.question, one.scores)
+            said.alone, said.word = word, "I" if start == CANNOT_TELL else start or word
         random, known = Random(f"open/{seed}/{clip.id}"), known_labels(clip)
         for topic in open_answers(known):
             forms = random.choice((taught, held_out)) if topic != "description" else taught
@@ -179,14 +193,13 @@ def _item(clip: Clip, question: str) -> Item:
     return Item("everyday", "open", clip.id, clip.identity or clip.id, clip.split, "text", question)
 
 
-def balanced(rows: Sequence[Said]) -> float:
+def balanced(rows: Sequence[Said], alone: bool = False) -> float:
     """Mean recall of yes and no; whatever is neither is wrong."""
-    recalls = [
-        np.mean([said.says is truth for said in rows if said.truth is truth])
-        if any(s.truth is truth for s in rows)
-        else np.nan
-        for truth in (True, False)
-    ]
+    recalls = []
+    for truth in (True, False):
+        right = "Yes" if truth else "No"
+        told = [(said.alone if alone else said.word) == right for said in rows if said.truth is truth]
+        recalls.append(np.mean(told) if told else np.nan)
     return float(np.mean(recalls))
 
 
@@ -227,8 +240,8 @@ def report(found: Sequence[ClipAnswers], names: Sequence[str], seed: int, few: i
     for said in asked:
         by_name[said.attribute].append(said)
     lines = [
-        "| attribute | yes | no | scores | words of training | other words | 95 % interval |",
-        "|---|---|---|---|---|---|---|",
+        "| attribute | yes | no | scores | taught words | other words | 95 % interval | language model alone |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     means: dict[str, list[float]] = defaultdict(list)
     for name in sorted(by_name, key=lambda name: names.index(name)):
@@ -247,13 +260,14 @@ def report(found: Sequence[ClipAnswers], names: Sequence[str], seed: int, few: i
         lines.append(
             f"| {name}{mark} | {present} | {absent} | "
             + " | ".join(f"{value:.3f}" for value in values)
-            + f" | {low:.3f} to {high:.3f} |"
+            + f" | {low:.3f} to {high:.3f} | {balanced(rows, alone=True):.3f} |"
         )
         if counted:
-            for kind, value in zip(("scores", "seen", "unseen"), values, strict=True):
+            kinds = ("scores", "taught words", "other words", "language model alone, taught words")
+            for kind, value in zip(kinds, [*values, balanced(seen, alone=True)], strict=True):
                 means[kind].append(value)
     numbers = {f"balanced accuracy, {kind}": float(np.mean(values)) for kind, values in means.items()}
-    numbers["attributes counted"] = len(means["seen"])
+    numbers["attributes counted"] = len(means["scores"])
     agree = [
         (one.scores[said.attribute] > 0.5) == (known_labels(one.clip)[said.attribute] == (said.says is said.truth))
         for one in found
@@ -307,7 +321,6 @@ def main() -> None:
     parser.add_argument("corpus")
     parser.add_argument("--split", default="val")
     parser.add_argument("--half", choices=["A", "B", "all"], default="all", help="of the people of the split")
-    parser.add_argument("--prefix", help="only clips whose source folder's annotation has full labels", default=None)
     parser.add_argument("--few", type=int, default=FEW)
     parser.add_argument("--clips", type=int, help="at most so many clips")
     parser.add_argument("--closed", action="store_true", help="no open questions")
