@@ -19,6 +19,7 @@ from favchat.config import load as load_config
 from favchat.embedded import ADAPTER, CARD, is_learnt
 from favchat.model.build import build, load
 from favchat.model.lora import without_lora
+from favchat.model.scores import CALIBRATION
 from jobs.cli import CONFIGS
 
 
@@ -30,7 +31,7 @@ def main() -> None:
     arguments = parser.parse_args()
     preset = CONFIGS / f"{arguments.preset}.yaml"
     settings = load_config(preset if preset.is_file() else Path(arguments.preset)).model
-    trained, _ = load(str(arguments.model))
+    trained, processor = load(str(arguments.model))
     fresh, _ = build(settings)
     old = fresh.state_dict()
     moved = [
@@ -41,7 +42,11 @@ def main() -> None:
     if moved:
         raise SystemExit(f"{len(moved)} tensors beside adapter and LoRA are not the preset's, such as {moved[0]}")
     halves = {name: value.half().contiguous() for name, value in trained.state_dict().items() if is_learnt(name)}
-    save_file(halves, ADAPTER, metadata={"model": json.dumps(settings.model_dump(mode="json"))})
+    about = {"model": json.dumps(settings.model_dump(mode="json")), "clip": json.dumps(processor.clip)}
+    calibration = arguments.model / CALIBRATION
+    if calibration.is_file():
+        about["calibration"] = calibration.read_text()
+    save_file(halves, ADAPTER, metadata=about)
     ADAPTER.chmod(0o644)
     shutil.copyfile(arguments.model / "README.md", CARD)
     print(f"{ADAPTER}: {ADAPTER.stat().st_size / 1e6:.1f} MB, {sum(v.numel() for v in halves.values()) / 1e6:.2f} M")

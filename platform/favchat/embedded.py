@@ -16,7 +16,8 @@ from favchat.config import ModelConfig
 
 ADAPTER = Path(assets.__file__).parent / "weights" / "favchat_nano.safetensors"
 """The adapter's tensors and the low-rank updates in half precision, named as in the model; the file's metadata has the
-``model`` section as JSON under ``model``."""
+``model`` section as JSON under ``model``, the clip specification under ``clip`` and the calibration of the attributes
+under ``calibration``."""
 CARD = ADAPTER.with_suffix(".md")
 
 
@@ -55,9 +56,12 @@ def _make(folder: Path) -> None:
 
     from favchat.model.build import build
     from favchat.model.lora import add_lora, merge_lora
+    from favchat.model.scores import CALIBRATION
+    from favchat.video.specification import ClipSpecification
 
     with safe_open(ADAPTER, framework="pt") as file:
-        settings = ModelConfig(**json.loads(file.metadata()["model"]))
+        about = file.metadata()
+        settings = ModelConfig(**json.loads(about["model"]))
         tensors = {name: file.get_tensor(name).to(torch.float32) for name in file.keys()}  # noqa: SIM118 - no mapping
     model, processor = build(settings)
     if any(".lora_" in name for name in tensors):
@@ -71,6 +75,10 @@ def _make(folder: Path) -> None:
     partial = folder.parent / ".favchat-nano.partial"
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
+    if "clip" in about:
+        processor.clip_specification = ClipSpecification.from_dict(json.loads(about["clip"]))
     processor.save_pretrained(partial)
+    if "calibration" in about:
+        (partial / CALIBRATION).write_text(about["calibration"])
     shutil.copyfile(CARD, partial / "README.md")
     os.replace(partial, folder)

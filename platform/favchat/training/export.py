@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from favchat import __version__
 from favchat.config import ConfigError, ModelConfig
 from favchat.model.lora import has_lora, merge_lora
+from favchat.model.scores import CALIBRATION
 from favchat.model_names import resolve_model
 from favchat.training.checkpoints import RECORD
 from favchat.training.start import starting_model
@@ -72,6 +73,8 @@ def export(
         # In the original format transformers would name the weights as peft's file did that LoRA was loaded from.
         model.save_pretrained(partial, save_original_format=False, **({"max_shard_size": HUB_SHARD} if hub else {}))
         processor.save_pretrained(partial)
+        if Path(source, CALIBRATION).is_file():
+            shutil.copyfile(Path(source, CALIBRATION), Path(partial, CALIBRATION))
         card = Path(source, CARD)
         Path(partial, CARD).write_text(card.read_text() if card.is_file() else short_card(model))
         if hub:
