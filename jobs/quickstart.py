@@ -15,21 +15,44 @@ from favchat import assets
 from favchat.config import Config
 
 OUT = Path("outputs/quickstart")
-CLIP = "pexels_0.mp4"
-"""The sample clip that is asked about."""
 SAMPLE = Path(assets.__file__).parent / "sample"
-QUESTIONS = ("What is the person's expression?", "Does the person look happy?", "What is the person doing?")
+EXAMPLES = {
+    "pexels_0.mp4": {
+        "Man or woman?": "a woman",
+        "What colour is her hair?": "brown",
+        "Does she have long hair?": "yes",
+        "Is she smiling?": "no",
+        "Is she wearing glasses?": "no",
+    },
+    "franck_0.mp4": {
+        "Is this a man?": "yes",
+        "Is he smiling?": "yes",
+        "Does he have a beard?": "no",
+        "Is he wearing glasses?": "no",
+        "Does he look happy?": "yes",
+    },
+    "pyfeat_0.mp4": {
+        "Is it a woman?": "no",
+        "Is his hair black?": "yes",
+        "How old does he look?": "young",
+        "Is he wearing a hat?": "no",
+        "What is his job?": "it cannot tell",
+    },
+}
+"""Sample clips, what is asked about each, and what is right."""
 
 
 class Answer(NamedTuple):
-    """A question about the sample clip and what the model said."""
+    """A question about a sample clip, what the model said, and what is right."""
 
+    clip: str
     question: str
     answer: str
+    right: str
 
 
 def run(config: Config, say: Callable[[str], None] = print) -> list[Answer]:
-    """Prepare the sample clips, annotate them, train both stages, and ask the trained model about a clip.
+    """Prepare the sample clips, annotate them, train both stages, and ask the trained model about some of them.
 
     Args:
         config: ``data.out`` and ``training.out`` default to folders below ``outputs/quickstart``.
@@ -47,9 +70,14 @@ def run(config: Config, say: Callable[[str], None] = print) -> list[Answer]:
         result = job(config)
         say(f"{result.summary()} ({time.monotonic() - began:.0f} s)")
     model = str(Path(config.training.out or "") / "model")
-    video = str(SAMPLE / "clips" / CLIP)
-    answers = [Answer(*pair) for pair in zip(QUESTIONS, jobs.ask.run(model, video, QUESTIONS), strict=True)]
-    say(f"asked {model} about {video}:")
-    for question, answer in answers:
-        say(f"  Q: {question}\n  A: {answer}")
+    answers = []
+    for clip, asked in EXAMPLES.items():
+        video = str(SAMPLE / "clips" / clip)
+        said = jobs.ask.run(model, video, list(asked))
+        answers += [
+            Answer(clip, question, answer, right) for (question, right), answer in zip(asked.items(), said, strict=True)
+        ]
+        say(f"asked {model} about {video}:")
+        for one in answers[-len(asked) :]:
+            say(f"  Q: {one.question}\n  A: {one.answer}   (right: {one.right})")
     return answers

@@ -18,7 +18,13 @@ from ui.heat_map import expert_usage
 from ui.track import track_strip
 
 STYLE = Path(__file__).parent / "page.css"
-QUESTIONS = ("What is the person's expression?", "Does the person look happy?", "What is the person doing?")
+QUESTIONS = (
+    "Describe this person.",
+    "Man or woman?",
+    "Is the person smiling?",
+    "Is the person wearing glasses?",
+    "How old does the person look?",
+)
 """Offered before the first question."""
 LONGEST_QUESTION = 2000
 """Letters."""

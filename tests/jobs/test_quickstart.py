@@ -1,3 +1,5 @@
+import torch
+
 import jobs.quickstart
 from favchat.config import load
 from favchat.model.build import load as load_model
@@ -18,18 +20,19 @@ def test_the_whole_road_ends_with_answers(ray_session, centerface, stand_in, new
     )
     said: list[str] = []
     answers = jobs.quickstart.run(config, say=said.append)
-    assert [answer.question for answer in answers] == list(jobs.quickstart.QUESTIONS)
+    asked = {(clip, question) for clip, questions in jobs.quickstart.EXAMPLES.items() for question in questions}
+    assert {(answer.clip, answer.question) for answer in answers} == asked
+    assert len(asked) == 15
     assert said[0].startswith("prepared 24 clips: 23 in shards, 1 rejected (1 at track)")
     assert said[1].startswith("annotated 23 of 23 clips")
     assert said[2].startswith("trained summaries loss")
     assert str(tmp_path / "run" / "model") in said[2]
 
-    # It went on from the package's own model: with AdamW no weight moves further than the rates of all steps together.
-    way = sum(stage.steps * stage.learning_rate for stage in config.training.stages)
+    # It went on from the package's own model: what that sees in faces is as it was, the language model's updates moved.
     model, _ = load_model(str(tmp_path / "run" / "model"))
-    moved = {
-        name: (value - stand_in[name].float()).abs().max().item()
-        for name, value in model.named_parameters()
-        if name in stand_in
-    }
-    assert 0 < max(moved.values()) < 1.2 * way
+    for name, value in model.named_parameters():
+        if name in stand_in:
+            assert torch.equal(value, stand_in[name].float())
+    updates = [value for name, value in model.named_parameters() if ".lora_B" in name]
+    assert updates
+    assert any(value.abs().max() > 0 for value in updates)

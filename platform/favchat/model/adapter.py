@@ -374,7 +374,7 @@ def time_features(seconds: Tensor) -> Tensor:
 GEOMETRY_FEATURES = 36
 GEOMETRY_GAIN = 16.0
 """How much louder the geometry goes in, see :class:`FaVChatTrackProjection`; chosen by a few trials
-(docs/results.md)."""
+(docs/earlier_recipes.md)."""
 MOTION_UNITS = (0.2, 0.2, 0.2, 0.05)
 """What counts as a clear movement: a fifth of the face's size, sideways, up and down or towards the camera, and nine
 degrees of roll."""
