@@ -66,7 +66,40 @@ def calibrate_model(config: Config, stage: StageConfig, folder: Path) -> Calibra
         _halves(out, names),
     )
     found.write(folder)
+    card = folder / "README.md"
+    if card.is_file():
+        card.write_text(with_attributes(card.read_text(), found, split))
     return found
+
+
+def with_attributes(card: str, found: Calibration, split: str) -> str:
+    """A model card with a section on the attributes before the one on use; what it says of them already goes.
+
+    Args:
+        card: The card.
+        found: What was measured.
+        split: The held-out split.
+    """
+    before, heading, after = card.partition(f"\n{SECTION}\n")
+    after = after[after.index("\n## ") :] if heading and "\n## " in after else after if heading else ""
+    if not heading:
+        before, use, rest = card.partition("\n## Use\n")
+        after = f"{use}{rest}"
+    rows = [
+        f"| {name} | {one.present} / {one.absent} | {one.balanced_accuracy:.3f} |"
+        for name, one in sorted(found.measured.items(), key=lambda pair: -pair[1].balanced_accuracy)
+    ]
+    errors = ", ".join(f"{family} {error:.3f}" for family, error in sorted(found.error.items()))
+    table = "\n".join(["| attribute | has it / has not | balanced accuracy |", "|---|---|---|", *rows])
+    about = (
+        f"Scores on the clips of `{split}`, whose people it did not learn from. Temperatures of the probabilities were\n"
+        "learnt on half of these people; their expected calibration error on the other half, by family:\n"
+        f"{errors}."
+    )
+    return f"{before}\n{SECTION}\n\n{about}\n\n{table}\n{after}"
+
+
+SECTION = "## Attributes"
 
 
 def _halves(out: str, clip_ids: list[str]) -> list[int]:
