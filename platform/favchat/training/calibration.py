@@ -92,7 +92,7 @@ def with_attributes(card: str, found: Calibration, split: str) -> str:
     errors = ", ".join(f"{family} {error:.3f}" for family, error in sorted(found.error.items()))
     table = "\n".join(["| attribute | has it / has not | balanced accuracy |", "|---|---|---|", *rows])
     about = (
-        f"Scores on the clips of `{split}`, whose people it did not learn from. Temperatures of the probabilities were\n"
+        f"Scores on the clips of `{split}`, people that it did not learn from. Temperatures of the probabilities were\n"
         "learnt on half of these people; their expected calibration error on the other half, by family:\n"
         f"{errors}."
     )
