@@ -21,7 +21,7 @@ EXAMPLES = {
         "Man or woman?": "a woman",
         "What colour is her hair?": "brown",
         "Does she have long hair?": "yes",
-        "Is she smiling?": "no",
+        "Is she wearing a hat?": "no",
         "Is she wearing glasses?": "no",
     },
     "franck_0.mp4": {
