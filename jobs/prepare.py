@@ -38,7 +38,7 @@ def run(config: Config) -> Prepared:
         ConfigError: A setting is missing, the source cannot be listed, or ``data.out`` holds clips of another source.
         OSError: The output cannot be written.
     """
-    require(config, "data.out")
+    require(config, *([] if config.data.sources else ["data.source.path"]), "data.out")
     parts = [_of_source(config, source) for source in config.data.sources] or [config]
     for number, part in enumerate(parts):
         where = f"data.sources.{number}" if config.data.sources else "data.source"

@@ -50,7 +50,7 @@ def lost(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, int]]:
     monkeypatch.setattr(pipeline, "_run", run)
     monkeypatch.setattr(pipeline, "ready", lambda detector: None)
     monkeypatch.setattr(pipeline, "clip_progress", lambda label, total: nullcontext())
-    monkeypatch.setattr(pipeline.cluster, "start", lambda config: None)
+    monkeypatch.setattr(pipeline.cluster, "start", lambda config, **_: None)
     return lost
 
 

@@ -73,6 +73,7 @@ def write_shard(out: Path, clips: list[Labelled], name: str = "1") -> None:
             "action": clip.action,
             "emotion": clip.emotion,
             "emotion_segments": [{"emotion": s.emotion, "start": s.start, "end": s.end} for s in clip.emotion_segments],
+            "extra": clip.extra,
             "duplicate_hash": labelled.duplicate_hash,
             "timestamps": [0.0, 0.25, 0.5, 0.75],
             "frames": encode_images(noise.integers(0, 256, (4, 32, 48, 3), dtype=np.uint8)),

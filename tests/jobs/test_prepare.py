@@ -18,7 +18,7 @@ from mlflow.tracking import MlflowClient
 import favchat
 import jobs.annotate
 from favchat.assets import AssetError
-from favchat.config import Config, ConfigError
+from favchat.config import Config, ConfigError, SourceConfig
 from favchat.video import CenterFaceDetector
 from jobs.prepare import run
 
@@ -57,7 +57,7 @@ def test_the_sample_corpus(ray_session: None, new_store: Callable[[Path], str], 
     config = settings(tmp_path)
     config.tracking.uri = new_store(tmp_path / "mlflow.db")
     prepared = run(config)
-    result = prepared.result
+    (result,) = prepared.results
     assert result.clips == len(list((SAMPLE / "clips").glob("*.mp4")))
     rejects = pq.read_table(result.rejects).to_pylist()
     assert [(row["clip_id"], row["stage"]) for row in rejects] == [("noface_0", "track")]
@@ -98,3 +98,27 @@ def test_a_job_that_is_killed_and_started_again_ends_like_an_undisturbed_one(
     assert before.items() <= {file: file.stat().st_mtime_ns for file in out.glob("*/*.parquet")}.items()
     for folder in ("shards", "rejects"):
         assert pq.read_table(out / folder).sort_by("clip_id").equals(pq.read_table(corpus / folder).sort_by("clip_id"))
+
+
+def test_several_sources_become_one_corpus(ray_session, centerface, new_store, tmp_path: Path) -> None:
+    for name, clip in (("a", "pexels_0"), ("b", "franck_0")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{clip}.mp4").symlink_to(SAMPLE / "clips" / f"{clip}.mp4")
+    config = settings(tmp_path / "out")
+    config.tracking.uri = new_store(tmp_path / "mlflow.db")
+    config.data.sources = [
+        SourceConfig(path=str(tmp_path / "a"), split="train"),
+        SourceConfig(path=str(tmp_path / "b"), split="val"),
+    ]
+    prepared = run(config)
+    assert [result.clips for result in prepared.results] == [1, 1]
+    rows = [row for result in prepared.results[:1] for row in pq.read_table(result.shards).to_pylist()]
+    assert {row["clip_id"]: row["split"] for row in rows} == {"pexels_0": "train", "franck_0": "val"}
+    assert prepared.summary().count("prepared 1 clips") == 2
+
+
+def test_a_source_of_several_that_lacks_a_setting_is_named(tmp_path: Path) -> None:
+    config = settings(tmp_path)
+    config.data.sources = [SourceConfig(path=str(tmp_path)), SourceConfig(kind="celebv_hq", path=str(tmp_path))]
+    with pytest.raises(ConfigError, match=r"data.sources.1.annotations=..."):
+        run(config)

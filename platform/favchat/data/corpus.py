@@ -19,6 +19,10 @@ TWO_WAYS = (
 """What to tell whose corpus has no labels."""
 
 
+class NoAnnotationsError(ConfigError):
+    """A corpus has no annotations, or none with a row."""
+
+
 def check_corpus(out: str, *, annotations: bool) -> None:
     """See that a corpus has clips and, where they are needed, annotations.
 
@@ -38,9 +42,9 @@ def check_corpus(out: str, *, annotations: bool) -> None:
         return
     files = parquet_files(place / ANNOTATIONS)
     if not files:
-        raise ConfigError(f"data.out = {out}: no annotations there; run `favchat annotate` first")
+        raise NoAnnotationsError(f"data.out = {out}: no annotations there; run `favchat annotate` first")
     if not any(map(_rows, files)):
-        raise ConfigError(f"data.out = {out}: its annotations hold no row. {TWO_WAYS}")
+        raise NoAnnotationsError(f"data.out = {out}: its annotations hold no row. {TWO_WAYS}")
 
 
 def _rows(file: UPath) -> int:

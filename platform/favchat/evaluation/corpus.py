@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from favchat.config import Config, ConfigError
 from favchat.data.addresses import path_of
 from favchat.data.clips import Clip, clip_from_row
-from favchat.data.corpus import check_corpus
+from favchat.data.corpus import NoAnnotationsError, check_corpus
 from favchat.data.schema import ANNOTATIONS, LABEL_COLUMNS, SHARDS
 from favchat.data.storage import read_folder
 
@@ -87,7 +87,7 @@ def read_annotations(out: str, task: str, split: str) -> pa.Table:
     """
     try:
         check_corpus(out, annotations=True)
-    except ConfigError as error:
+    except NoAnnotationsError as error:
         raise NothingToAskError(str(error)) from error
     folder = path_of(out) / ANNOTATIONS
     columns = ["clip_id", "task", "split", "question", "answer", "answer_type", "family", "level", "truth", "selected"]
