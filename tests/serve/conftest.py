@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 import serve.app
 from favchat.config import Config, ServeConfig
 from favchat.model.generation import answer
-from favchat.video import CenterFaceDetector, process_clip
+from favchat.video import ClipSpecification
 from jobs.quickstart import SAMPLE
 from serve.chat import Chat
 from serve.encoder import video_features
@@ -53,22 +53,9 @@ def talkative(tiny):
 @pytest.fixture(scope="session")
 def clips(centerface) -> dict[str, Any]:
     """Decoded sample clips by name, made as the server makes them."""
-    frames, faces = Config().data.frames, Config().data.faces
-    detector = CenterFaceDetector(min_score=faces.min_score)
-    return {
-        name: process_clip(
-            CLIPS / f"{name}.mp4",
-            detector,
-            fps=frames.fps,
-            max_frames=frames.max_frames,
-            decode_side=frames.decode_side,
-            frame_side=frames.side,
-            face_size=faces.size,
-            face_margin=faces.margin,
-            min_share=faces.min_share,
-        )
-        for name in NAMES
-    }
+    specification = ClipSpecification()  # what the talkative model's processor holds
+    detector = specification.make_detector()
+    return {name: specification.read(CLIPS / f"{name}.mp4", detector)[0] for name in NAMES}
 
 
 @pytest.fixture(scope="session")
