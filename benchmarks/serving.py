@@ -31,7 +31,6 @@ from openai import OpenAI
 from favchat.cluster import quiet_environment
 from favchat.config import Config, load
 from favchat.model import build
-from favchat.video import CenterFaceDetector, process_clip
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
 from serve.app import serving
@@ -51,13 +50,9 @@ CONCURRENCY = (1, 4, 16)
 def one_by_one(config: Config, model: Any, processor: Any, requests: list[tuple[str, str]]) -> tuple[float, float]:
     """Seconds of generation for all requests, and how many of them the encoders took."""
     torch.set_num_threads(config.serve.threads or os.cpu_count() or 1)
-    frames, detector = config.data.frames, CenterFaceDetector()
-    clips = {
-        name: process_clip(
-            CLIPS / f"{name}.mp4", detector, fps=frames.fps, max_frames=frames.max_frames, frame_side=frames.side
-        )
-        for name in KNOWN
-    }
+    specification = processor.clip_specification
+    detector = specification.make_detector()
+    clips = {name: specification.read(CLIPS / f"{name}.mp4", detector)[0] for name in KNOWN}
     batches = [processor([processor.prompt(question)], [clips[name]]) for name, question in requests]
     model.generate(**batches[0], do_sample=False, max_new_tokens=2)
     began = time.perf_counter()
