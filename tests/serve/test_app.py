@@ -54,7 +54,7 @@ def test_other_arguments_than_the_yamls_are_refused() -> None:
 
 
 def test_what_is_no_model_is_told_before_anything_starts(tmp_path) -> None:
-    with pytest.raises(ConfigError, match="serve.model = .*no model directory"):
+    with pytest.raises(ConfigError, match="serve.model = .*no model here"):
         settled(Config(serve=ServeConfig(model=str(tmp_path))))
     LlamaConfig().save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match="a llama model"):
