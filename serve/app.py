@@ -9,6 +9,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -157,8 +158,14 @@ def deploy(config: Config) -> str:
 
 def drain(seconds: float) -> None:
     """Let the application answer 503 from now on, and wait at most so long for the requests under way."""
-    try:
+
+    def wait() -> None:
         ray_serve.get_app_handle(APP).drain.remote(seconds).result(timeout_s=seconds + 5)
+
+    try:
+        # In a thread: the caller's may run an event loop, in which Ray Serve refuses to wait.
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(wait).result()
     except (RayServeException, RayError, TimeoutError) as error:
         logging.getLogger(__name__).warning("the application ends without having been drained: %s", error)
 
