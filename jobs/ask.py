@@ -70,7 +70,9 @@ def scores(model: str | None, video: str) -> list[AttributeScore]:
 def lines(found: Sequence[AttributeScore]) -> list[str]:
     """Scores for a terminal: a line for each attribute, family by family, the surest first."""
     if not found:
-        return ["I see no face in this video."]
+        from favchat.data.annotation.everyday_wordings import NO_FACE
+
+        return [NO_FACE]
     families: dict[str, list[AttributeScore]] = {}
     for one in found:
         families.setdefault(one.family, []).append(one)

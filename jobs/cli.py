@@ -120,8 +120,9 @@ def inspect(
 def annotate(config: ConfigArgument, overrides: Overrides = None, print_config: PrintConfig = False) -> None:
     """Write summaries, questions and answers about the clips in data.out, and report on them (annotations.html).
 
-    annotate.writer is template (default: offline, from the labels alone) or endpoint, a model behind an
-    OpenAI-compatible server that sees the frames; it needs annotate.endpoint.base_url and annotate.endpoint.model.
+    annotate.writer is template (default: offline, from the labels alone), everyday (the same in the words people use),
+    endpoint, a model behind an OpenAI-compatible server that sees the frames and needs annotate.endpoint.base_url and
+    annotate.endpoint.model, or model, what a trained model's scores are sure of.
     Of clips without labels templates can say nothing; that is told, and the status is 0.
     """
     settings = _settings(config, overrides, print_config)

@@ -42,7 +42,6 @@ class FaVChatAttributeHead(nn.Module):
             nn.Linear(MOTION_FEATURES, config.motion_size), nn.GELU(), nn.Linear(config.motion_size, count)
         )
         self.register_buffer("prior", torch.zeros(count))
-        self.register_buffer("is_emotion", torch.zeros(count, dtype=torch.bool), persistent=False)
         self.emotions = emotions
 
     def forward(self, tokens_VTSD: Tensor, motion_VM: Tensor, visible_VT: Tensor) -> Tensor:
