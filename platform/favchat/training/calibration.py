@@ -19,6 +19,8 @@ from favchat.training.index import read_index
 from favchat.training.labels import read_labels
 from favchat.training.reading import ClipReader
 
+FEWEST_CLIPS = 50
+"""Held-out clips that it takes to calibrate a model."""
 CLIPS = 32
 """Clips that the adapter sees at once."""
 
@@ -32,7 +34,7 @@ def calibrate_model(config: Config, stage: StageConfig, folder: Path) -> Calibra
         folder: The model's directory.
 
     Returns:
-        What was written; None where the model was taught no attributes or the corpus has no held-out clips.
+        What was written; None where the model was taught no attributes or the corpus has too few held-out clips.
 
     Raises:
         ConfigError: The model or the corpus cannot be read.
@@ -48,6 +50,8 @@ def calibrate_model(config: Config, stage: StageConfig, folder: Path) -> Calibra
     if stage.frames is not None:
         processor.num_frames = stage.frames
     index = read_index(out, [SamplesConfig(task="attributes", split=split)], split)
+    if len(index.clip_ids) < FEWEST_CLIPS:  # a temperature of so few says more of them than of the model
+        return None
     features = stage_features(config, stage, str(folder), index.files)
     reader = ClipReader(index, features, processor.num_frames)
     logits = []
