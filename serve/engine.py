@@ -120,10 +120,12 @@ class Engine:
             stream = TextStream(self.processor.tokenizer, chat.stop)
             # What the scores say comes first, and the language model goes on from there.
             start = self._start(chat)
-            begun = self.processor.answer_ids(start)[:-1][:budget] if start else []
+            fixed = self.processor.answer_ids(start)[:-1] if start else []
+            begun = fixed[:budget]
             if begun and (start in WHOLE_ANSWERS or len(begun) == budget):
                 text = stream.push(begun, last=True)
-                yield Piece(text, len(ids), len(begun), "stop" if start in WHOLE_ANSWERS else "length")
+                whole = start in WHOLE_ANSWERS and len(begun) == len(fixed)
+                yield Piece(text, len(ids), len(begun), "stop" if whole or stream.stopped else "length")
                 return
             answers = self._tokens([*ids, *begun], budget - len(begun), self._sampling(chat))
             async with aclosing(answers):

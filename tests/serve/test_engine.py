@@ -3,13 +3,21 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from favchat.config import ServeConfig
+from favchat.config import ModelConfig, ServeConfig
+from favchat.data.annotation.everyday_wordings import CANNOT_TELL
+from favchat.model.build import build
+from favchat.model.generation import answer as plain_answer
+from serve.encoder import video_features
 from serve.engine import PAGE_TOKENS, Engine
 from serve.errors import ApiError
-from tests.serve.conftest import NAMES, TOKENS
+from serve.store import VideoStore
+from tests.serve.conftest import CLIPS, NAMES, TOKENS, Encoded
 
 
 @pytest.fixture
@@ -22,6 +30,11 @@ def engine(talkative, encoded) -> Iterator[Engine]:
 
 async def answer(engine: Engine, chat) -> str:
     return "".join([piece.text async for piece in engine.generate(chat)])
+
+
+async def ends(engine: Engine, chat) -> tuple[str, str | None]:
+    pieces = [piece async for piece in engine.generate(chat)]
+    return "".join(piece.text for piece in pieces), pieces[-1].finish_reason
 
 
 def spied(monkeypatch, engine: Engine) -> tuple[list[list[int]], list[int]]:
@@ -181,3 +194,36 @@ def test_without_a_limit_the_answer_ends_with_the_server_s(talkative, encoded) -
     finally:
         engine.close()
     assert (piece.finish_reason, piece.completion_tokens) == ("length", TOKENS + 1)
+
+
+def test_answers_begin_as_the_scores_say_as_in_plain_generation(tiny_preset, clips, tmp_path) -> None:
+    section = tiny_preset.model.model_dump()
+    section["adapter"]["attributes"] = ["eyeglasses", "smile"]
+    model, processor = build(ModelConfig(**section))
+    head = model.model.adapter.attribute_head
+    with torch.no_grad():
+        for part in (head.linear, head.motion[-1]):
+            part.weight.zero_()
+            part.bias.zero_()
+        head.linear.bias.copy_(torch.tensor([3.0, -3.0]))  # glasses, no smile
+    store = VideoStore(tmp_path, version="test", max_videos=2)
+    with (CLIPS / "capture_0.mp4").open("rb") as file:
+        key = store.add(file)
+    (features,) = video_features(model, processor, [clips["capture_0"]])
+    store.write(store.features(key), partial(save_file, features))
+    encoded = Encoded(store, {"capture_0": key})
+    engine = Engine(model, processor, store, ServeConfig(max_videos=1))
+    questions = ["Is he wearing glasses?", "Is he smiling?", "Is he talking?", "What is this?"]
+    try:
+        chats = [encoded.chat("capture_0", question=question, max_tokens=40) for question in questions]
+        found = [asyncio.run(answer(engine, chat)) for chat in chats]
+        short = asyncio.run(ends(engine, encoded.chat("capture_0", question=questions[0], max_tokens=2)))
+        cut = asyncio.run(ends(engine, encoded.chat("capture_0", question=questions[2], max_tokens=7)))
+    finally:
+        engine.close()
+    plain = plain_answer(model, processor, [clips["capture_0"]] * 4, questions, max_new_tokens=37)
+    assert found[0].startswith("Yes") and found[1].startswith("No")
+    assert found[2] == plain[2] == CANNOT_TELL
+    assert not found[3].startswith(("Yes", "No", CANNOT_TELL))
+    assert found[0].strip().startswith(plain[0])
+    assert (short, cut) == (("Ye", "length"), ("I can't", "length"))  # a byte each

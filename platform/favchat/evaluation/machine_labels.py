@@ -27,6 +27,7 @@ from favchat.data.clips import Clip, clip_from_row
 from favchat.data.schema import LABEL_COLUMNS, SHARDS
 from favchat.data.storage import arrow_source, parquet_files, read_folder, write_whole
 from favchat.model.scores import Calibration, Measured, attribute_scores
+from favchat.model_fingerprint import model_fingerprint
 from favchat.training.ingest import CLIP_COLUMNS, read_clip
 
 SCORES = "scores"
@@ -67,8 +68,8 @@ class ShardScorer:
 
 
 def scores_folder(out: str, model: str) -> UPath:
-    """Where a corpus keeps the scores of a model."""
-    return path_of(out) / SCORES / hashlib.sha256(model.encode()).hexdigest()[:16]
+    """Where a corpus keeps the scores of a model, which another model in the same place does not share."""
+    return path_of(out) / SCORES / hashlib.sha256(model_fingerprint(model).encode()).hexdigest()[:16]
 
 
 def score_corpus(config: Config, model: str) -> UPath:
