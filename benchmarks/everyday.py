@@ -53,11 +53,10 @@ from favchat.data.clips import Clip, clip_from_row
 from favchat.data.schema import LABEL_COLUMNS, SHARDS
 from favchat.data.storage import parquet_files, read_table
 from favchat.evaluation.items import Item
-from favchat.evaluation.local_model import LocalModel, _add, _common_prefix, _Packed
+from favchat.evaluation.local_model import LocalModel
 from favchat.model.grounding import start_of_answer
 from favchat.training.ingest import CLIP_COLUMNS, read_clip
 
-MAX_TOKENS = 1024
 FEW = 8
 """Clear cases of either answer that an attribute needs to be counted in the mean."""
 
@@ -140,24 +139,6 @@ def unanswerable_questions(clip: Clip, seed: int) -> list[Said]:
     return found
 
 
-def first_words(model: LocalModel, visual: Any, video: int, questions: Sequence[str]) -> list[str]:
-    """The first token of the greedy answer to each question about one clip."""
-    processor, words = model.processor, []
-    ids = [processor.prompt_ids(processor.prompt(question)) for question in questions]
-    common = _common_prefix(ids)
-    packs: list[_Packed] = []
-    for row in ids:
-        if not packs or len(packs[-1].ids) + len(row) - common > MAX_TOKENS:
-            packs.append(_Packed(row[:common], list(range(common)), [0] * common, [-1]))
-        _add(packs[-1], row[common:], [[0]], common)
-    for pack in packs:
-        hidden = model._hidden(visual, video, pack)
-        places = torch.tensor([steps[0][0] for options in pack.targets for steps in options])
-        logits = model.model.get_output_embeddings()(hidden[places])
-        words += [processor.tokenizer.decode([token]).strip() for token in logits.argmax(dim=-1).tolist()]
-    return words
-
-
 @torch.inference_mode()
 def ask(model: LocalModel, rows: Sequence[dict[str, Any]], seed: int, answer_open: bool) -> list[ClipAnswers]:
     """Ask everything about some clips."""
@@ -172,7 +153,7 @@ def ask(model: LocalModel, rows: Sequence[dict[str, Any]], seed: int, answer_ope
         one.yes_no = yes_no_questions(clip, names, seed)
         one.unanswerable = unanswerable_questions(clip, seed)
         both = [*one.yes_no, *one.unanswerable]
-        alone = first_words(model, visual, video, [said.question for said in both])
+        alone = model.first_words(visual, video, [said.question for said in both])
         for said, word in zip(both, alone, strict=True):
             start = start_of_answer(said.question, one.scores)
             said.alone, said.word = word, "I" if start == CANNOT_TELL else start or word

@@ -118,6 +118,24 @@ class LocalModel:
         ]
 
     @torch.inference_mode()
+    def first_words(self, visual: Any, video: int, questions: Sequence[str]) -> list[str]:
+        """The first token of the greedy answer to each question about one clip, as the language model alone has it.
+
+        Args:
+            visual: Of V clips.
+            video: Which of them.
+            questions: What is asked.
+        """
+        items = [Item("", "", "", "", "", "text", question, options=("?",)) for question in questions]
+        words: list[str] = []
+        for pack in self._packs(items):
+            hidden = self._hidden(visual, video, pack)
+            places = [steps[0][0] for options in pack.targets for steps in options]
+            logits = self.model.get_output_embeddings()(hidden[torch.tensor(places, device=hidden.device)])
+            words += [self.processor.tokenizer.decode([token]).strip() for token in logits.argmax(dim=-1).tolist()]
+        return words
+
+    @torch.inference_mode()
     def texts(self, visual: Any, items: Sequence[Sequence[Item]], hints: bool = False) -> list[list[str]]:
         """Greedy answers to questions about V clips; each clip has been encoded once.
 

@@ -370,19 +370,20 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
         Raises:
             ValueError: The placeholders do not fit the videos in number, or a tensor of theirs is missing.
         """
+        videos = {
+            "pixel_values_videos": pixel_values_videos,
+            "pixel_values_faces": pixel_values_faces,
+            "vision_features": vision_features,
+            "face_features": face_features,
+            "face_visible": face_visible,
+            "frame_times": frame_times,
+            "face_geometry": face_geometry,
+            "face_motion": face_motion,
+            "question_ids": question_ids,
+            "question_mask": question_mask,
+        }
         if input_ids is None and inputs_embeds is None and attribute_labels is not None:
-            visual = self.model.get_video_features(
-                pixel_values_videos,
-                pixel_values_faces,
-                vision_features=vision_features,
-                face_features=face_features,
-                face_visible=face_visible,
-                frame_times=frame_times,
-                face_geometry=face_geometry,
-                face_motion=face_motion,
-                question_ids=question_ids,
-                question_mask=question_mask,
-            )
+            visual = self.model.get_video_features(**videos)
             return self._with_losses(FaVChatOutput(), visual, None, attribute_labels, output_router_logits)
         outputs = self.model(
             input_ids=input_ids,
@@ -390,17 +391,8 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
             position_ids=position_ids,
             past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
-            pixel_values_videos=pixel_values_videos,
-            pixel_values_faces=pixel_values_faces,
-            vision_features=vision_features,
-            face_features=face_features,
-            face_visible=face_visible,
-            frame_times=frame_times,
-            face_geometry=face_geometry,
-            face_motion=face_motion,
-            question_ids=question_ids,
-            question_mask=question_mask,
             use_cache=use_cache,
+            **videos,
             **kwargs,
         )
         hidden = outputs.last_hidden_state  # (B, L, H)
