@@ -31,19 +31,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from favchat import cluster
 from favchat.config import AdapterConfig, Config, load
-from favchat.data.addresses import absolute
-from favchat.data.storage import read_table
-from favchat.evaluation.attribute_scoring import labels_by_attribute
+from favchat.data.corpus.parquet_files import read_table
+from favchat.evaluation.asking.eval_question import PREDICTION_SCHEMA
 from favchat.evaluation.evaluate import PREDICTIONS, evaluate
-from favchat.evaluation.items import PREDICTION_SCHEMA
-from favchat.evaluation.metrics import Answers, plain
-from favchat.evaluation.report import METRICS, write_report
-from favchat.evaluation.resampling import Estimate, cluster_numbers, estimates, paired
-from favchat.evaluation.scoring import answers_of
+from favchat.evaluation.reporting.report import METRICS, write_report
+from favchat.evaluation.scoring.attributes import labels_by_attribute
+from favchat.evaluation.scoring.choices import answers_of
+from favchat.evaluation.scoring.metrics import Answers, plain
+from favchat.evaluation.scoring.resampling import Estimate, cluster_numbers, estimates, paired
+from favchat.io.paths import absolute
 from favchat.model.adapter import FaVChatAdapter, active_parameters
 from favchat.model.build import architecture
+from favchat.runtime import ray_cluster
 from favchat.training.curriculum import TrainResult, train
 from jobs.cli import CONFIGS
 
@@ -252,7 +252,7 @@ def main() -> None:
     if config.training.init or any(stage.init for stage in config.training.stages):
         parser.error("training.init and stages' init start from a model whose parts are settled; leave them out")
 
-    cluster.start(config.ray)
+    ray_cluster.start(config.ray)
     runs = []
     for seed, name in planned(arguments.seeds, arguments.variants, arguments.main or arguments.variants):
         runs.append(run_variant(config, name, seed, arguments.runs.absolute()))

@@ -19,10 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-from favchat.attributes import ACTION, APPEARANCE, EMOTION
-from favchat.data.annotation.rows import Annotation, table_of
-from favchat.data.annotation.template import TemplateWriter, balanced
-from favchat.data.clips import Clip, EmotionSegment
+from favchat.data.annotate.rows import Annotation, table_of
+from favchat.data.annotate.template_writer import TemplateWriter, balanced
+from favchat.data.corpus.clip import Clip, EmotionSegment
+from favchat.labels.attributes import ACTION, APPEARANCE, EMOTION
 
 PREVALENCE = 0.15
 """How often a known label is 1."""

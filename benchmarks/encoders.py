@@ -30,13 +30,13 @@ import torch
 from torch import Tensor
 from transformers import MobileNetV2Model
 
-from favchat.cluster import quiet_environment
 from favchat.config import ModelConfig, load
 from favchat.model import FacePyramidModel, FaVChatForConditionalGeneration
 from favchat.model.build import architecture, build
 from favchat.model.encoders import CPU_IMAGES, face_features, pool, vision_features
 from favchat.model.face_pyramid import ScaledConv
 from favchat.model.processing_favchat import FaVChatProcessor
+from favchat.runtime.ray_cluster import quiet_environment
 from jobs.cli import CONFIGS
 
 SIDE = 256

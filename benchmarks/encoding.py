@@ -27,10 +27,10 @@ import numpy as np
 import pyarrow as pa
 
 from favchat.config import DataConfig
-from favchat.data.processing import clip_rows
-from favchat.data.schema import CLIP_SCHEMA, SHARD_SCHEMA
-from favchat.data.storage import read_folder, write_whole
-from favchat.training.ingest import CLIP_COLUMNS, StoredClip, read_clip
+from favchat.data.corpus.parquet_files import read_folder, write_whole
+from favchat.data.corpus.schema import CLIP_SCHEMA, SHARD_SCHEMA
+from favchat.data.prepare.clip_rows import clip_rows
+from favchat.training.batches.samples import CLIP_COLUMNS, StoredClip, read_clip
 from favchat.video import CenterFaceDetector
 from favchat.video.images import Encoding, encode_images
 from jobs.quickstart import SAMPLE

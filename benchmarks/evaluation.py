@@ -24,27 +24,27 @@ import pyarrow.compute as pc
 import torch
 
 from favchat.config import Config, load
-from favchat.data.addresses import path_of
-from favchat.data.schema import SHARDS
-from favchat.data.storage import parquet_files, read_table
-from favchat.evaluation.corpus import read_clips, some_of
-from favchat.evaluation.items import Item
-from favchat.evaluation.local_model import LocalModel
+from favchat.data.corpus.parquet_files import parquet_files, read_table
+from favchat.data.corpus.schema import SHARDS
+from favchat.evaluation.asking.eval_question import EvalQuestion
+from favchat.evaluation.asking.local_backend import LocalModel
+from favchat.evaluation.labelled_clips import read_clips, some_of
 from favchat.evaluation.tasks import TASKS
-from favchat.evaluation.tasks.base import Asked
+from favchat.evaluation.tasks.base import TaskContext
+from favchat.io.paths import path_of
 from favchat.model.build import build
 from favchat.model.generation import answer
-from favchat.training.ingest import CLIP_COLUMNS, StoredClip, read_clip
+from favchat.training.batches.samples import CLIP_COLUMNS, StoredClip, read_clip
 from jobs.cli import CONFIGS
 
 
-def questions(corpus: str, count: int) -> dict[str, list[Item]]:
+def questions(corpus: str, count: int) -> dict[str, list[EvalQuestion]]:
     """Clip -> its closed questions."""
     clips = some_of(read_clips(corpus), count)
     split = clips[0].clip.split
     config = Config.model_validate({"data": {"out": corpus}})
-    found: dict[str, list[Item]] = {}
-    for item in TASKS["celebv_hq_attributes"].items(Asked(config, clips, split, ("likelihood",))):
+    found: dict[str, list[EvalQuestion]] = {}
+    for item in TASKS["celebv_hq_attributes"].items(TaskContext(config, clips, split, ("likelihood",))):
         found.setdefault(item.clip_id, []).append(item)
     return found
 
@@ -89,7 +89,7 @@ def main() -> None:
     flat = [(row, item) for row, some in zip(rows, items, strict=True) for item in some]
     some = flat[:: max(1, len(flat) // arguments.generated)][: arguments.generated]
 
-    def batches(ask: Callable[[object, list[list[Item]]], object]) -> None:
+    def batches(ask: Callable[[object, list[list[EvalQuestion]]], object]) -> None:
         for begin in range(0, len(rows), arguments.batch):
             part = slice(begin, begin + arguments.batch)
             ask(model.visual([read_clip(row) for row in rows[part]]), items[part])

@@ -25,10 +25,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from favchat.attributes import attribute
-from favchat.data.addresses import path_of
-from favchat.data.annotation.consistency import truths
-from favchat.data.annotation.everyday import (
+from favchat.data.annotate.consistency import truths
+from favchat.data.annotate.everyday_writer import (
     known_labels,
     open_answers,
     person_of,
@@ -36,7 +34,17 @@ from favchat.data.annotation.everyday import (
     truth_of,
     yes_no_question,
 )
-from favchat.data.annotation.everyday_wordings import (
+from favchat.data.annotate.grammar import UNKNOWN
+from favchat.data.annotate.known_labels import known_labels_of
+from favchat.data.corpus.clip import Clip, clip_from_row
+from favchat.data.corpus.parquet_files import parquet_files, read_table
+from favchat.data.corpus.schema import LABEL_COLUMNS, SHARDS
+from favchat.evaluation.asking.eval_question import EvalQuestion
+from favchat.evaluation.asking.local_backend import LocalModel
+from favchat.io.paths import path_of
+from favchat.labels.attribute_parser import parse_statements
+from favchat.labels.attributes import attribute
+from favchat.labels.everyday_templates import (
     CANNOT_TELL,
     IDENTITY,
     OPEN,
@@ -46,16 +54,8 @@ from favchat.data.annotation.everyday_wordings import (
     held_out,
     taught,
 )
-from favchat.data.annotation.facts import facts_of
-from favchat.data.annotation.statements import statements
-from favchat.data.annotation.wording import UNKNOWN
-from favchat.data.clips import Clip, clip_from_row
-from favchat.data.schema import LABEL_COLUMNS, SHARDS
-from favchat.data.storage import parquet_files, read_table
-from favchat.evaluation.items import Item
-from favchat.evaluation.local_model import LocalModel
 from favchat.model.grounding import start_of_answer
-from favchat.training.ingest import CLIP_COLUMNS, read_clip
+from favchat.training.batches.samples import CLIP_COLUMNS, read_clip
 
 FEW = 8
 """Clear cases of either answer that an attribute needs to be counted in the mean."""
@@ -170,8 +170,8 @@ def ask(model: LocalModel, rows: Sequence[dict[str, Any]], seed: int, answer_ope
     return found
 
 
-def _item(clip: Clip, question: str) -> Item:
-    return Item("everyday", "open", clip.id, clip.identity or clip.id, clip.split, "text", question)
+def _item(clip: Clip, question: str) -> EvalQuestion:
+    return EvalQuestion("everyday", "open", clip.id, clip.identity or clip.id, clip.split, "text", question)
 
 
 def balanced(rows: Sequence[Said], alone: bool = False) -> float:
@@ -207,7 +207,7 @@ def stated(one: ClipAnswers) -> dict[str, set[bool]]:
             value = label if key_holds else not label
             found[said.attribute].add(value)
     for entry in one.open:
-        for statement in statements(entry.get("answer", "")):
+        for statement in parse_statements(entry.get("answer", "")):
             named = attribute(statement.name)
             label = statement.holds != named.negated
             found[statement.name].add(label)
@@ -266,11 +266,11 @@ def report(found: Sequence[ClipAnswers], names: Sequence[str], seed: int, few: i
     right = defaultdict(list)
     claims, recalled = [], []
     for one in found:
-        known = truths(facts_of(one.clip))
+        known = truths(known_labels_of(one.clip))
         for entry in one.open:
             if "answer" not in entry:
                 continue
-            said = [s for s in statements(entry["answer"])]
+            said = [s for s in parse_statements(entry["answer"])]
             told = [known[s.name] is s.holds for s in said if s.name in known]
             entry["right"] = bool(told) and all(told)
             if entry["topic"] == "description":

@@ -6,7 +6,8 @@
 CONFIG is a preset or a YAML file, by default nano. The clips, by default the sample clips of the package, are repeated
 under new names (links) to the numbers asked for; near-duplicates are therefore kept. Four contestants do the same:
 
-- the Ray Data job: `favchat.data.pipeline.prepare` on a local Ray, for each number of clips in a process of its own;
+- the Ray Data job: `favchat.data.prepare.pipeline.prepare` on a local Ray, for each number of clips in a process of
+  its own;
 - bare processes: one a core, each with its own share of the clips, `clip_rows` and shards written as the job writes
   them, and nothing else: no queue, no order, no retries, no record of what is done;
 - decoding alone: the same processes, but only `read_frames`;
@@ -48,12 +49,12 @@ import psutil
 import pyarrow as pa
 import ray
 
-from favchat import cluster
 from favchat.config import Config, DataConfig, load
-from favchat.data.pipeline import prepare
-from favchat.data.processing import clip_rows
-from favchat.data.schema import CLIP_SCHEMA, SHARD_SCHEMA
-from favchat.data.storage import name_for, write_whole
+from favchat.data.corpus.parquet_files import name_for, write_whole
+from favchat.data.corpus.schema import CLIP_SCHEMA, SHARD_SCHEMA
+from favchat.data.prepare.clip_rows import clip_rows
+from favchat.data.prepare.pipeline import prepare
+from favchat.runtime import ray_cluster
 from favchat.video import CenterFaceDetector, Detections, align_face, read_frames
 from favchat.video.decode import fit_size
 from jobs.cli import CONFIGS
@@ -164,7 +165,7 @@ def ray_job(config: Config, videos: list[Path], count: int) -> Job:
         repeated(videos, count, root / "videos")
         (root / "stamps").mkdir()
         config.data.source.path, config.data.out = str(root / "videos"), str(root / "out")
-        cluster.start(config.ray)
+        ray_cluster.start(config.ray)
         # Ray's workers cannot import this script.
         ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
         with Memory() as watched:
@@ -311,7 +312,7 @@ def main() -> None:
     parser.add_argument("--naive", type=int, default=12, help="clips of the naive script")
     parser.add_argument("--out", type=Path, help="also write the tables to this file")
     arguments = parser.parse_args()
-    cluster.quiet_environment()
+    ray_cluster.quiet_environment()
     preset = CONFIGS / f"{arguments.config}.yaml"
     config = load(preset if preset.is_file() else arguments.config, ["data.duplicates=keep", *arguments.overrides])
     videos = [

@@ -28,9 +28,9 @@ from typing import Any
 import torch
 from openai import OpenAI
 
-from favchat.cluster import quiet_environment
 from favchat.config import Config, load
 from favchat.model import build
+from favchat.runtime.ray_cluster import quiet_environment
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
 from serve.app import serving

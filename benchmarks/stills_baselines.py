@@ -25,21 +25,21 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from favchat import assets
-from favchat.attributes import EMOTION
-from favchat.data.addresses import path_of
-from favchat.data.schema import SHARDS
-from favchat.data.storage import parquet_files, read_table
-from favchat.evaluation.corpus import Labelled, read_clips
+from favchat.backbones import assets
+from favchat.data.corpus.parquet_files import parquet_files, read_table
+from favchat.data.corpus.schema import SHARDS
+from favchat.evaluation.asking.eval_question import PREDICTION_SCHEMA, EvalQuestion
 from favchat.evaluation.evaluate import PREDICTIONS
-from favchat.evaluation.items import PREDICTION_SCHEMA, Item
-from favchat.evaluation.metrics import Floats
-from favchat.evaluation.probe import prediction, probe_predictions
-from favchat.evaluation.report import HEADINGS, shown_metric
-from favchat.evaluation.scoring import Result, Scoring, class_results, closed_result
+from favchat.evaluation.labelled_clips import LabelledClip, read_clips
+from favchat.evaluation.reporting.report import HEADINGS, shown_metric
+from favchat.evaluation.scoring.choices import Result, Scoring, class_results, closed_result
+from favchat.evaluation.scoring.linear_probe import prediction, probe_predictions
+from favchat.evaluation.scoring.metrics import Floats
 from favchat.evaluation.tasks.base import EXPRESSION_LEAD, choice
+from favchat.io.paths import path_of
+from favchat.labels.attributes import EMOTION
 from favchat.model.face_pyramid import EXPRESSIONS, FacePyramidModel, FacePyramidOutput
-from favchat.training.ingest import CLIP_COLUMNS, read_clip
+from favchat.training.batches.samples import CLIP_COLUMNS, read_clip
 
 NAMES = [emotion.name for emotion in EMOTION]
 WORDS = [emotion.phrase for emotion in EMOTION]
@@ -56,7 +56,9 @@ OURS = {
 METRICS = ("war", "uar", "macro_f1", "map", "auc", "ece")
 
 
-def features(corpus: str, clips: Sequence[Labelled], frames: int, cache: Path | None) -> dict[str, dict[str, Floats]]:
+def features(
+    corpus: str, clips: Sequence[LabelledClip], frames: int, cache: Path | None
+) -> dict[str, dict[str, Floats]]:
     """Clip -> what the trunks give: ``logits``, ``last``, ``expression`` (all levels) and ``both`` trunks' levels."""
     kept = cache / f"{Path(corpus).name}-{frames}.npz" if cache else None
     if kept is not None and kept.exists():
@@ -98,10 +100,10 @@ def _pooled(output: FacePyramidOutput, seen: Tensor) -> dict[str, Floats]:
     }
 
 
-def items_of(clips: Sequence[Labelled]) -> list[Item]:
+def items_of(clips: Sequence[LabelledClip]) -> list[EvalQuestion]:
     """The emotion of each clip that has one."""
     return [
-        Item(
+        EvalQuestion(
             "emotion",
             "emotion",
             one.clip.id,
@@ -149,7 +151,7 @@ def without_vision() -> Floats:
     return weights / weights.sum()
 
 
-def evaluated(report: str, known: Sequence[Item], scoring: Scoring) -> list[Result]:
+def evaluated(report: str, known: Sequence[EvalQuestion], scoring: Scoring) -> list[Result]:
     """The results of an evaluation on these clips, by each way of answering."""
     rows = read_table(path_of(report) / PREDICTIONS, PREDICTION_SCHEMA.names).to_pylist()
     asked = {item.clip_id for item in known}

@@ -52,22 +52,22 @@ from torch import nn
 
 import jobs.annotate
 import jobs.prepare
-from favchat.cluster import quiet_environment, start
 from favchat.config import Config, MixedSamplesConfig, StageConfig, load
 from favchat.model import FaVChatForConditionalGeneration
-from favchat.training.batches import Batch, Sample
+from favchat.runtime.ray_cluster import quiet_environment, start
+from favchat.training.batches.batch import Batch, Sample
+from favchat.training.batches.packing import pack, with_mask
+from favchat.training.batches.samples import pad
+from favchat.training.batches.shard_reader import ClipReader, open_features
+from favchat.training.batches.stage_source import StageSource
 from favchat.training.curriculum import train
-from favchat.training.encoder import Encoder, compute_features
-from favchat.training.feature_cache import encoders_rest
-from favchat.training.ingest import pad
-from favchat.training.machine import prepare_model, stage_precision
-from favchat.training.optimisation import make_optimizer
-from favchat.training.packing import pack, with_mask
-from favchat.training.progress import read_steps
-from favchat.training.reading import ClipReader, open_features
-from favchat.training.source import StageSource
-from favchat.training.start import set_learning, starting_model
-from favchat.training.step import Stepper, TorchEngine
+from favchat.training.features.feature_encoder import Encoder, compute_features
+from favchat.training.features.fingerprint import encoders_frozen
+from favchat.training.stage.optimizer import make_optimizer
+from favchat.training.stage.precision import prepare_model, stage_precision
+from favchat.training.stage.starting_model import set_learning, starting_model
+from favchat.training.stage.step import Stepper, TorchEngine
+from favchat.training.stage.step_log import read_steps
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
 
@@ -359,7 +359,7 @@ def prepared(folder: Path, name: str, wanted: str, samples: int, steps: int) -> 
     if wanted not in stages:
         raise SystemExit(f"{name} has no stage {wanted}; its stages are {', '.join(stages)}")
     stage = stages[wanted].model_copy(update=update)
-    if not stage.packed or not encoders_rest(stage.trainable):
+    if not stage.packed or not encoders_frozen(stage.trainable):
         raise SystemExit(f"stage {wanted} of {name} is not packed or trains an encoder: there is nothing to compare")
     config = config.model_copy(update={"training": config.training.model_copy(update={"stages": [stage]})})
     with said("preparing and annotating the sample clips"):

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from favchat.training.progress import read_steps
+from favchat.training.stage.step_log import read_steps
 
 WINDOW = 15
 """Steps of the running mean."""

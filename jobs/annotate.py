@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from favchat.config import Config, require
 
 if TYPE_CHECKING:
-    from favchat.data.annotation.pipeline import AnnotateResult
-    from favchat.data.annotation.report import AnnotationReport
+    from favchat.data.annotate.pipeline import AnnotateResult
+    from favchat.data.annotate.report import AnnotationReport
     from favchat.evaluation.machine_labels import ModelWriter
 
 
@@ -37,9 +37,9 @@ def run(config: Config) -> Annotated:
         OSError: The output cannot be written.
     """
     require(config, "data.out")
-    from favchat.data.addresses import path_of
-    from favchat.data.annotation.pipeline import annotate
-    from favchat.data.annotation.report import write_annotation_report
+    from favchat.data.annotate.pipeline import annotate
+    from favchat.data.annotate.report import write_annotation_report
+    from favchat.io.paths import path_of
 
     result = annotate(config, _model_writer(config) if config.annotate.writer == "model" else None)
     report = write_annotation_report(result, path_of(config.data.out or ""), seed=config.seed)
@@ -50,12 +50,12 @@ def run(config: Config) -> Annotated:
 
 def _model_writer(config: Config) -> ModelWriter:
     """The writer that asks a model for its attribute scores, on the cluster of the ``ray`` section."""
-    from favchat import cluster
     from favchat.evaluation.machine_labels import ModelWriter
-    from favchat.model_names import resolve_model
+    from favchat.hub.names import resolve_model
+    from favchat.runtime import ray_cluster
 
     model = resolve_model(config.annotate.model, config.tracking, key="annotate.model")
-    cluster.start(config.ray)
+    ray_cluster.start(config.ray)
     return ModelWriter(config, model)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from favchat.config import ConfigError
-from favchat.files import expanded
-from favchat.threads import available_threads
+from favchat.io.files import expanded
+from favchat.runtime.threads import available_threads
 
 if TYPE_CHECKING:
     from favchat.model.scores import AttributeScore
@@ -20,7 +20,7 @@ def run(model: str | None, video: str, questions: Sequence[str], *, max_new_toke
     """Decode the video, find and follow its main face, and answer each question.
 
     Args:
-        model: A name that :func:`favchat.model_names.resolve_model` knows; None: the model that comes with the package.
+        model: A name that :func:`favchat.hub.names.resolve_model` knows; None: the model that comes with the package.
         video: Any video file.
         questions: What to ask; each is answered by itself.
         max_new_tokens: Longest answer, in tokens.
@@ -33,7 +33,7 @@ def run(model: str | None, video: str, questions: Sequence[str], *, max_new_toke
         VideoError: The file cannot be read as a video.
         AssetError: The detector, or a part of the package's own model, cannot be fetched.
     """
-    from favchat.data.annotation.everyday_wordings import NO_FACE
+    from favchat.labels.everyday_templates import NO_FACE
     from favchat.model.generation import answer
 
     network, processor, clip, _ = _opened(model, video)
@@ -70,7 +70,7 @@ def scores(model: str | None, video: str) -> list[AttributeScore]:
 def lines(found: Sequence[AttributeScore]) -> list[str]:
     """Scores for a terminal: a line for each attribute, family by family, the surest first."""
     if not found:
-        from favchat.data.annotation.everyday_wordings import NO_FACE
+        from favchat.labels.everyday_templates import NO_FACE
 
         return [NO_FACE]
     families: dict[str, list[AttributeScore]] = {}
@@ -91,12 +91,12 @@ def _opened(model: str | None, video: str) -> tuple[Any, Any, ProcessedClip | No
     video = os.path.abspath(expanded(video.removeprefix("file://")))
     if not Path(video).is_file():
         raise ConfigError(f"{video}: no such file")
-    from favchat.model_names import EMBEDDED, resolve_model
+    from favchat.hub.names import SHIPPED, resolve_model
 
-    place = resolve_model(model or EMBEDDED)  # a wrong name is told before torch takes its seconds to load
+    place = resolve_model(model or SHIPPED)  # a wrong name is told before torch takes its seconds to load
     import torch
 
-    from favchat.model.build import load
+    from favchat.hub.load import load
     from favchat.video import VideoError
 
     torch.set_num_threads(available_threads())

@@ -12,9 +12,9 @@ import yaml
 from typer.core import TyperGroup
 
 from favchat import __version__
-from favchat.assets import AssetError
-from favchat.cluster import quiet_environment
+from favchat.backbones.assets import AssetError
 from favchat.config import Config, ConfigError, TrackingConfig, load
+from favchat.runtime.ray_cluster import quiet_environment
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -71,7 +71,7 @@ def quickstart(
 @app.command()
 def assets() -> None:
     """Fetch and check the weights of the embedded default (nano), once, into FAVCHAT_HOME (~/.cache/favchat)."""
-    from favchat.assets import fetch_all
+    from favchat.backbones.assets import fetch_all
 
     for asset in fetch_all():
         typer.echo(f"{asset.name:24} {asset.bytes / 1e6:8.1f} MB  {asset.state:8}  {asset.path}")
@@ -108,8 +108,8 @@ def inspect(
     out: Annotated[str | None, typer.Option(help="Folder for the pages; by default the corpus itself.")] = None,
 ) -> None:
     """Say what lies in a corpus, and write report.html and a contact sheet of random faces, faces.jpg."""
-    from favchat.data.addresses import path_of
-    from favchat.data.report_page import write_report
+    from favchat.data.report.html_page import write_report
+    from favchat.io.paths import path_of
 
     report = write_report(path_of(shards), path_of(out) if out else None)
     report.summary.show()
@@ -157,7 +157,7 @@ def evaluate(config: ConfigArgument, overrides: Overrides = None, print_config: 
     import jobs.evaluate
 
     evaluated = jobs.evaluate.run(settings)
-    from favchat.evaluation.report import show
+    from favchat.evaluation.reporting.report import show
 
     show(evaluated.evaluation)
     typer.echo(evaluated.summary())
@@ -320,12 +320,12 @@ def _front_door(
 
 def main() -> None:
     """Run the command line; a fault that a user can mend ends with one clear message and status 2."""
-    from favchat.training.faults import TrainingFault
+    from favchat.training.stage.errors import TrainingError
     from favchat.video import VideoError
 
     try:
         app()
-    except (ConfigError, AssetError, TrainingFault, VideoError, OSError) as error:
+    except (ConfigError, AssetError, TrainingError, VideoError, OSError) as error:
         typer.echo(f"favchat: {error}", err=True)
         raise SystemExit(2) from None
 

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from favchat.evaluation.compare import Compared
+    from favchat.evaluation.reporting.compare import Compared
 
 
 def run(a: str, b: str, *, attributes: Sequence[str] = (), resamples: int = 1000, seed: int = 0) -> list[Compared]:
     """Pair the predictions of two folders of ``favchat evaluate`` (``evaluation.out``), and show the tables.
 
-    Arguments as of :func:`favchat.evaluation.compare.compare`.
+    Arguments as of :func:`favchat.evaluation.reporting.compare.compare`.
 
     Raises:
         ConfigError: A folder holds no predictions, the two share no question, or none about an attribute.
     """
-    from favchat.evaluation.compare import compare, show
+    from favchat.evaluation.reporting.compare import compare, show
 
     found = compare(a, b, attributes=attributes, resamples=resamples, seed=seed)
     show(found)

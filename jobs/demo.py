@@ -10,15 +10,15 @@ from pathlib import Path
 
 from openai import APIError
 
-from favchat import assets
+import favchat
 from favchat.config import Config, ConfigError
-from favchat.model_names import EMBEDDED
-from favchat.ports import listen_fault
+from favchat.hub.names import SHIPPED
+from favchat.runtime.ports import listen_error
 from ui.client import ApiClient
 from ui.page import build, launch_options
 
 HOST = "127.0.0.1"
-SAMPLE_CLIPS = Path(assets.__file__).parent / "sample" / "clips"
+SAMPLE_CLIPS = Path(favchat.__file__).parent / "sample" / "clips"
 EXAMPLES = ("pexels_4", "pyfeat_0", "franck_7", "capture_0", "pexels_0", "noface_0")
 """Sample clips that the page offers: laughing, posing, moving, raising the brows, sad, and one that shows no face."""
 
@@ -72,7 +72,7 @@ def showing(
         # Torch comes with it, which a page before somebody else's server does without.
         import serve.app
 
-        say(f"starting a server for {config.serve.model or EMBEDDED} ...")
+        say(f"starting a server for {config.serve.model or SHIPPED} ...")
         with serve.app.serving(config) as own, _page(config, own, clip, port, browser) as address:
             yield address
     else:
@@ -100,6 +100,6 @@ def _page(config: Config, server: str, clip: Path | None, port: int, browser: bo
 
 def _check_port(port: int) -> None:
     """Fail before a server is started where the page's port is taken."""
-    fault = listen_fault(HOST, port)
+    fault = listen_error(HOST, port)
     if fault:
         raise ConfigError(f"--port {port}: cannot listen there ({fault}); choose another")

@@ -51,10 +51,10 @@ def run(config: Config) -> Evaluated:
     for package, module in _NEEDED.items():
         if find_spec(module) is None:
             raise ConfigError(f"favchat evaluate needs {package}: install favchat[evaluate]")
-    from favchat.data.addresses import absolute
     from favchat.evaluation.evaluate import PREDICTIONS, evaluate
-    from favchat.evaluation.report import METRICS, run_metrics, write_report
-    from favchat.model_names import resolve_model
+    from favchat.evaluation.reporting.report import METRICS, run_metrics, write_report
+    from favchat.hub.names import resolve_model
+    from favchat.io.paths import absolute
 
     # Workers have working directories of their own.
     changes = {"out": absolute(settings.out or "")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from favchat.files import expanded
+from favchat.io.files import expanded
 
 
 class Exported(NamedTuple):

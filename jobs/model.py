@@ -14,7 +14,7 @@ from favchat.model import FaVChatForConditionalGeneration
 from favchat.model.build import architecture, on_meta
 from favchat.model.encoders import face_input_size, face_level_sizes, vision_size
 from favchat.model.lora import add_lora, has_lora
-from favchat.training.optimisation import set_trainable
+from favchat.training.stage.optimizer import set_trainable
 
 GPUS = (1, 2, 4, 8, 16, 32, 64)
 WEIGHT_BYTES = 2

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from favchat.config import Config, ConfigError, SourceConfig, require
 
 if TYPE_CHECKING:
-    from favchat.data.pipeline import PrepareResult
-    from favchat.data.report_page import Report
+    from favchat.data.prepare.pipeline import PrepareResult
+    from favchat.data.report.html_page import Report
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ def run(config: Config) -> Prepared:
         for key in ("path", *(("annotations",) if part.data.source.kind == "celebv_hq" else ())):
             if getattr(part.data.source, key) is None:
                 raise ConfigError(f"this command needs {where}.{key}=...")
-    from favchat.data.addresses import path_of
-    from favchat.data.pipeline import prepare
-    from favchat.data.report_page import write_report
+    from favchat.data.prepare.pipeline import prepare
+    from favchat.data.report.html_page import write_report
+    from favchat.io.paths import path_of
 
     results = [prepare(part) for part in parts]
     report = write_report(path_of(config.data.out or ""))

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import favchat
 import jobs.annotate
 import jobs.ask
 import jobs.prepare
 import jobs.train
-from favchat import assets
 from favchat.config import Config
 
 OUT = Path("outputs/quickstart")
-SAMPLE = Path(assets.__file__).parent / "sample"
+SAMPLE = Path(favchat.__file__).parent / "sample"
 EXAMPLES = {
     "pexels_0.mp4": {
         "Man or woman?": "a woman",

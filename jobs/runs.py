@@ -12,7 +12,7 @@ from typing import Any
 from mlflow.tracking import MlflowClient
 
 from favchat.config import ConfigError, TrackingConfig
-from favchat.ports import listen_fault
+from favchat.runtime.ports import listen_error
 from favchat.tracking import tracking_uri
 
 
@@ -32,7 +32,7 @@ def run(config: TrackingConfig, *, port: int = 5000, say: Callable[[str], None] 
     if uri.startswith(("http://", "https://")):
         say(f"runs are kept by the MLflow server at {uri}")
         return
-    fault = listen_fault("127.0.0.1", port)
+    fault = listen_error("127.0.0.1", port)
     if fault:
         raise ConfigError(f"--port {port}: cannot listen there ({fault}); choose another")
     # A store that nobody has written to yet is made here, not by the several processes of the server at once.

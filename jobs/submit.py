@@ -17,8 +17,8 @@ from typing import Any
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
-from favchat.cluster import TELEMETRY_OFF, check_reach
 from favchat.config import ConfigError
+from favchat.runtime.ray_cluster import TELEMETRY_OFF, check_reach
 from favchat.tracking import git_revision
 from jobs.wheel import build_wheel
 

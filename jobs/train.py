@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from favchat.config import Config, require
-from favchat.data.corpus import check_corpus
+from favchat.data.corpus.requirements import check_corpus
 
 if TYPE_CHECKING:
     from favchat.training.curriculum import TrainResult

@@ -22,12 +22,12 @@ from ray.serve import Application
 from ray.serve.exceptions import RayServeException
 from transformers import AutoConfig
 
-from favchat import cluster
 from favchat.config import Config, ConfigError, ServeConfig, load, require
+from favchat.hub.names import SHIPPED, resolve_model
 from favchat.model import FaVChatConfig
-from favchat.model_names import EMBEDDED, resolve_model
-from favchat.placement import Demand
-from favchat.ports import listen_fault
+from favchat.runtime import ray_cluster
+from favchat.runtime.placement import Demand
+from favchat.runtime.ports import listen_error
 from serve.api import Api
 from serve.encoder import EncoderReplica
 from serve.engine import EngineReplica
@@ -64,7 +64,7 @@ def build_app(args: dict[str, Any]) -> Application:
         ValueError: There are other arguments.
     """
     arguments = Arguments.model_validate(args)
-    return application(settled(load(arguments.config, arguments.overrides, presets=CONFIGS)))
+    return application(resolve_config(load(arguments.config, arguments.overrides, presets=CONFIGS)))
 
 
 def application(config: Config) -> Application:
@@ -122,12 +122,12 @@ def serving(config: Config) -> Iterator[str]:
         ConfigError: There is no such model, the port is taken, or the cluster can never place the replicas.
         ConnectionError: Ray cannot be reached or started.
     """
-    stored = settled(config)
-    running = cluster.address_of(config.ray) is not None or ray.is_initialized()
+    stored = resolve_config(config)
+    running = ray_cluster.address_of(config.ray) is not None or ray.is_initialized()
     try:
         if not running:
-            _refuse_port(config.serve, listen_fault(config.serve.host, config.serve.port))
-        cluster.start(config.ray, demands=demands(config.serve))
+            _refuse_port(config.serve, listen_error(config.serve.host, config.serve.port))
+        ray_cluster.start(config.ray, demands=demands(config.serve))
         if running:
             _check_cluster_port(config.serve)
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
@@ -176,7 +176,7 @@ def address(config: Config) -> str:
     return f"http://{host}:{config.serve.port}/v1"
 
 
-def settled(config: Config) -> Config:
+def resolve_config(config: Config) -> Config:
     """The configuration with paths that hold in every process, and ``serve.store`` set.
 
     A registered model becomes the directory it lies in now, as does the package's own, which is taken where
@@ -186,7 +186,7 @@ def settled(config: Config) -> Config:
         ConfigError: ``serve.model`` is no FaVChat model.
         AssetError: A part of the package's own model cannot be fetched.
     """
-    model = config.serve.model or EMBEDDED
+    model = config.serve.model or SHIPPED
     model = resolve_model(model, config.tracking, key="serve.model")
     try:
         found = AutoConfig.from_pretrained(model)
@@ -239,7 +239,7 @@ def _check_cluster_port(serve: ServeConfig) -> None:
     """Where a cluster runs already its head listens; Ray Serve would try for minutes."""
     if ray_serve.status().proxies:  # its own proxy holds the port
         return
-    probe = ray.remote(num_cpus=0, resources={"node:__internal_head__": 0.001})(listen_fault)
+    probe = ray.remote(num_cpus=0, resources={"node:__internal_head__": 0.001})(listen_error)
     _refuse_port(serve, ray.get(probe.remote(serve.host, serve.port)))
 
 
@@ -256,7 +256,7 @@ def _welcome(config: Config, base: str) -> str:
     video = {"type": "video_url", "video_url": {"url": "FILE"}}
     body = json.dumps({"model": config.serve.name, "messages": [{"role": "user", "content": [video, question]}]})
     return (
-        f"serving {config.serve.model or EMBEDDED} as '{config.serve.name}' at {base} (Ctrl-C stops)\n"
+        f"serving {config.serve.model or SHIPPED} as '{config.serve.name}' at {base} (Ctrl-C stops)\n"
         "ask it about a video:\n"
         f"  FILE=$(curl -s {base}/files -F file=@VIDEO.mp4 | grep -o 'file-[0-9a-f]*')\n"
         f"  curl -s {base}/chat/completions -H 'Content-Type: application/json' \\\n"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from favchat.config import Config
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
-from favchat.threads import allowed_cpus
+from favchat.runtime.threads import allowed_cpus
 from favchat.video.clip import ProcessedClip
 from serve.errors import ApiError
 from serve.store import VideoStore
@@ -26,7 +26,7 @@ class EncoderReplica:
     """Encodes each video once, several in a batch; the result goes to the store."""
 
     def __init__(self, config: Config) -> None:
-        from favchat.model.build import load
+        from favchat.hub.load import load
 
         torch.set_num_threads(config.serve.threads or int(allowed_cpus()) or 1)
         self.model, self.processor = load(config.serve.model or "")

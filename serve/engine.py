@@ -20,7 +20,7 @@ from favchat.config import Config, ServeConfig
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
 from favchat.model.generation import WHOLE_ANSWERS, starts_of
 from favchat.model.processing_favchat import SYSTEM
-from favchat.threads import allowed_cpus
+from favchat.runtime.threads import allowed_cpus
 from serve.chat import Chat, Piece
 from serve.errors import ApiError, busy
 from serve.language_model import VirtualTokenLM
@@ -265,7 +265,7 @@ class EngineReplica:
     """The engine as a deployment."""
 
     def __init__(self, config: Config) -> None:
-        from favchat.model.build import load
+        from favchat.hub.load import load
 
         torch.set_num_threads(config.serve.threads or int(allowed_cpus()) or 1)
         model, processor = load(config.serve.model or "")

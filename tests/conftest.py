@@ -7,7 +7,9 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from uuid import uuid4
 
+import fsspec
 import pytest
 import ray
 import s3fs
@@ -18,9 +20,10 @@ from safetensors.torch import save_file
 
 import jobs.annotate
 import jobs.prepare
-from favchat import assets, embedded
-from favchat.cluster import KEEP_WORKERS, quiet_environment
+from favchat.backbones import assets
 from favchat.config import Config, load
+from favchat.hub import shipped_model
+from favchat.runtime.ray_cluster import KEEP_WORKERS, quiet_environment
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
 
@@ -64,6 +67,16 @@ def s3() -> Iterator[str]:
     yield "s3://clips"
     files.rm("clips", recursive=True)
     server.stop()
+
+
+@pytest.fixture
+def memory() -> Iterator[str]:
+    """The address of an empty folder that lies in memory."""
+    address = f"memory:///{uuid4().hex}"
+    yield address
+    files = fsspec.filesystem("memory")
+    if files.exists(address):
+        files.rm(address, recursive=True)
 
 
 @pytest.fixture(scope="session")
@@ -114,17 +127,17 @@ def stand_in(tiny, tiny_preset, tmp_path, monkeypatch) -> dict[str, torch.Tensor
     tensors = {
         name: torch.rand(value.shape, generator=generator).half()
         for name, value in tiny[0].state_dict().items()
-        if embedded.is_learnt(name)
+        if shipped_model.is_learnt(name)
     }
-    monkeypatch.setattr(embedded, "ADAPTER", tmp_path / "small.safetensors")
-    monkeypatch.setattr(embedded, "CARD", tmp_path / "small.md")
+    monkeypatch.setattr(shipped_model, "ADAPTER", tmp_path / "small.safetensors")
+    monkeypatch.setattr(shipped_model, "CARD", tmp_path / "small.md")
     home = tmp_path / "home"
     home.mkdir()
     (home / "assets").symlink_to(assets.home() / "assets")
     monkeypatch.setenv("FAVCHAT_HOME", str(home))
     settings = json.dumps(tiny_preset.model.model_dump(mode="json"))
-    save_file(tensors, embedded.ADAPTER, metadata={"model": settings})
-    embedded.CARD.write_text("Small.")
+    save_file(tensors, shipped_model.ADAPTER, metadata={"model": settings})
+    shipped_model.CARD.write_text("Small.")
     return tensors
 
 

@@ -10,7 +10,7 @@ import av
 import pytest
 
 import favchat
-from favchat.attributes import ACTION, APPEARANCE, EMOTION
+from favchat.labels.attributes import ACTION, APPEARANCE, EMOTION
 
 SAMPLE = Path(favchat.__file__).parent / "sample"
 MAKE_SAMPLE = Path(__file__).parents[1] / "tools" / "make_sample.py"

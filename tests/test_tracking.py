@@ -10,7 +10,7 @@ import requests
 
 import favchat.tracking
 from favchat.config import ConfigError, TrackingConfig
-from favchat.model.build import load as load_model
+from favchat.hub.load import load as load_model
 from favchat.tracking import (
     CHAMPION,
     BackgroundLog,

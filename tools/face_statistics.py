@@ -17,12 +17,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from favchat.data.addresses import path_of
-from favchat.data.schema import SHARDS
-from favchat.data.storage import parquet_files, read_table
+from favchat.data.corpus.parquet_files import parquet_files, read_table
+from favchat.data.corpus.schema import SHARDS
+from favchat.io.paths import path_of
 from favchat.model.encoders import pool
 from favchat.model.face_pyramid import STATISTICS_FILE, FacePyramidModel
-from favchat.training.ingest import CLIP_COLUMNS, read_clip
+from favchat.training.batches.samples import CLIP_COLUMNS, read_clip
 
 SPLIT = "train"
 FRAMES = 4

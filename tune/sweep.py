@@ -10,14 +10,15 @@ from typing import Any
 from ray import tune as ray_tune
 from ray.tune.schedulers import ASHAScheduler
 
-from favchat import cluster, tracking
+from favchat import tracking
+from favchat.backbones.names import resolve_backbones
 from favchat.config import Config, ConfigError, StageConfig, TrainingConfig, require
-from favchat.data.corpus import check_corpus
-from favchat.data.same_settings import check_settings, keep_settings, settings_of
-from favchat.model_names import resolve_backbones
+from favchat.data.corpus.requirements import check_corpus
+from favchat.io.settings_record import check_settings, keep_settings, settings_of
+from favchat.runtime import ray_cluster
+from favchat.training.batches.samples import some_samples
 from favchat.training.curriculum import demands
-from favchat.training.ingest import some_samples
-from favchat.training.settings import common_settings, one_stage
+from favchat.training.stage_settings import common_settings, one_stage
 from tune.leftovers import Leftovers, wait_for_groups
 from tune.progress import Progress
 from tune.report import SweepResult, write_report
@@ -60,7 +61,7 @@ def run(config: Config) -> SweepResult:
     check_settings(out / RECORD, sweep_settings(config), sweep_settings(Config(training=_bare(config))), refusal)
     metric = config.tune.metric or default_metric(config, corpus)
     # Without the dashboard's state API nobody can see that a stopped trial is gone, and its CPUs stay taken.
-    cluster.start(config.ray, dashboard=True, demands=demands(config))
+    ray_cluster.start(config.ray, dashboard=True, demands=demands(config))
     parent = _parent_run(config, out)
     try:
         # Ray Tune prints a header that no setting turns off; progress goes to standard error.
@@ -126,7 +127,7 @@ def _parent_run(config: Config, out: Path) -> tracking.Run:
         started.log_config(config)
         return started
 
-    run = tracking.kept_run(out / "run.json", config.tracking, begin)
+    run = tracking.resumed_run(out / "run.json", config.tracking, begin)
     keep_settings(out / RECORD, sweep_settings(config))
     return run
 

@@ -10,8 +10,8 @@ from filelock import FileLock
 from ray import tune as ray_tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from favchat import cluster
 from favchat.config import Config
+from favchat.runtime import ray_cluster
 from favchat.tracking import Run
 from tune.space import Point, chosen
 
@@ -52,7 +52,7 @@ def run_trial(parameters: dict[str, Any], sweep: Sweep) -> None:
     # Where trials run: what starts the sweep does not train.
     from favchat.training.curriculum import train
 
-    cluster.quiet_environment()
+    ray_cluster.quiet_environment()
     config = trial_config(sweep.config, chosen(parameters))
     out = Path(config.training.out or "")
     out.mkdir(parents=True, exist_ok=True)

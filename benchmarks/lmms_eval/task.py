@@ -9,8 +9,8 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from favchat.evaluation.metrics import UNPARSED
-from favchat.evaluation.parsing import parse
+from favchat.evaluation.scoring.answer_parser import parse
+from favchat.evaluation.scoring.metrics import UNPARSED
 
 Doc = dict[str, Any]
 

@@ -27,9 +27,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_PARENT_RUN_ID, ML
 from mlflow.utils.time import get_current_time_millis
 from mlflow.utils.uri import is_local_uri
 
-from favchat import assets
+from favchat.backbones import assets
 from favchat.config import Config, ConfigError, TrackingConfig, flatten
-from favchat.files import write_text_whole
+from favchat.io.files import write_text_whole
 
 logger = logging.getLogger(__name__)
 
@@ -235,7 +235,7 @@ def training_name(out: Path) -> str:
     return f"train {out.name}"
 
 
-def kept_run(record: Path, config: TrackingConfig, begin: Callable[[], Run]) -> Run:
+def resumed_run(record: Path, config: TrackingConfig, begin: Callable[[], Run]) -> Run:
     """The run that a file names, marked as running again; a new one, written to that file, where there is none.
 
     So whoever goes on with interrupted work goes on with its run. Runs below it that a dead process left open are

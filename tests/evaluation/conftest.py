@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from favchat.attributes import ACTION, APPEARANCE
 from favchat.config import Config, load
-from favchat.data.clips import Clip, EmotionSegment
-from favchat.data.schema import SHARD_SCHEMA
-from favchat.data.storage import write_whole
-from favchat.evaluation.corpus import Labelled
+from favchat.data.corpus.clip import Clip, EmotionSegment
+from favchat.data.corpus.parquet_files import write_whole
+from favchat.data.corpus.schema import SHARD_SCHEMA
+from favchat.evaluation.labelled_clips import LabelledClip
+from favchat.labels.attributes import ACTION, APPEARANCE
 from favchat.video.images import encode_images
 from favchat.video.quality import HASH_BITS
 from jobs.cli import CONFIGS
@@ -36,7 +36,7 @@ def make_clip(
     video: str | None = None,
     digest: str | None = None,
     **labels: int,
-) -> Labelled:
+) -> LabelledClip:
     """A clip with the given labels; all others are unknown."""
     appearance = [labels.pop(a.name, None) for a in APPEARANCE]
     action = [labels.pop(a.name, None) for a in ACTION]
@@ -51,10 +51,10 @@ def make_clip(
         emotion=emotion,
         emotion_segments=[EmotionSegment(*segment) for segment in segments],
     )
-    return Labelled(clip, source, digest or random_hash(abs(hash(clip_id)) % 2**32))
+    return LabelledClip(clip, source, digest or random_hash(abs(hash(clip_id)) % 2**32))
 
 
-def write_shard(out: Path, clips: list[Labelled], name: str = "1") -> None:
+def write_shard(out: Path, clips: list[LabelledClip], name: str = "1") -> None:
     """A shard of clips with pictures of noise below ``out/shards``."""
     rows = []
     for number, labelled in enumerate(clips):
@@ -173,7 +173,7 @@ def running_server() -> Iterator[Server]:
 @pytest.fixture
 def server(running_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     """The server, well behaved and without memory; nobody waits long between two attempts."""
-    import favchat.evaluation.server as module
+    import favchat.evaluation.asking.server_backend as module
 
     monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
     running_server.reset()

@@ -8,12 +8,12 @@ import pytest
 
 from benchmarks import ablations
 from benchmarks.ablations import EMOTION, FULL, VARIANTS, Asked, planned, pooled, question_table, variant_of
-from favchat.attributes import EMOTION as EMOTIONS
-from favchat.data.storage import write_whole
+from favchat.data.corpus.parquet_files import write_whole
+from favchat.evaluation.asking.eval_question import EvalQuestion
 from favchat.evaluation.evaluate import PREDICTIONS
-from favchat.evaluation.items import Item
-from favchat.evaluation.metrics import Answers, plain
-from favchat.evaluation.predictions import predictions, table_of
+from favchat.evaluation.scoring.metrics import Answers, plain
+from favchat.evaluation.scoring.predictions import predictions, table_of
+from favchat.labels.attributes import EMOTION as EMOTIONS
 from favchat.model.adapter import FaVChatAdapter, active_parameters
 from favchat.model.build import architecture
 
@@ -69,7 +69,7 @@ def test_pooled_seeds_have_the_means_of_the_seeds():
 def write_report(folder, right: list[bool]):
     """The emotion of each clip, answered rightly or as the next one."""
     items = [
-        Item(
+        EvalQuestion(
             "celebv_hq_emotion", "clip", f"clip{n:02}", f"person{n // 2}", "val", "likelihood", "?", WORDS, truth=n % 4
         )
         for n in range(CLIPS)
@@ -135,7 +135,7 @@ def test_variants_are_trained_evaluated_and_not_repeated(corpus, tmp_path, monke
     steps = tmp_path / "runs/no_face_encoder/seed-1/run/stages/questions/steps.jsonl"
     before = steps.stat().st_mtime_ns
     monkeypatch.setattr("favchat.training.curriculum._fit", lambda *_: pytest.fail("trained again"))
-    monkeypatch.setattr("favchat.evaluation.runner._rows", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr("favchat.evaluation.asking.runner._rows", lambda *_: pytest.fail("asked again"))
     ablations.main()
     assert steps.stat().st_mtime_ns == before
     assert (tmp_path / "table.md").read_text() == table

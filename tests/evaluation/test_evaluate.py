@@ -11,9 +11,9 @@ import pytest
 import jobs.compare
 import jobs.evaluate
 from favchat.config import ConfigError
-from favchat.evaluation.answerers import CheckpointAnswerer
-from favchat.evaluation.report import tables
-from favchat.evaluation.store import read_answers
+from favchat.evaluation.asking.answer_store import read_answers
+from favchat.evaluation.asking.backends import CheckpointAnswerer
+from favchat.evaluation.reporting.report import tables
 from favchat.tracking import start_run
 from tests.evaluation.conftest import settings, words
 

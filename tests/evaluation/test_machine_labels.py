@@ -1,12 +1,12 @@
 import pyarrow.parquet as pq
 import pytest
 
-from favchat.attributes import ACTION, APPEARANCE, EXTRA
 from favchat.config import Config, ConfigError, ModelConfig
-from favchat.data.addresses import path_of
-from favchat.data.clips import Clip
-from favchat.data.schema import SHARDS
+from favchat.data.corpus.clip import Clip
+from favchat.data.corpus.schema import SHARDS
 from favchat.evaluation.machine_labels import ModelWriter, sure, with_labels
+from favchat.io.paths import path_of
+from favchat.labels.attributes import ACTION, APPEARANCE, EXTRA
 from favchat.model.build import build
 from favchat.model.scores import Calibration, Measured
 

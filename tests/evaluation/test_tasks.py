@@ -7,19 +7,19 @@ import pytest
 from upath import UPath
 
 from favchat.config import ConfigError
-from favchat.data.annotation.pipeline import annotate
-from favchat.data.annotation.rows import Annotation, Written, table_of
-from favchat.evaluation.corpus import asked_split, read_clips, some_of, training_corpora
+from favchat.data.annotate.pipeline import annotate
+from favchat.data.annotate.rows import Annotation, Written, table_of
+from favchat.evaluation.labelled_clips import asked_split, read_clips, some_of, training_corpora
 from favchat.evaluation.tasks import TASKS
-from favchat.evaluation.tasks.base import Asked
+from favchat.evaluation.tasks.base import TaskContext
 from favchat.evaluation.tasks.questions import choices
 from tests.evaluation.conftest import make_clip, settings, write_shard
 
 WAYS = ("likelihood", "text")
 
 
-def asked(config, clips, split="test", ways=("likelihood",)) -> Asked:
-    return Asked(config, clips, split, ways)
+def asked(config, clips, split="test", ways=("likelihood",)) -> TaskContext:
+    return TaskContext(config, clips, split, ways)
 
 
 def right(items) -> list[tuple[str, str]]:
@@ -51,7 +51,7 @@ def test_dfew_of_the_shards_own_split():
     assert right(items) == [(c, w) for c, w in (("00001", "happy"), ("00003", "disgusted")) for _ in WAYS]
     assert items[0].options == ("happy", "sad", "neutral", "angry", "surprised", "disgusted", "fearful")
     assert items[0].question.startswith("Which word fits the person's expression best: happy, sad,")
-    assert {item.lead for item in items} == {"They look"}
+    assert {item.answer_prefix for item in items} == {"They look"}
 
 
 def test_folds_come_from_the_lists(tmp_path: Path):
@@ -253,7 +253,7 @@ def test_the_training_split_may_lie_in_another_corpus(tmp_path: Path):
 
 
 def test_the_schema_holds_what_items_hold():
-    from favchat.evaluation.items import ITEM_SCHEMA, item_rows
+    from favchat.evaluation.asking.eval_question import ITEM_SCHEMA, item_rows
 
     items = TASKS["celebv_hq_emotion"].items(asked(settings("corpus"), [make_clip("a", emotion="happy")], "val"))
     table = pa.Table.from_pylist(item_rows(items), schema=ITEM_SCHEMA)

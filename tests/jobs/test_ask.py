@@ -5,13 +5,13 @@ from typer.testing import CliRunner
 
 import jobs.ask
 from favchat.config import ConfigError, ModelConfig
-from favchat.data.addresses import path_of
-from favchat.data.row_settings import corpus_specification
-from favchat.data.schema import SHARDS
-from favchat.data.storage import parquet_files, read_table
+from favchat.data.corpus.parquet_files import parquet_files, read_table
+from favchat.data.corpus.row_settings import corpus_specification
+from favchat.data.corpus.schema import SHARDS
+from favchat.hub.names import SHIPPED
+from favchat.io.paths import path_of
 from favchat.model.build import build
-from favchat.model_names import EMBEDDED
-from favchat.training.ingest import CLIP_COLUMNS, read_clip
+from favchat.training.batches.samples import CLIP_COLUMNS, read_clip
 from favchat.video import VideoError
 from jobs.cli import app
 from jobs.quickstart import SAMPLE
@@ -38,7 +38,7 @@ def test_any_video_is_answered_and_the_answer_is_repeatable(model, centerface, m
 def test_without_a_model_the_packages_own_answers(stand_in, centerface):
     video = str(SAMPLE / "clips" / "pexels_0.mp4")
     words = ["Is the person smiling?"]
-    assert jobs.ask.run(None, video, words, max_new_tokens=8) == jobs.ask.run(EMBEDDED, video, words, max_new_tokens=8)
+    assert jobs.ask.run(None, video, words, max_new_tokens=8) == jobs.ask.run(SHIPPED, video, words, max_new_tokens=8)
 
 
 def test_the_command_takes_the_model_first_or_not_at_all(monkeypatch):

@@ -17,7 +17,7 @@ from mlflow.tracking import MlflowClient
 
 import favchat
 import jobs.annotate
-from favchat.assets import AssetError
+from favchat.backbones.assets import AssetError
 from favchat.config import Config, ConfigError, SourceConfig
 from favchat.video import CenterFaceDetector
 from jobs.prepare import run

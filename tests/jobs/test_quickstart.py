@@ -2,7 +2,7 @@ import torch
 
 import jobs.quickstart
 from favchat.config import load
-from favchat.model.build import load as load_model
+from favchat.hub.load import load as load_model
 from jobs.cli import CONFIGS
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from favchat.attributes import EMOTION, UNKNOWN
+from favchat.labels.attributes import EMOTION, UNKNOWN
 from favchat.model.adapter import FaVChatAdapter
 from favchat.model.configuration_favchat import FaVChatAdapterConfig
 from favchat.video.motion import MOTION_FEATURES

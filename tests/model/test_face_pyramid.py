@@ -7,13 +7,13 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from favchat.data.addresses import path_of
-from favchat.data.schema import SHARDS
-from favchat.data.storage import parquet_files, read_table
+from favchat.data.corpus.parquet_files import parquet_files, read_table
+from favchat.data.corpus.schema import SHARDS
+from favchat.io.paths import path_of
 from favchat.model.encoders import pool
 from favchat.model.face_pyramid import EXPRESSIONS, TRUNKS_FILE, FacePyramidConfig, FacePyramidModel, SameConv2d
 from favchat.model.processing_favchat import picked_frames
-from favchat.training.ingest import CLIP_COLUMNS, read_clip
+from favchat.training.batches.samples import CLIP_COLUMNS, read_clip
 from favchat.video.align import DEFAULT_MARGIN, FACE_CENTRE, TEMPLATE, TEMPLATE_SIDE
 
 REFERENCE = Path(__file__).parent / "data" / "face_trunks_reference.safetensors"

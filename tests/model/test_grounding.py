@@ -2,8 +2,9 @@ from random import Random
 
 import pytest
 
-from favchat.data.annotation.everyday import subject, truth_of, yes_no_question
-from favchat.data.annotation.everyday_wordings import (
+from favchat.data.annotate.everyday_writer import subject, truth_of, yes_no_question
+from favchat.data.annotate.grammar import MAN, UNKNOWN, WOMAN
+from favchat.labels.everyday_templates import (
     CANNOT_TELL,
     IDENTITY,
     OPEN,
@@ -13,7 +14,6 @@ from favchat.data.annotation.everyday_wordings import (
     held_out,
     taught,
 )
-from favchat.data.annotation.wording import MAN, UNKNOWN, WOMAN
 from favchat.model.grounding import asked_attribute, start_of_answer
 
 SCORES = {"eyeglasses": 0.9, "smile": 0.2, "no_beard": 0.8, "male": 0.1, "neutral": 0.2, "happy": 0.45, "anger": 0.35}

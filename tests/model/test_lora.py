@@ -8,9 +8,9 @@ from transformers import AutoModelForImageTextToText
 from transformers.quantizers.quantizers_utils import should_convert_module
 
 from favchat.config import ConfigError, LoraConfig
-from favchat.model.build import load
+from favchat.hub.load import load
 from favchat.model.lora import KEPT_WHOLE, add_lora, has_lora, merge_lora, quantization
-from favchat.training.optimisation import set_trainable
+from favchat.training.stage.optimizer import set_trainable
 
 
 @pytest.fixture

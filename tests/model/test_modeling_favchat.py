@@ -8,8 +8,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoProcessor, Trainer, TrainingArguments
 
 from favchat.config import BackboneConfig, ConfigError
-from favchat.model.build import build, load
-from favchat.training.optimisation import set_trainable
+from favchat.hub.load import load
+from favchat.model.build import build
+from favchat.training.stage.optimizer import set_trainable
 from serve.encoder import video_features
 
 

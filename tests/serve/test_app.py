@@ -10,11 +10,11 @@ from ray.serve.schema import ServeDeploySchema
 from transformers import LlamaConfig
 
 import serve.app
-from favchat import embedded
 from favchat.config import Config, ConfigError, ServeConfig, TrackingConfig
+from favchat.hub import shipped_model
 from favchat.model import FaVChatAdapterConfig, FaVChatConfig
 from favchat.tracking import start_run
-from serve.app import address, application, build_app, serving, settled
+from serve.app import address, application, build_app, resolve_config, serving
 from serve.limits import BODIES
 
 DEPLOY = Path(serve.__file__).parent / "deploy.yaml"
@@ -44,8 +44,8 @@ def test_every_queue_is_bounded(tmp_path) -> None:
 
 
 def test_without_a_model_the_packages_own_is_served(stand_in, tmp_path) -> None:
-    found = settled(Config(serve=ServeConfig(store=str(tmp_path)))).serve
-    assert found.model == str(embedded.path())
+    found = resolve_config(Config(serve=ServeConfig(store=str(tmp_path)))).serve
+    assert found.model == str(shipped_model.path())
 
 
 def test_other_arguments_than_the_yamls_are_refused() -> None:
@@ -55,27 +55,27 @@ def test_other_arguments_than_the_yamls_are_refused() -> None:
 
 def test_what_is_no_model_is_told_before_anything_starts(tmp_path) -> None:
     with pytest.raises(ConfigError, match="serve.model = .*no model here"):
-        settled(Config(serve=ServeConfig(model=str(tmp_path))))
+        resolve_config(Config(serve=ServeConfig(model=str(tmp_path))))
     LlamaConfig().save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match="a llama model"):
-        settled(Config(serve=ServeConfig(model=str(tmp_path))))
+        resolve_config(Config(serve=ServeConfig(model=str(tmp_path))))
 
 
 def test_a_model_whose_tokens_depend_on_the_question_is_refused(tmp_path) -> None:
     FaVChatConfig(adapter_config=FaVChatAdapterConfig(route_by_question=True)).save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match="its router reads the question"):
-        settled(Config(serve=ServeConfig(model=str(tmp_path))))
+        resolve_config(Config(serve=ServeConfig(model=str(tmp_path))))
 
 
 def test_paths_hold_in_every_process(model_folder, monkeypatch) -> None:
     monkeypatch.chdir(model_folder.parent)
-    found = settled(Config(serve=ServeConfig(model="model", store="store"))).serve
+    found = resolve_config(Config(serve=ServeConfig(model="model", store="store"))).serve
     assert (found.model, found.store) == (str(model_folder), str(model_folder.parent / "store"))
 
 
 def test_a_taken_port_is_told_before_anything_starts(model_folder, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr("ray.is_initialized", lambda: False)
-    monkeypatch.setattr(serve.app.cluster, "start", lambda _: pytest.fail("started a cluster"))
+    monkeypatch.setattr(serve.app.ray_cluster, "start", lambda _: pytest.fail("started a cluster"))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with socket.socket() as taken:
@@ -98,6 +98,8 @@ def test_address() -> None:
 def test_a_registered_model_is_served_from_where_it_lies(model_folder, new_store, tmp_path) -> None:
     tracking = TrackingConfig(uri=new_store(tmp_path / "mlflow.db"))
     start_run(tracking, "train").register_model(model_folder, "faces")
-    stored = settled(Config(serve=ServeConfig(model="models:/faces@champion", store=str(tmp_path)), tracking=tracking))
+    stored = resolve_config(
+        Config(serve=ServeConfig(model="models:/faces@champion", store=str(tmp_path)), tracking=tracking)
+    )
     weights = Path(stored.serve.model or "") / "model.safetensors"
     assert weights.read_bytes() == (model_folder / "model.safetensors").read_bytes()

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from favchat.config import ModelConfig, ServeConfig
-from favchat.data.annotation.everyday_wordings import CANNOT_TELL
+from favchat.labels.everyday_templates import CANNOT_TELL
 from favchat.model.build import build
 from favchat.model.generation import answer as plain_answer
 from serve.encoder import video_features

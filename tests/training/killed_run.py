@@ -15,8 +15,8 @@ import ray
 
 from favchat.config import load
 from favchat.training import curriculum
-from favchat.training.batches import Batch
-from favchat.training.source import StageSource
+from favchat.training.batches.batch import Batch
+from favchat.training.batches.stage_source import StageSource
 from jobs.cli import CONFIGS
 
 STEPS_BEFORE_DEATH = 3

@@ -15,11 +15,11 @@ from huggingface_hub import ModelCard
 
 from favchat import tracking
 from favchat.config import ConfigError, load
-from favchat.model.build import load as load_model
+from favchat.hub.load import load as load_model
 from favchat.tracking import resolve_model
 from favchat.training import curriculum
 from favchat.training.curriculum import train
-from favchat.training.progress import read_steps
+from favchat.training.stage.step_log import read_steps
 from jobs.cli import CONFIGS
 
 STEPS = 6

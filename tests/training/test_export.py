@@ -6,11 +6,11 @@ from huggingface_hub import ModelCard
 from safetensors import safe_open
 
 from favchat.config import ConfigError, LoraConfig
-from favchat.model.build import load
+from favchat.hub.load import load
 from favchat.model.lora import add_lora, has_lora
-from favchat.training import checkpoints
 from favchat.training.export import export
-from favchat.training.start import starting_model
+from favchat.training.stage import checkpoints
+from favchat.training.stage.starting_model import starting_model
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import torch
 from favchat.config import StageConfig
 from favchat.model.build import build
 from favchat.model.generation import answer
-from favchat.training.ingest import read_clip
-from favchat.training.optimisation import make_optimizer, set_trainable
+from favchat.training.batches.samples import read_clip
+from favchat.training.stage.optimizer import make_optimizer, set_trainable
 
 STEPS = 400
 LEARNT = 0.01

@@ -12,11 +12,11 @@ import json, sys
 for name in ("ray", "deepspeed", "mlflow"):
     sys.modules[name] = None  # importing it fails
 from favchat.config import load
-from favchat.training.encoder import compute_features
-from favchat.training.optimisation import make_optimizer
-from favchat.training.source import StageSource
-from favchat.training.start import set_learning, starting_model
-from favchat.training.step import Stepper, TorchEngine
+from favchat.training.features.feature_encoder import compute_features
+from favchat.training.stage.optimizer import make_optimizer
+from favchat.training.batches.stage_source import StageSource
+from favchat.training.stage.starting_model import set_learning, starting_model
+from favchat.training.stage.step import Stepper, TorchEngine
 
 config = load(sys.argv[1], ["data.out=" + sys.argv[2]])
 stage = config.training.stages[1]

@@ -14,8 +14,8 @@ from PIL import Image
 
 import tune.sweep
 from favchat.config import Config, ConfigError, load
-from favchat.data.same_settings import changes
-from favchat.model.build import load as load_model
+from favchat.hub.load import load as load_model
+from favchat.io.settings_record import changes
 from favchat.training.curriculum import train
 from jobs.cli import CONFIGS
 from tune.report import SweepResult

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import favchat.sample
-from favchat import assets
+from favchat.backbones import assets
 from favchat.video import CenterFaceDetector
 
 WriteVideo = Callable[..., Path]

@@ -6,7 +6,7 @@ import torch
 
 from favchat.model.face_pyramid import FacePyramidModel
 from favchat.video import IdentityDescriptor, align_face, read_frames
-from favchat.video.person import SAME_PERSON
+from favchat.video.person_tracks import SAME_PERSON
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from favchat.video import VideoError, process_clip, read_frames
-from favchat.video.cuts import find_cuts
 from favchat.video.decode import probe
+from favchat.video.shot_cuts import find_cuts
 
 LEVELS = list(range(0, 25, 5))
 SECOND = np.arange(25) / 25

@@ -15,7 +15,7 @@ from favchat.config.data import (
 from favchat.config.evaluation import AskedServerConfig, EvaluationConfig, JudgeConfig, TaskName
 from favchat.config.loading import apply_override, flatten, known_keys, load, require, validate
 from favchat.config.optimisation import OptimisationConfig
-from favchat.config.section import ConfigError, Place, Section
+from favchat.config.section import Place, Section
 from favchat.config.sections import (
     AdapterConfig,
     BackboneConfig,
@@ -31,6 +31,7 @@ from favchat.config.sections import (
 )
 from favchat.config.server import ServerConfig
 from favchat.config.stage_data import MixedSamplesConfig, SamplesConfig, StageDataConfig
+from favchat.errors import ConfigError
 
 __all__ = [
     "AdapterConfig",

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from favchat.config.section import Place, Section
 from favchat.config.server import ServerConfig
-from favchat.data.splits import check_fractions
+
+
+def check_fractions(fractions: Mapping[str, float]) -> None:
+    """Refuse shares that are no distribution.
+
+    Raises:
+        ValueError: The shares do not sum to 1, one is negative, or a name is empty.
+    """
+    total = math.fsum(fractions.values())
+    if not all(fractions) or any(share < 0 for share in fractions.values()) or not math.isclose(total, 1, abs_tol=1e-6):
+        shares = ", ".join(f"{name or 'without a name'}: {share:g}" for name, share in fractions.items())
+        raise ValueError(f"the shares of the splits must be named, 0 or more and sum to 1 ({shares or 'none given'})")
 
 
 class SourceConfig(Section):

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ValidationError
 from yaml import YAMLError
 
 from favchat.config.overrides import escaped, read_value
-from favchat.config.section import ConfigError
 from favchat.config.sections import Config
-from favchat.files import expanded
+from favchat.errors import ConfigError
+from favchat.io.files import expanded
 
 
 def load(path: str | Path, overrides: list[str] | None = None, *, presets: Path | None = None) -> Config:

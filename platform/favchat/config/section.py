@@ -6,11 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from favchat.files import expanded
-
-
-class ConfigError(ValueError):
-    """A setting that cannot be used; the message names the key and, where there is one, the nearest right key."""
+from favchat.io.files import expanded
 
 
 class Section(BaseModel):

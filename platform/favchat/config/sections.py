@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from favchat.attributes import attribute
 from favchat.config.data import AnnotateConfig, DataConfig
 from favchat.config.evaluation import EvaluationConfig
 from favchat.config.optimisation import OptimisationConfig
 from favchat.config.section import Place, Section
 from favchat.config.stage_data import StageDataConfig
+from favchat.labels.attributes import attribute
 
 
 class BackboneConfig(Section):
@@ -80,8 +80,8 @@ class AdapterConfig(Section):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on the visual tokens."""
     attributes: list[str] = []
-    """Attributes that the model is taught by name (``favchat.attributes``): the adapter gives a probability and a token
-    for each, which the language model reads. Empty: it has to find them in the visual tokens by itself."""
+    """Attributes that the model is taught by name (``favchat.labels.attributes``): the adapter gives a probability and
+    a token for each, which the language model reads. Empty: it has to find them in the visual tokens by itself."""
     attribute_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout on what the attributes are read from."""
     motion_size: int = Field(default=64, ge=8)

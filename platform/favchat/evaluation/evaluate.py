@@ -8,22 +8,29 @@ from dataclasses import dataclass
 from upath import UPath
 
 from favchat.config import Config, ConfigError
-from favchat.data.addresses import path_of
-from favchat.data.clips import Clip
-from favchat.data.storage import write_whole
-from favchat.evaluation.attribute_scoring import attribute_results
-from favchat.evaluation.corpus import Labelled, NothingToAskError, asked_split, read_clips, some_of, training_corpora
-from favchat.evaluation.items import Item, Way
-from favchat.evaluation.judge import judge
-from favchat.evaluation.leaks import Leaks, find_leaks
-from favchat.evaluation.predictions import Row, predictions, table_of
-from favchat.evaluation.probe import probe_predictions
-from favchat.evaluation.runner import Asking, ask
-from favchat.evaluation.scoring import Result, Scoring, class_results, question_results
-from favchat.evaluation.store import read_answers
+from favchat.data.corpus.clip import Clip
+from favchat.data.corpus.parquet_files import write_whole
+from favchat.evaluation.asking.answer_store import read_answers
+from favchat.evaluation.asking.eval_question import AnswerMode, EvalQuestion
+from favchat.evaluation.asking.runner import Asking, ask
+from favchat.evaluation.labelled_clips import (
+    LabelledClip,
+    NothingToAskError,
+    asked_split,
+    read_clips,
+    some_of,
+    training_corpora,
+)
+from favchat.evaluation.scoring.attributes import attribute_results
+from favchat.evaluation.scoring.choices import Result, Scoring, class_results, question_results
+from favchat.evaluation.scoring.judge import judge
+from favchat.evaluation.scoring.linear_probe import probe_predictions
+from favchat.evaluation.scoring.predictions import Row, predictions, table_of
+from favchat.evaluation.scoring.split_leaks import Leaks, find_leaks
+from favchat.evaluation.scoring.texts import text_results
 from favchat.evaluation.tasks import TASKS
-from favchat.evaluation.tasks.base import Asked, Task
-from favchat.evaluation.text_scoring import text_results
+from favchat.evaluation.tasks.base import Task, TaskContext
+from favchat.io.paths import path_of
 
 PREDICTIONS = "predictions.parquet"
 
@@ -70,8 +77,8 @@ class _Plan:
     """The questions of one task."""
 
     task: Task
-    items: list[Item]
-    trained: list[Item]
+    items: list[EvalQuestion]
+    trained: list[EvalQuestion]
     """The same questions about the training split, for the baselines; features to learn from, of a probe."""
     absent: int = 0
     """Clips that the benchmark's lists name and the shards do not hold."""
@@ -130,52 +137,52 @@ def evaluate(config: Config) -> Evaluation:
 
 
 def _plan(
-    task: Task, config: Config, clips: Sequence[Labelled], corpora: Mapping[str, Sequence[Labelled]], split: str
+    task: Task, config: Config, clips: Sequence[LabelledClip], corpora: Mapping[str, Sequence[LabelledClip]], split: str
 ) -> _Plan:
     settings = config.evaluation
     if task.kind == "probe" and not settings.model:
         raise ConfigError(f"evaluation.tasks: {task.name} looks into a checkpoint; give evaluation.model")
-    ways: tuple[Way, ...] = tuple(settings.ways or (["likelihood", "text"] if settings.model else ["text"]))
+    ways: tuple[AnswerMode, ...] = tuple(settings.ways or (["likelihood", "text"] if settings.model else ["text"]))
     if not settings.model and "likelihood" in ways:
         raise ConfigError("evaluation.ways: likelihoods need a checkpoint (evaluation.model); of a server only text")
-    asked = Asked(config, clips, split, ways)
+    asked = TaskContext(config, clips, split, ways)
     items = task.items(asked)
     absent = max(0, task.listed(asked) - len({(item.clip_id, item.fold) for item in items})) if task.listed else 0
     items = _some(items, clips, settings.max_clips)
     if task.kind == "probe":
         return _Plan(task, items, _to_learn_from(task, config, clips))
-    trained: list[Item] = []
+    trained: list[EvalQuestion] = []
     for corpus, some in corpora.items():
         there = config.model_copy(update={"data": config.data.model_copy(update={"out": corpus})})
         try:
-            trained += task.items(Asked(there, some, config.training.split, ways[:1]))
+            trained += task.items(TaskContext(there, some, config.training.split, ways[:1]))
         except NothingToAskError:  # the baselines take the questions' own frequencies, and the report says so
             continue
     return _Plan(task, items, trained, absent)
 
 
-def _to_learn_from(task: Task, config: Config, clips: Sequence[Labelled]) -> list[Item]:
+def _to_learn_from(task: Task, config: Config, clips: Sequence[LabelledClip]) -> list[EvalQuestion]:
     """The features of the training split of ``data.out``."""
-    items = task.items(Asked(config, clips, config.training.split, ("features",)))
+    items = task.items(TaskContext(config, clips, config.training.split, ("features",)))
     if not items:
         raise ConfigError(f"data.out = {config.data.out}: {task.name} needs clips of split '{config.training.split}'")
     return items
 
 
-def _some(items: Sequence[Item], clips: Sequence[Labelled], count: int | None) -> list[Item]:
+def _some(items: Sequence[EvalQuestion], clips: Sequence[LabelledClip], count: int | None) -> list[EvalQuestion]:
     """The questions about at most `count` clips, spread evenly over those that there are questions about."""
     there = {item.clip_id for item in items}
     kept = {one.clip.id for one in some_of([one for one in clips if one.clip.id in there], count)}
     return [item for item in items if item.clip_id in kept]
 
 
-def _to_ask(plan: _Plan) -> list[Item]:
+def _to_ask(plan: _Plan) -> list[EvalQuestion]:
     return plan.items + plan.trained if plan.task.kind == "probe" else plan.items
 
 
 def _probed(
-    plan: _Plan, answers: Mapping[str, Row], clips: Mapping[str, Labelled], seed: int
-) -> tuple[list[Item], list[Item], list[Row]]:
+    plan: _Plan, answers: Mapping[str, Row], clips: Mapping[str, LabelledClip], seed: int
+) -> tuple[list[EvalQuestion], list[EvalQuestion], list[Row]]:
     features = {item.clip_id: answers[item.key]["features"] for item in _to_ask(plan) if item.key in answers}
     trained, asked = ([clips[item.clip_id] for item in some] for some in (plan.trained, plan.items))
     return probe_predictions(features, trained, asked, seed=seed)
@@ -184,7 +191,7 @@ def _probed(
 def _untrained(plan: _Plan) -> tuple[str, ...]:
     """The parts, of several folds those of each, that the training split has no question of."""
 
-    def parts(items: Sequence[Item]) -> set[str]:
+    def parts(items: Sequence[EvalQuestion]) -> set[str]:
         return {item.part if item.fold is None else f"{item.part}, fold {item.fold}" for item in items}
 
     return () if plan.task.kind == "probe" else tuple(sorted(parts(plan.items) - parts(plan.trained)))

@@ -18,17 +18,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
-from favchat.attributes import ACTION, APPEARANCE, EMOTION, EXTRA, Attribute
 from favchat.config import Config, ConfigError
-from favchat.data.addresses import path_of
-from favchat.data.annotation.everyday import EverydayWriter
-from favchat.data.annotation.rows import Written, table_of
-from favchat.data.clips import Clip, clip_from_row
-from favchat.data.schema import LABEL_COLUMNS, SHARDS
-from favchat.data.storage import arrow_source, parquet_files, read_folder, write_whole
+from favchat.data.annotate.everyday_writer import EverydayWriter
+from favchat.data.annotate.rows import Written, table_of
+from favchat.data.corpus.clip import Clip, clip_from_row
+from favchat.data.corpus.parquet_files import arrow_source, parquet_files, read_folder, write_whole
+from favchat.data.corpus.schema import LABEL_COLUMNS, SHARDS
+from favchat.hub.fingerprint import model_fingerprint
+from favchat.io.paths import path_of
+from favchat.labels.attributes import ACTION, APPEARANCE, EMOTION, EXTRA, Attribute
 from favchat.model.scores import Calibration, Measured, attribute_scores
-from favchat.model_fingerprint import model_fingerprint
-from favchat.training.ingest import CLIP_COLUMNS, read_clip
+from favchat.training.batches.samples import CLIP_COLUMNS, read_clip
 
 SCORES = "scores"
 CLIPS = 8
@@ -44,7 +44,7 @@ class ShardScorer:
     """
 
     def __init__(self, model: str, out: str):
-        from favchat.model.build import load
+        from favchat.hub.load import load
 
         self._model, self._processor = load(model)
         self._calibration = Calibration.read(model)
@@ -80,7 +80,7 @@ def score_corpus(config: Config, model: str) -> UPath:
     """
     import ray
 
-    from favchat.data.ray_data import quiet_execution
+    from favchat.runtime.ray_data import quiet_execution
 
     out = config.data.out or ""
     folder = scores_folder(out, model)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from favchat.attributes import EMOTION, UNKNOWN, attribute
+from favchat.labels.attributes import EMOTION, UNKNOWN, attribute
 from favchat.model.configuration_favchat import FaVChatAdapterConfig
 from favchat.video.motion import MOTION_FEATURES
 
@@ -76,8 +76,8 @@ class FaVChatAttributeHead(nn.Module):
 
         Args:
             logits: `(V, A)`.
-            labels: `(V, A)` 1, 0 or :data:`favchat.attributes.UNKNOWN`; of the emotions, one is 1 and the others 0, or
-                all are unknown.
+            labels: `(V, A)` 1, 0 or :data:`favchat.labels.attributes.UNKNOWN`; of the emotions, one is 1 and the others
+                0, or all are unknown.
         """
         known = labels != UNKNOWN
         plain = known.clone()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,6 +18,7 @@ from transformers import (
 )
 from transformers.image_processing_base import ImageProcessingMixin
 
+from favchat.backbones.names import FACE_TRUNKS, hub_message, resolve_backbone
 from favchat.config import BackboneConfig, ConfigError, ModelConfig
 from favchat.model import (
     FacePyramidConfig,
@@ -31,10 +32,8 @@ from favchat.model.adapter import FaVChatAdapter
 from favchat.model.attribute_head import keyword
 from favchat.model.encoders import face_input_size, face_level_sizes, vision_size
 from favchat.model.encoders_alone import FaVChatEncoders
-from favchat.model.lora import quantization
 from favchat.model.processing_favchat import ATTRIBUTE_TOKEN, FACE_TOKEN, FRAME_TOKEN, VIDEO_TOKEN
 from favchat.model.tokenizer import BYTE_VOCABULARY, byte_tokenizer
-from favchat.model_names import FACE_TRUNKS, hub_message, resolve_backbone, resolve_model
 
 ADAPTER_NAMES = {
     "expert_size": "intermediate_size",
@@ -71,7 +70,7 @@ def build(config: ModelConfig, seed: int = 0) -> tuple[FaVChatForConditionalGene
     composed.face_token_id = tokenizer.convert_tokens_to_ids(FACE_TOKEN)
     composed.attribute_token_id = tokenizer.convert_tokens_to_ids(ATTRIBUTE_TOKEN)
     # Visual tokens start as loud as words, or the language model would not listen, or hear nothing else.
-    composed.adapter_config.output_scale = _loudness(language.get_input_embeddings())
+    composed.adapter_config.output_scale = _embed_rms(language.get_input_embeddings())
 
     # Only the adapter is new. The rest is made without memory and gets the backbones' own tensors: an 8B model is
     # never there twice.
@@ -162,7 +161,7 @@ def _name_attributes(adapter: FaVChatAdapter, embeddings: nn.Module, tokenizer: 
     tokens.state.weight[2] = 0  # likely: nothing but what it is taught
 
 
-def _loudness(embeddings: nn.Module) -> float:
+def _embed_rms(embeddings: nn.Module) -> float:
     """Root mean square of what a word's embedding gives; Gemma's scales its weights."""
     scale = getattr(embeddings, "embed_scale", 1.0)
     return float(embeddings.get_parameter("weight").detach().float().square().mean().sqrt() * scale)
@@ -188,45 +187,6 @@ def on_meta(config: FaVChatConfig) -> FaVChatForConditionalGeneration:
     """A model of any size without memory, on the meta device, in evaluation mode: to be counted and looked at."""
     with torch.device("meta"):
         return FaVChatForConditionalGeneration(config).eval()
-
-
-def load(name: str, *, bits: Literal[4, 8] | None = None) -> tuple[FaVChatForConditionalGeneration, FaVChatProcessor]:
-    """Load a trained model and its processor, in the precision it was saved in.
-
-    Args:
-        name: A directory that `save_pretrained` wrote, a hub name, or ``models:/NAME@ALIAS`` or
-            ``models:/NAME/VERSION`` for a registered model. LoRA that lies beside the weights is loaded too.
-        bits: Load the language model in 4 or 8 bits, onto the GPU; see :func:`favchat.model.lora.quantization`.
-
-    Raises:
-        ConfigError: There is no FaVChat model, or one of another version.
-    """
-    few_bits = {"quantization_config": quantization(bits), "device_map": {"": 0}} if bits else {}
-    return _loaded(FaVChatForConditionalGeneration, name, **few_bits)
-
-
-def load_encoders(name: str) -> tuple[FaVChatEncoders, FaVChatProcessor]:
-    """Load the encoders of a trained model as :func:`load` would, and its processor; nothing else of it is read.
-
-    Raises:
-        ConfigError: As :func:`load`.
-    """
-    return _loaded(FaVChatEncoders, name)
-
-
-def _loaded(kind: Any, name: str, **settings: Any) -> tuple[Any, FaVChatProcessor]:
-    name = resolve_model(name)
-    try:
-        model, report = kind.from_pretrained(name, output_loading_info=True, **settings)
-        processor = FaVChatProcessor.from_pretrained(name)
-    except (OSError, RuntimeError) as error:
-        raise ConfigError(f"{name}: cannot be loaded: {error}") from error
-    if report["missing_keys"]:
-        raise ConfigError(
-            f"{name}: its weights are not those of this version's model: {min(report['missing_keys'])} and "
-            f"{len(report['missing_keys']) - 1} more are missing. Train it again."
-        )
-    return model.eval(), processor
 
 
 def _compose(

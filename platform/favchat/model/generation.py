@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from favchat.data.annotation.everyday_wordings import CANNOT_TELL, NO_FACE
+from favchat.labels.everyday_templates import CANNOT_TELL, NO_FACE
 from favchat.model.grounding import start_of_answer
 from favchat.model.modeling_favchat import FaVChatForConditionalGeneration
 from favchat.model.processing_favchat import PIXELS, FaceClip, FaVChatProcessor

@@ -1,7 +1,7 @@
 """Keeps words and scores together: a yes/no question about one attribute begins with what its score says.
 
 The language model writes the rest. What is asked is read by the grammar that checks annotations against labels
-(``favchat.data.annotation.statements``), after everyday words for the same thing are brought to its own. A question
+(``favchat.labels.attribute_parser``), after everyday words for the same thing are brought to its own. A question
 that it does not understand, or that asks for several things at once, is left to the language model alone.
 """
 
@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from favchat.attributes import EMOTION, attribute
-from favchat.data.annotation.everyday_wordings import CANNOT_TELL
-from favchat.data.annotation.statements import statements
+from favchat.labels.attribute_parser import parse_statements
+from favchat.labels.attributes import EMOTION, attribute
+from favchat.labels.everyday_templates import CANNOT_TELL
 
 _ASKS = re.compile(
     r"^(?:yes or no[:,]? *)?(?:is|are|does|do|has|have|can|could|would|any|i think|it is|she|he|they|this|the|that)\b"
@@ -107,7 +107,7 @@ def asked_attribute(question: str) -> tuple[str, bool] | None:
         text = words.sub(plain, text)
     if not asks or _OTHER.search(text):
         return None
-    said = {one.name: one.holds for one in statements(text) if not one.presupposed}
+    said = {one.name: one.holds for one in parse_statements(text) if not one.presupposed}
     for name, others in _WHOLE.items():
         if name in said and said.keys() - {name} <= others:
             said = {name: said[name]}

@@ -31,7 +31,7 @@ def has_lora(model: nn.Module) -> bool:
 def add_lora(model: FaVChatForConditionalGeneration, settings: LoraConfig) -> None:
     """Give the language model's linear layers low-rank updates, which are zero at the start.
 
-    Freezes everything else, as peft does; see :func:`favchat.training.optimisation.set_trainable`.
+    Freezes everything else, as peft does; see :func:`favchat.training.stage.optimizer.set_trainable`.
 
     Args:
         model: A model without updates.

@@ -106,7 +106,7 @@ class FaVChatProcessor(ProcessorMixin):
     @property
     def model_input_names(self) -> list[str]:
         """Names of the tensors that :meth:`__call__` may return."""
-        return ["input_ids", "attention_mask", "labels", *PIXELS, *FEATURES, *PLACE_IN_TIME, *QUESTION]
+        return ["input_ids", "attention_mask", "labels", *PIXELS, *FEATURES, *TRACK_INPUTS, *QUESTION]
 
     def __call__(
         self,
@@ -240,7 +240,7 @@ class FaVChatProcessor(ProcessorMixin):
             return {name: torch.from_numpy(np.stack([item[name] for item in items])) for name in items[0]}
         if len(encoded) < len(clips):
             raise ValueError(f"{len(encoded)} of {len(clips)} clips come as features; give all or none as features")
-        names = [*FEATURES, *PLACE_IN_TIME]
+        names = [*FEATURES, *TRACK_INPUTS]
         missing = [name for name in names for item in encoded if name not in item]
         if missing:
             raise ValueError(f"a clip given as features has no {missing[0]}; it needs {', '.join(names)}")
@@ -310,7 +310,7 @@ IGNORED = -100
 SYSTEM = "You describe faces in videos."
 PIXELS = ("pixel_values_videos", "pixel_values_faces")
 FEATURES = ("vision_features", "face_features")
-PLACE_IN_TIME = ("face_visible", "frame_times", "face_geometry", "face_motion")
+TRACK_INPUTS = ("face_visible", "frame_times", "face_geometry", "face_motion")
 QUESTION = ("question_ids", "question_mask")
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from favchat.attributes import EMOTION, attribute
+from favchat.labels.attributes import EMOTION, attribute
 from favchat.model.modeling_favchat import FaVChatForConditionalGeneration
 from favchat.model.processing_favchat import FaceClip, FaVChatProcessor
 
@@ -138,7 +138,7 @@ def calibrate(
     Args:
         logits: `(V, A)` of held-out clips.
         prior: `(A,)`.
-        labels: `(V, A)` 1, 0 or ``favchat.attributes.UNKNOWN``.
+        labels: `(V, A)` 1, 0 or ``favchat.labels.attributes.UNKNOWN``.
         names: A attributes.
         groups: Of each clip 0 or 1: whether its person is learnt from or measured on.
     """

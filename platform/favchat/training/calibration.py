@@ -9,15 +9,15 @@ import numpy as np
 import torch
 
 from favchat.config import Config, SamplesConfig, StageConfig
-from favchat.data.addresses import path_of
-from favchat.data.schema import SHARDS
-from favchat.data.storage import read_folder
-from favchat.model.build import load
+from favchat.data.corpus.parquet_files import read_folder
+from favchat.data.corpus.schema import SHARDS
+from favchat.hub.load import load
+from favchat.io.paths import path_of
 from favchat.model.scores import Calibration, calibrate
-from favchat.training.feature_cache import stage_features
-from favchat.training.index import read_index
-from favchat.training.labels import read_labels
-from favchat.training.reading import ClipReader
+from favchat.training.batches.attribute_labels import read_labels
+from favchat.training.batches.index import read_index
+from favchat.training.batches.shard_reader import ClipReader
+from favchat.training.features.feature_cache import stage_features
 
 FEWEST_CLIPS = 50
 """Held-out clips that it takes to calibrate a model."""

@@ -16,23 +16,25 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError
 
-from favchat import cluster, tracking
+from favchat import tracking
+from favchat.backbones.names import resolve_backbones
 from favchat.config import Config, ConfigError, StageConfig, require
-from favchat.data.addresses import absolute
-from favchat.data.same_settings import Settings, check_settings, keep_settings, kept_settings
-from favchat.files import write_text_whole
-from favchat.model_fingerprint import model_fingerprint
-from favchat.model_names import resolve_backbones, resolve_model
-from favchat.placement import Demand
-from favchat.training.checkpoints import RECORD, newest
-from favchat.training.faults import TrainingFault
-from favchat.training.feature_cache import stage_features
-from favchat.training.job import StageJob
-from favchat.training.job import run as train_stage
+from favchat.hub.fingerprint import model_fingerprint
+from favchat.hub.names import resolve_model
+from favchat.io.files import write_text_whole
+from favchat.io.paths import absolute
+from favchat.io.settings_record import Settings, check_settings, keep_settings, kept_settings
+from favchat.runtime import ray_cluster
+from favchat.runtime.placement import Demand
+from favchat.training.batches.stage_source import StageSource
+from favchat.training.features.feature_cache import stage_features
 from favchat.training.model_card import model_card
-from favchat.training.progress import main_loss, read_steps, showing
-from favchat.training.settings import stage_defaults, stage_settings
-from favchat.training.source import StageSource
+from favchat.training.stage.checkpoints import RECORD, newest
+from favchat.training.stage.errors import TrainingError
+from favchat.training.stage.job import StageJob
+from favchat.training.stage.step_log import main_loss, progress_bar, read_steps
+from favchat.training.stage.worker import run as train_stage
+from favchat.training.stage_settings import stage_defaults, stage_settings
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ class StageResult:
     """Mean loss of the last tenth of the steps."""
     seconds: float
     metrics: dict[str, float]
-    """The last report, see :func:`favchat.training.job.run`."""
+    """The last report, see :func:`favchat.training.stage.worker.run`."""
 
     def summary(self) -> str:
         """A few words for a person."""
@@ -120,7 +122,7 @@ def train(
         _warn_of_unused(config, inits[0])
     for stage in config.training.stages:
         _ = StageSource(config, stage, None).plan  # says before any work that a later stage has no samples
-    cluster.start(config.ray, demands=demands(config))
+    ray_cluster.start(config.ray, demands=demands(config))
 
     settings = _all_settings(config, inits)
     for stage, kept in zip(config.training.stages, settings, strict=True):
@@ -134,7 +136,7 @@ def train(
         started.log_config(config)
         return started
 
-    run = tracking.kept_run(out / "run.json", config.tracking, begin)
+    run = tracking.resumed_run(out / "run.json", config.tracking, begin)
     results: list[StageResult] = []
     try:
         for stage, init, kept in zip(config.training.stages, inits, settings, strict=True):
@@ -184,7 +186,7 @@ def _warn_of_unused(config: Config, init: str) -> None:
     if not Path(init).is_dir() or (Path(init) / RECORD).is_file():
         return
     # transformers takes seconds to import, which a training that builds its model leaves to its workers.
-    from favchat.training.start import unused_settings
+    from favchat.training.stage.starting_model import unused_settings
 
     for line in unused_settings(config.model, init):
         logger.warning("%s has no effect: training starts from %s", line, init)
@@ -212,7 +214,7 @@ def _run_stage(
     run = tracking.attempt(f"stage '{stage.name}' is not tracked", lambda: _stage_run(parent, folder, stage.name))
     job = StageJob(config, stage, steps, init, source, folder, asdict(run) if run else None, runs_at_once)
     try:
-        with showing(job.step_file, stage.name, steps):
+        with progress_bar(job.step_file, stage.name, steps):
             metrics = _fit(job, callbacks, scaling(config, runs_at_once))
     except BaseException:
         if run:
@@ -276,7 +278,7 @@ def _fit(job: StageJob, callbacks: Sequence[UserCallback], scaling: ScalingConfi
     except TrainingFailedError as error:
         last = newest(job.checkpoints)
         kept = f"from {last.name}" if last else "from the stage's beginning, since it has no checkpoint yet"
-        raise TrainingFault(
+        raise TrainingError(
             f"stage '{job.stage.name}' failed {job.config.training.max_failures + 1} times; the same command goes on "
             f"{kept}. The last error: {error}"
         ) from error
@@ -284,7 +286,7 @@ def _fit(job: StageJob, callbacks: Sequence[UserCallback], scaling: ScalingConfi
         shutil.rmtree(own, ignore_errors=True)
     ended: dict[str, Any] = result.return_value
     if "fault" in ended:
-        raise TrainingFault(ended["fault"])
+        raise TrainingError(ended["fault"])
     return ended["metrics"]
 
 

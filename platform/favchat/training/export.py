@@ -13,11 +13,11 @@ from transformers import PreTrainedModel
 
 from favchat import __version__
 from favchat.config import ConfigError, ModelConfig
+from favchat.hub.names import resolve_model
 from favchat.model.lora import has_lora, merge_lora
 from favchat.model.scores import CALIBRATION
-from favchat.model_names import resolve_model
-from favchat.training.checkpoints import RECORD
-from favchat.training.start import starting_model
+from favchat.training.stage.checkpoints import RECORD
+from favchat.training.stage.starting_model import starting_model
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 

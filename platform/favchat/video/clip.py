@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from favchat.threads import available_threads
+from favchat.runtime.threads import available_threads
 from favchat.video.align import DEFAULT_MARGIN, align_face
-from favchat.video.cuts import find_cuts, shots
 from favchat.video.decode import Frames, fit_size, read_frames
 from favchat.video.descriptor import FaceDescriptor, IdentityDescriptor
 from favchat.video.detect import FaceDetector
 from favchat.video.errors import VideoError
-from favchat.video.probe import VideoInfo
+from favchat.video.file_info import VideoInfo
+from favchat.video.shot_cuts import find_cuts, shots
 from favchat.video.track import Track, choose_tracks, track_faces
 
 CutPolicy = Literal["keep_longest", "reject", "ignore"]

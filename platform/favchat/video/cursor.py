@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from favchat.video.sample import ON_TIME
+from favchat.video.frame_times import ON_TIME
 
 INDEXED_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"})
 """FFmpeg's names of the containers whose packets carry presentation times and whose index names true key frames."""

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from favchat.video.cursor import INDEXED_CONTAINERS
 from favchat.video.errors import VideoError
+from favchat.video.file_info import IMAGE_FOLDER, VideoInfo, probe
+from favchat.video.frame_times import sample_times
 from favchat.video.orientation import Orientation
-from favchat.video.probe import IMAGE_FOLDER, VideoInfo, probe
 from favchat.video.readers import DecordUnfitError, FoundFrames, read_decord, read_images, read_pyav
-from favchat.video.sample import sample_times
 
 __all__ = ["Frames", "VideoInfo", "fit_size", "probe", "read_frames"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from favchat.video.align import DEFAULT_MARGIN, align_face
-from favchat.video.session import onnx_session
+from favchat.video.onnx_session import onnx_session
 
 TRUNKS_FILE = Path(__file__).parent.parent / "weights" / "face_trunks.safetensors"
 SIDE = 150
@@ -50,7 +50,7 @@ class IdentityDescriptor:
     The network runs from the first call on. Only settings are pickled, so it can be sent to another process.
 
     Args:
-        threads: Threads of one run; None: as many as the process may have (`favchat.threads`).
+        threads: Threads of one run; None: as many as the process may have (`favchat.runtime.threads`).
     """
 
     def __init__(self, *, threads: int | None = None) -> None:

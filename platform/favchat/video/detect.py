@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from favchat.video.session import onnx_session
+from favchat.video.onnx_session import onnx_session
 
 STRIDE = 4
 """Pixels of the network's input for one cell of its output."""
@@ -61,7 +61,7 @@ class CenterFaceDetector:
         second_side: Images in which no face was found are searched again at this longest side, for small faces;
             the same as `max_side` or less for one look only.
         batch_size: Images in one run of the network.
-        threads: Threads of one run; None: as many as the process may have (`favchat.threads`).
+        threads: Threads of one run; None: as many as the process may have (`favchat.runtime.threads`).
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class CenterFaceDetector:
         return found
 
     def _load(self) -> Any:
-        from favchat import assets
+        from favchat.backbones import assets
 
         path = Path(self.model_path) if self.model_path is not None else assets.path("centerface")
         if not path.is_file():

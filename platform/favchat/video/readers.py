@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from favchat.video.colour import to_rgb
 from favchat.video.cursor import SLACK, Cursor, ffmpeg_name
+from favchat.video.frame_times import ON_TIME, frames_on_display
 from favchat.video.orientation import UPRIGHT, Orientation
-from favchat.video.sample import ON_TIME, frames_on_display
 
 IMAGE_FPS = 25.0
 """Frames a second of a folder of images, which does not say."""

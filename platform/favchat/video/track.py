@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from favchat.video.chain import Chain, link, size_of
 from favchat.video.descriptor import FaceDescriptor
 from favchat.video.detect import Detections
-from favchat.video.person import sort_by_person
+from favchat.video.person_tracks import sort_by_person
+from favchat.video.tracklets import Tracklet, link, size_of
 
 JITTER = 0.006
 """How far detections of a face at rest scatter, in face sizes: CenterFace's landmarks by 0.1 to 0.2 %, its boxes by
@@ -78,10 +78,10 @@ def track_faces(
 ) -> list[Track]:
     """Join the detections of T frames to tracks.
 
-    Detections are linked by place and size (`favchat.video.chain`), then, where it is in doubt who is seen, sorted by
-    person (`favchat.video.person`): a track ends where another person takes the place, and goes on where the same
-    person comes back. A gap is filled by linear interpolation where it is at most `max_gap` frames long and the face
-    did not come back elsewhere, and left empty otherwise.
+    Detections are linked by place and size (`favchat.video.tracklets`), then, where it is in doubt who is seen, sorted
+    by person (`favchat.video.person_tracks`): a track ends where another person takes the place, and goes on where the
+    same person comes back. A gap is filled by linear interpolation where it is at most `max_gap` frames long and the
+    face did not come back elsewhere, and left empty otherwise.
 
     Boxes and landmarks are then freed from the detector's jitter: a coordinate moves towards the mean of its two
     neighbours, by half the way when it differs by far less than `JITTER`, by nothing when it differs by far more.
@@ -108,7 +108,7 @@ def track_faces(
     return [_track(chain, len(detections), max_gap) for chain in chains]
 
 
-def _track(chain: Chain, length: int, max_gap: int) -> Track:
+def _track(chain: Tracklet, length: int, max_gap: int) -> Track:
     frames = np.asarray(chain.frames)
     detected = np.zeros(length, dtype=bool)
     detected[frames] = True
@@ -120,14 +120,14 @@ def _track(chain: Chain, length: int, max_gap: int) -> Track:
     flat = np.stack(chain.points).reshape(len(frames), 14).astype(np.float64)
     points = np.stack([np.interp(times, frames, flat[:, axis]) for axis in range(14)], axis=1)
     size = np.interp(times, frames, [size_of(p) for p in chain.points])
-    shown = np.where(visible[:, None], _calm(points, size, visible), 0.0).astype(np.float32)
+    shown = np.where(visible[:, None], _smooth(points, size, visible), 0.0).astype(np.float32)
 
     scores = np.zeros(length, dtype=np.float32)
     scores[frames] = chain.scores
     return Track(shown[:, :4], shown[:, 4:].reshape(length, 5, 2), scores, visible)
 
 
-def _calm(points: NDArray[np.float64], size: NDArray[np.float64], visible: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _smooth(points: NDArray[np.float64], size: NDArray[np.float64], visible: NDArray[np.bool_]) -> NDArray[np.float64]:
     """(T, K) coordinates without jitter; `size` (T,) is the face's size in the same unit."""
     inner = visible[:-2] & visible[1:-1] & visible[2:]
     difference = points[1:-1] - (points[:-2] + points[2:]) / 2

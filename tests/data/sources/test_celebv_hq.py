@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from upath import UPath
 
-from favchat.attributes import ACTION, APPEARANCE
 from favchat.config import ConfigError, SourceConfig
-from favchat.data import addresses
-from favchat.data.clips import Clip, EmotionSegment
+from favchat.data.corpus.clip import Clip, EmotionSegment
 from favchat.data.sources.celebv_hq import celebv_hq_clips
 from favchat.data.sources.entries import Listing
+from favchat.io import paths
+from favchat.labels.attributes import ACTION, APPEARANCE
 
 
 def entry(**attributes: Any) -> dict[str, Any]:
@@ -307,4 +307,4 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
 def test_videos_and_annotations_at_another_address(memory: str) -> None:
     clip = read_one(UPath(memory), entry())
     assert (clip.id, clip.identity, clip.emotion) == ("abc_0", "someone", "neutral")
-    assert addresses.is_remote(clip.video) and addresses.is_file(clip.video)
+    assert paths.is_remote(clip.video) and paths.is_file(clip.video)

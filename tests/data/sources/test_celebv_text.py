@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from favchat.attributes import ACTION, APPEARANCE
 from favchat.config import ConfigError, SourceConfig
-from favchat.data.clips import Clip
+from favchat.data.corpus.clip import Clip
 from favchat.data.sources.celebv_text import celebv_text_clips
+from favchat.labels.attributes import ACTION, APPEARANCE
 
 ID = "abcdefghij-_3"
 YTB_ID = "abcdefghij-"

@@ -6,12 +6,12 @@ import pytest
 from upath import UPath
 
 from favchat.config import ConfigError, SourceConfig
-from favchat.data import addresses
-from favchat.data.clips import Clip
+from favchat.data.corpus.clip import Clip
 from favchat.data.sources.dfew import dfew_clips
 from favchat.data.sources.expression_lists import read_labels
 from favchat.data.sources.ferv39k import ferv39k_clips
 from favchat.data.sources.mafw import mafw_clips, mafw_lists
+from favchat.io import paths
 
 LISTERS = {"dfew": dfew_clips, "mafw": mafw_clips, "ferv39k": ferv39k_clips}
 
@@ -209,4 +209,4 @@ def test_a_dataset_at_another_address(memory: str) -> None:
         ("02522", "train", "disgust"),
         ("00003", "test", "fear"),
     ]
-    assert all(addresses.is_remote(clip.video) and addresses.is_folder(clip.video) for clip in found)
+    assert all(paths.is_remote(clip.video) and paths.is_folder(clip.video) for clip in found)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from favchat.attributes import ACTION
 from favchat.config import ConfigError, SourceConfig
 from favchat.data.sources.hmdb51 import ACTIONS, hmdb51_clips
+from favchat.labels.attributes import ACTION
 
 SAMPLE = Path(__file__).parents[3] / "platform" / "favchat" / "sample" / "clips"
 NAMES = [action.name for action in ACTION]

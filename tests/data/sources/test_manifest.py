@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from favchat.attributes import ACTION, APPEARANCE
 from favchat.config import ConfigError, SourceConfig
-from favchat.data.clips import Clip
+from favchat.data.corpus.clip import Clip
 from favchat.data.sources.entries import Listing
 from favchat.data.sources.manifest import manifest_clips
+from favchat.labels.attributes import ACTION, APPEARANCE
 
 
 def listed(path: Path | str) -> Listing:

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from upath import UPath
 
-from favchat.attributes import ACTION, APPEARANCE
 from favchat.config import ConfigError, SourceConfig
-from favchat.data.source_rejects import write_source_rejects
 from favchat.data.sources import list_clips
 from favchat.data.sources.entries import Listing
+from favchat.data.sources.rejects import write_source_rejects
+from favchat.labels.attributes import ACTION, APPEARANCE
 
 SCALARS = st.one_of(
     st.none(),

@@ -6,7 +6,7 @@ indices of the label vectors) and ``clips`` (clip id -> entry). An entry holds `
 ``<clip id>.mp4``, that is used whole; where it holds the raw video, ``<ytb_id>.mp4``, the entry's ``duration``
 (``start_sec``, ``end_sec``) and ``bbox`` (``top``, ``bottom``, ``left``, ``right`` as shares of height and width) say
 which part of it. Beyond the dataset's own format a label may be null (unknown), an entry may name its ``split``, and
-``extra`` may hold labels of further attributes by name (``favchat.attributes.EXTRA``).
+``extra`` may hold labels of further attributes by name (``favchat.labels.attributes.EXTRA``).
 
 What says which pixels, whom and which split an entry is about must be right, or it becomes a reject. A label that
 cannot be read is unknown.
@@ -20,12 +20,12 @@ from typing import Any
 
 from upath import UPath
 
-from favchat.attributes import ACTION, APPEARANCE, EXTRA, Attribute
 from favchat.config import ConfigError, SourceConfig
-from favchat.data.clips import Clip, EmotionSegment, checked_box
+from favchat.data.corpus.clip import Clip, EmotionSegment, checked_box
+from favchat.data.sources.annotation_files import Object, check_keys, number, read_json
 from favchat.data.sources.entries import Entries, Entry, Listing, checked_text
-from favchat.data.sources.listing import dataset_folder, emotion_name
-from favchat.data.sources.reading import Object, check_keys, number, read_json
+from favchat.data.sources.video_files import dataset_folder, emotion_name
+from favchat.labels.attributes import ACTION, APPEARANCE, EXTRA, Attribute
 
 EXPECTED = "<clip id>.mp4 (cut clips) or <ytb_id>.mp4 (raw videos)"
 EMOTIONS = "emotions left out"

@@ -12,13 +12,13 @@ from typing import Any
 
 from upath import UPath
 
-from favchat.attributes import ACTION, APPEARANCE, EMOTION
 from favchat.config import ConfigError, SourceConfig
-from favchat.data.clips import Clip
+from favchat.data.corpus.clip import Clip
+from favchat.data.sources.annotation_files import check_keys, read_json
 from favchat.data.sources.celebv_hq import VideoNames, checked_id, json_entries, part_of_video
 from favchat.data.sources.entries import Entries, Entry, Listing
-from favchat.data.sources.listing import dataset_folder
-from favchat.data.sources.reading import check_keys, read_json
+from favchat.data.sources.video_files import dataset_folder
+from favchat.labels.attributes import ACTION, APPEARANCE, EMOTION
 
 APPEARANCE_TEXTS = ("face40_details_new", "face40_details")
 ACTION_TEXTS = ("action_dur", "action")

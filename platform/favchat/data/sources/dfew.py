@@ -9,7 +9,7 @@ from upath import UPath
 from favchat.config import SourceConfig
 from favchat.data.sources.entries import Listing
 from favchat.data.sources.expression_lists import ExpressionList, first_folder, listed_clips, numbered
-from favchat.data.sources.listing import dataset_folder, is_video
+from favchat.data.sources.video_files import dataset_folder, is_video
 
 _EMOTIONS = "happy sad neutral angry surprise disgust fear"
 _CLIPS = ["Clip/jpg_256", "Clip/clip_224x224", "Clip/clip_224x224_avi", "Clip/original", "Clip/clip_224x224_16f"]

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from favchat.config import ConfigError
-from favchat.data import addresses
-from favchat.data.clips import Clip
+from favchat.data.corpus.clip import Clip
+from favchat.io import paths
 
 _LOG = logging.getLogger(__name__)
 _SHOWN = 5
@@ -181,11 +181,11 @@ def _absent(videos: Iterable[str]) -> tuple[list[str], str]:
     """Those that are not there, and why one cannot even be looked for: its address is wrong, or out of reach."""
     by_folder: defaultdict[str, list[str]] = defaultdict(list)
     for video in videos:
-        by_folder[addresses.parent(video)].append(video)
+        by_folder[paths.parent(video)].append(video)
     gone, unreachable = [], ""
     for there in by_folder.values():
         try:
-            gone += addresses.absent(there)
+            gone += paths.absent(there)
         except ConfigError as error:
             gone += there
             unreachable = unreachable or str(error)

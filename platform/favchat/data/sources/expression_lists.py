@@ -10,10 +10,10 @@ from pathlib import PurePosixPath
 from upath import UPath
 
 from favchat.config import ConfigError
-from favchat.data.clips import Clip
+from favchat.data.corpus.clip import Clip
+from favchat.data.sources.annotation_files import decoded
 from favchat.data.sources.entries import Entries, Entry, Listing
-from favchat.data.sources.listing import emotion_name, safe
-from favchat.data.sources.reading import decoded
+from favchat.data.sources.video_files import emotion_name, safe
 
 _LOG = logging.getLogger(__name__)
 

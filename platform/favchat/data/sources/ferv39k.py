@@ -5,7 +5,7 @@ from __future__ import annotations
 from favchat.config import SourceConfig
 from favchat.data.sources.entries import Listing
 from favchat.data.sources.expression_lists import ExpressionList, first_folder, listed_clips, numbered
-from favchat.data.sources.listing import dataset_folder
+from favchat.data.sources.video_files import dataset_folder
 
 _EMOTIONS = "happy sad neutral angry surprise disgust fear"
 

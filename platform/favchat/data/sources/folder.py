@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from favchat.config import ConfigError, SourceConfig
-from favchat.data import addresses
-from favchat.data.clips import Clip
+from favchat.data.corpus.clip import Clip
 from favchat.data.sources.entries import Entries, Entry, Listing
-from favchat.data.sources.listing import KNOWN_SUFFIXES, clip_ids, is_video
+from favchat.data.sources.video_files import KNOWN_SUFFIXES, clip_ids, is_video
+from favchat.io import paths
 
 
 def folder_clips(source: SourceConfig) -> Listing:
@@ -19,17 +19,17 @@ def folder_clips(source: SourceConfig) -> Listing:
     Raises:
         ConfigError: The path does not exist, is no video, or holds no video.
     """
-    root = addresses.absolute(source.path or "")
-    if addresses.is_pattern(root):
-        videos, base = list(filter(is_video, addresses.files_matching(root))), addresses.pattern_base(root)
+    root = paths.absolute(source.path or "")
+    if paths.is_pattern(root):
+        videos, base = list(filter(is_video, paths.files_matching(root))), paths.pattern_base(root)
         if not videos:
             raise ConfigError(f"data.source.path: no video matches {root}; files ending in {KNOWN_SUFFIXES} count")
-    elif addresses.is_file(root):
+    elif paths.is_file(root):
         if not is_video(root):
             raise ConfigError(f"data.source.path: {root} is no video; known suffixes are {KNOWN_SUFFIXES}")
-        videos, base = [root], addresses.parent(root)
-    elif addresses.is_folder(root):
-        videos, base = list(filter(is_video, addresses.files_below(root))), root
+        videos, base = [root], paths.parent(root)
+    elif paths.is_folder(root):
+        videos, base = list(filter(is_video, paths.files_below(root))), root
         if not videos:
             raise ConfigError(f"data.source.path: no video below {root}; files ending in {KNOWN_SUFFIXES} count")
     else:

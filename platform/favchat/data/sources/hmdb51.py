@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from favchat.attributes import ACTION
 from favchat.config import ConfigError, SourceConfig
-from favchat.data.clips import Clip
+from favchat.data.corpus.clip import Clip
 from favchat.data.sources.entries import Entries, Entry, Listing
-from favchat.data.sources.listing import clip_ids, dataset_folder, is_video
+from favchat.data.sources.video_files import clip_ids, dataset_folder, is_video
+from favchat.labels.attributes import ACTION
 
 ACTIONS = frozenset({"chew", "drink", "eat", "kiss", "laugh", "smile", "smoke", "talk"})
 """The classes that are actions of ours too. ``turn`` is not: the body turns round, not the head."""

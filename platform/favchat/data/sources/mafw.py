@@ -1,7 +1,7 @@
 """MAFW as a source (Liu et al., ACM MM 2022): 9,172 single-labelled clips in five folds, eleven emotions.
 
-Anxiety, helplessness and disappointment have no counterpart among ``favchat.attributes.EMOTION``: those clips come
-with an unknown emotion.
+Anxiety, helplessness and disappointment have no counterpart among ``favchat.labels.attributes.EMOTION``: those clips
+come with an unknown emotion.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from favchat.config import SourceConfig
 from favchat.data.sources.entries import Listing
 from favchat.data.sources.expression_lists import ExpressionList, first_folder, listed_clips, numbered
-from favchat.data.sources.listing import dataset_folder
+from favchat.data.sources.video_files import dataset_folder
 
 _EMOTIONS = "anger disgust fear happiness neutral sadness surprise contempt anxiety helplessness disappointment"
 

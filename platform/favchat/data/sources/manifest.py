@@ -16,13 +16,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from favchat.attributes import ACTION, APPEARANCE, EMOTION
 from favchat.config import ConfigError, SourceConfig
-from favchat.data import addresses
-from favchat.data.clips import Clip, checked_box
+from favchat.data.corpus.clip import Clip, checked_box
+from favchat.data.sources.annotation_files import Object, check_keys, decoded, number, parse_json
 from favchat.data.sources.entries import Entries, Entry, Listing
-from favchat.data.sources.listing import clip_ids, emotion_name, safe
-from favchat.data.sources.reading import Object, check_keys, decoded, number, parse_json
+from favchat.data.sources.video_files import clip_ids, emotion_name, safe
+from favchat.io import paths
+from favchat.labels.attributes import ACTION, APPEARANCE, EMOTION
 
 _LOG = logging.getLogger(__name__)
 _DELIMITERS = ",;\t|"
@@ -48,15 +48,15 @@ def manifest_clips(source: SourceConfig) -> Listing:
         ConfigError: The file is missing or no such table, has no column ``video`` or one twice, or none of its rows can
             be used. Or none of the videos is there.
     """
-    path = addresses.absolute(source.path or "")
-    if not addresses.is_file(path):
+    path = paths.absolute(source.path or "")
+    if not paths.is_file(path):
         raise ConfigError(
             f"data.source.path: {path} does not exist; kind=manifest expects a CSV, JSON Lines or Parquet"
         )
     rows, faults = _read(path)
     _check_columns(path, rows, faults)
     named_splits = any(row.get("split") is not None for row in rows.values())
-    folder = addresses.parent(path)
+    folder = paths.parent(path)
     found = Entries(path)
     clips: dict[int, tuple[Entry, Clip]] = {}
     for place in sorted(rows.keys() | faults.keys()):  # the first row is 1
@@ -70,7 +70,7 @@ def manifest_clips(source: SourceConfig) -> Listing:
             clips[place] = entry, clip
         except (ValueError, RecursionError) as error:
             video = rows.get(place, {}).get("video")
-            found.reject(entry, error, video=addresses.join(folder, video) if isinstance(video, str) else "")
+            found.reject(entry, error, video=paths.join(folder, video) if isinstance(video, str) else "")
     for entry, clip in _with_ids(list(clips.values()), folder):
         try:
             found.add(entry, clip)
@@ -81,7 +81,7 @@ def manifest_clips(source: SourceConfig) -> Listing:
 
 def _read(path: str) -> tuple[dict[int, Row], dict[int, str]]:
     """The rows by their numbers, names in lower case, and what is wrong with those that are none."""
-    content = addresses.read_bytes(path)
+    content = paths.read_bytes(path)
     kind = path.rpartition(".")[2].lower()
     try:
         if kind == "parquet":
@@ -206,7 +206,7 @@ def _clip(entry: Entry, row: Row, folder: str) -> Clip:
         raise ValueError(f"id = {clip_id!r} is no file name; letters, digits, '.', '_' and '-' may be used")
     return Clip(
         id=clip_id,
-        video=addresses.join(folder, video),
+        video=paths.join(folder, video),
         start=start or 0.0,
         end=end,
         identity=_text(row, "identity"),

@@ -7,10 +7,10 @@ import statistics
 from upath import UPath
 
 from favchat.config import ConfigError, SourceConfig
-from favchat.data.clips import Clip, checked_box
+from favchat.data.corpus.clip import Clip, checked_box
+from favchat.data.sources.annotation_files import number
 from favchat.data.sources.entries import Entries, Entry, Listing
-from favchat.data.sources.listing import dataset_folder, safe
-from favchat.data.sources.reading import number
+from favchat.data.sources.video_files import dataset_folder, safe
 
 _IMAGES = frozenset({".jpg", ".jpeg", ".png"})
 

@@ -6,26 +6,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from favchat.attributes import Attribute
 from favchat.config import Config
-from favchat.data.annotation.wording import UNKNOWN, VIDEO, infinitive, joined
-from favchat.evaluation.corpus import Labelled
-from favchat.evaluation.items import Item, Way
-from favchat.evaluation.parsing import YES_NO
+from favchat.data.annotate.grammar import UNKNOWN, VIDEO, infinitive, joined
+from favchat.evaluation.asking.eval_question import AnswerMode, EvalQuestion
+from favchat.evaluation.labelled_clips import LabelledClip
+from favchat.evaluation.scoring.answer_parser import YES_NO
+from favchat.labels.attributes import Attribute
 
 Kind = Literal["classes", "attributes", "questions", "texts", "probe"]
 """How a task is scored, see ``favchat.evaluation.scoring``."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class TaskContext:
     """Whom a task asks about."""
 
     config: Config
-    clips: Sequence[Labelled]
+    clips: Sequence[LabelledClip]
     """The clips of the corpus; a task takes those that it has questions about."""
     split: str
-    ways: tuple[Way, ...]
+    ways: tuple[AnswerMode, ...]
     """How closed questions are answered."""
 
 
@@ -42,20 +42,26 @@ class Task:
     """Who defined it, and where."""
     access: str
     """Where to ask for the data."""
-    items: Callable[[Asked], list[Item]]
+    items: Callable[[TaskContext], list[EvalQuestion]]
     """Its questions.
 
     Raises:
         NothingToAskError: The corpus has nothing that it could ask about.
         ConfigError: A setting is wrong, or something cannot be read.
     """
-    listed: Callable[[Asked], int] | None = None
+    listed: Callable[[TaskContext], int] | None = None
     """How many clips the benchmark's lists name, where there are lists: those that could not be decoded count too."""
 
 
 def closed(
-    asked: Asked, task: str, labelled: Labelled, question: str, options: Sequence[str], truth: int, **more: Any
-) -> list[Item]:
+    asked: TaskContext,
+    task: str,
+    labelled: LabelledClip,
+    question: str,
+    options: Sequence[str],
+    truth: int,
+    **more: Any,
+) -> list[EvalQuestion]:
     """A closed question about a clip, once for each way of answering.
 
     Args:
@@ -74,7 +80,7 @@ def closed(
         "options": tuple(options),
         "truth": truth,
     } | more
-    return [Item(task=task, clip_id=clip.id, identity=labelled.person, way=way, **fields) for way in asked.ways]
+    return [EvalQuestion(task=task, clip_id=clip.id, identity=labelled.person, way=way, **fields) for way in asked.ways]
 
 
 def choice(labels: Sequence[str], when: str = "") -> str:
@@ -96,6 +102,8 @@ def claim(statement: Attribute) -> str:
     return f"Does {asked.the} {infinitive(statement.verb)} {phrase}?"
 
 
-def yes_no(asked: Asked, task: str, labelled: Labelled, question: str, truth: bool, **more: Any) -> list[Item]:
+def yes_no(
+    asked: TaskContext, task: str, labelled: LabelledClip, question: str, truth: bool, **more: Any
+) -> list[EvalQuestion]:
     """As ``closed``, for a question that is answered with yes or no."""
     return closed(asked, task, labelled, question, YES_NO, 0 if truth else 1, **more)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from favchat.attributes import ACTION, APPEARANCE, EMOTION
-from favchat.evaluation.corpus import Labelled, NothingToAskError
-from favchat.evaluation.items import Item
-from favchat.evaluation.tasks.base import EXPRESSION_LEAD, Asked, Task, choice, claim, closed, yes_no
+from favchat.evaluation.asking.eval_question import EvalQuestion
+from favchat.evaluation.labelled_clips import LabelledClip, NothingToAskError
+from favchat.evaluation.tasks.base import EXPRESSION_LEAD, Task, TaskContext, choice, claim, closed, yes_no
+from favchat.labels.attributes import ACTION, APPEARANCE, EMOTION
 
 NAME = "celebv_hq_attributes"
 ACCESS = (
@@ -14,9 +14,9 @@ ACCESS = (
 )
 
 
-def attribute_items(asked: Asked) -> list[Item]:
+def attribute_items(asked: TaskContext) -> list[EvalQuestion]:
     """One question for each known label of appearance and action, one of eight words for the emotion."""
-    items: list[Item] = []
+    items: list[EvalQuestion] = []
     for labelled in asked.clips:
         if labelled.clip.split == asked.split:
             items += _of_clip(asked, labelled)
@@ -28,9 +28,9 @@ def attribute_items(asked: Asked) -> list[Item]:
     return items
 
 
-def _of_clip(asked: Asked, labelled: Labelled) -> list[Item]:
+def _of_clip(asked: TaskContext, labelled: LabelledClip) -> list[EvalQuestion]:
     clip = labelled.clip
-    items: list[Item] = []
+    items: list[EvalQuestion] = []
     labels = [*clip.appearance, *clip.action]
     for statement, label in zip((*APPEARANCE, *ACTION), labels, strict=True):
         if label is not None:
@@ -55,7 +55,7 @@ def _of_clip(asked: Asked, labelled: Labelled) -> list[Item]:
             truth,
             part="emotion",
             family="emotion",
-            lead=EXPRESSION_LEAD,
+            answer_prefix=EXPRESSION_LEAD,
         )
     return items
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from favchat.attributes import EMOTION
-from favchat.data.annotation.facts import facts_of
-from favchat.data.annotation.wording import seconds
-from favchat.evaluation.corpus import Labelled, NothingToAskError
-from favchat.evaluation.items import Item
-from favchat.evaluation.tasks.base import EXPRESSION_LEAD, Asked, Task, choice, closed, yes_no
+from favchat.data.annotate.grammar import seconds
+from favchat.data.annotate.known_labels import known_labels_of
+from favchat.evaluation.asking.eval_question import EvalQuestion
+from favchat.evaluation.labelled_clips import LabelledClip, NothingToAskError
+from favchat.evaluation.tasks.base import EXPRESSION_LEAD, Task, TaskContext, choice, closed, yes_no
 from favchat.evaluation.tasks.celebv_hq_attributes import ACCESS
+from favchat.labels.attributes import EMOTION
 
 NAME = "celebv_hq_emotion"
 _NAMES = [emotion.name for emotion in EMOTION]
 _WORDS = [emotion.phrase for emotion in EMOTION]
 
 
-def emotion_items(asked: Asked) -> list[Item]:
+def emotion_items(asked: TaskContext) -> list[EvalQuestion]:
     """The emotion of clips with one, whether it changes, and the emotion of each stretch where it does."""
-    items: list[Item] = []
+    items: list[EvalQuestion] = []
     for labelled in asked.clips:
         if labelled.clip.split == asked.split:
             items += _of_clip(asked, labelled)
@@ -28,8 +28,8 @@ def emotion_items(asked: Asked) -> list[Item]:
     return items
 
 
-def _of_clip(asked: Asked, labelled: Labelled) -> list[Item]:
-    facts = facts_of(labelled.clip)
+def _of_clip(asked: TaskContext, labelled: LabelledClip) -> list[EvalQuestion]:
+    facts = known_labels_of(labelled.clip)
     if facts.emotion is None and not facts.segments:
         return []
     changes = bool(facts.segments)
@@ -43,7 +43,7 @@ def _of_clip(asked: Asked, labelled: Labelled) -> list[Item]:
     return items
 
 
-def _named(asked: Asked, labelled: Labelled, emotion: str, part: str, when: str) -> list[Item]:
+def _named(asked: TaskContext, labelled: LabelledClip, emotion: str, part: str, when: str) -> list[EvalQuestion]:
     return closed(
         asked,
         NAME,
@@ -52,7 +52,7 @@ def _named(asked: Asked, labelled: Labelled, emotion: str, part: str, when: str)
         _WORDS,
         _NAMES.index(emotion),
         part=part,
-        lead=EXPRESSION_LEAD,
+        answer_prefix=EXPRESSION_LEAD,
         family="emotion",
         level="time" if when else "one",
     )

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from upath import UPath
 
-from favchat.attributes import attribute
 from favchat.config import ConfigError
-from favchat.data.addresses import path_of
 from favchat.data.sources.expression_lists import ExpressionList, read_labels
-from favchat.data.sources.listing import safe
-from favchat.evaluation.corpus import Labelled, NothingToAskError
-from favchat.evaluation.items import Item
-from favchat.evaluation.tasks.base import EXPRESSION_LEAD, Asked, choice, closed
+from favchat.data.sources.video_files import safe
+from favchat.evaluation.asking.eval_question import EvalQuestion
+from favchat.evaluation.labelled_clips import LabelledClip, NothingToAskError
+from favchat.evaluation.tasks.base import EXPRESSION_LEAD, TaskContext, choice, closed
+from favchat.io.paths import path_of
+from favchat.labels.attributes import attribute
 
 WORDS = {
     "angry": "angry",
@@ -36,7 +36,9 @@ WORDS = {
 Lists = Callable[[int], list[ExpressionList]]
 
 
-def expression_items(asked: Asked, kind: str, classes: Sequence[str], lists: Lists, access: str) -> list[Item]:
+def expression_items(
+    asked: TaskContext, kind: str, classes: Sequence[str], lists: Lists, access: str
+) -> list[EvalQuestion]:
     """Ask for the expression of each clip of the split, or of the folds' lists.
 
     Args:
@@ -54,7 +56,7 @@ def expression_items(asked: Asked, kind: str, classes: Sequence[str], lists: Lis
     if not there:
         raise NothingToAskError(f"data.out = {asked.config.data.out}: no clip of {kind}. {access}")
     options = [WORDS[name] for name in classes]
-    items: list[Item] = []
+    items: list[EvalQuestion] = []
     for fold, labels in _labels(asked, kind, classes, lists, there).items():
         for clip_id, label in labels.items():
             if clip_id in there:  # one that could not be decoded lies in the rejects, and is said to be missing
@@ -66,19 +68,19 @@ def expression_items(asked: Asked, kind: str, classes: Sequence[str], lists: Lis
                     options,
                     options.index(WORDS[label]),
                     part="expression",
-                    lead=EXPRESSION_LEAD,
+                    answer_prefix=EXPRESSION_LEAD,
                     fold=fold,
                 )
     return items
 
 
-def listed(asked: Asked, lists: Lists) -> int:
+def listed(asked: TaskContext, lists: Lists) -> int:
     """How many clips the lists in ``data.source.path`` name; 0 without lists."""
     return sum(map(len, _from_lists(asked, lists).values())) if asked.config.data.source.path else 0
 
 
 def _labels(
-    asked: Asked, kind: str, classes: Sequence[str], lists: Lists, there: Mapping[str, Labelled]
+    asked: TaskContext, kind: str, classes: Sequence[str], lists: Lists, there: Mapping[str, LabelledClip]
 ) -> dict[int | None, dict[str, str]]:
     """Fold -> clip -> emotion; None stands for the split of the shards."""
     if asked.config.data.source.path:
@@ -100,7 +102,7 @@ def _labels(
     }
 
 
-def _from_lists(asked: Asked, lists: Lists) -> dict[int, dict[str, str]]:
+def _from_lists(asked: TaskContext, lists: Lists) -> dict[int, dict[str, str]]:
     folder = path_of(asked.config.data.source.path or "")
     folds = asked.config.evaluation.folds or [asked.config.data.source.fold]
     return {fold: _read(folder, lists(fold), asked.split) for fold in folds}

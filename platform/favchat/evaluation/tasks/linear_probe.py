@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from favchat.evaluation.items import Item
-from favchat.evaluation.tasks.base import Asked, Task
+from favchat.evaluation.asking.eval_question import EvalQuestion
+from favchat.evaluation.tasks.base import Task, TaskContext
 
 NAME = "linear_probe"
 
 
-def probe_items(asked: Asked) -> list[Item]:
+def probe_items(asked: TaskContext) -> list[EvalQuestion]:
     """The visual tokens of every clip of the split."""
     return [
-        Item(
+        EvalQuestion(
             task=NAME,
             part="features",
             clip_id=labelled.clip.id,

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from favchat.attributes import attribute
-from favchat.data.annotation.statements import statements
-from favchat.data.annotation.wording import UNKNOWN
-from favchat.evaluation.corpus import Labelled, NothingToAskError, read_annotations
-from favchat.evaluation.items import Item
-from favchat.evaluation.tasks.base import EXPRESSION_LEAD, Asked, Task, closed, yes_no
+from favchat.data.annotate.grammar import UNKNOWN
+from favchat.evaluation.asking.eval_question import EvalQuestion
+from favchat.evaluation.labelled_clips import LabelledClip, NothingToAskError, read_annotations
+from favchat.evaluation.tasks.base import EXPRESSION_LEAD, Task, TaskContext, closed, yes_no
+from favchat.labels.attribute_parser import parse_statements
+from favchat.labels.attributes import attribute
 
 NAME = "questions"
 _LEADS = {"is": "They are", "has": "They have", "looks": EXPRESSION_LEAD}
 
 
-def question_items(asked: Asked) -> list[Item]:
+def question_items(asked: TaskContext) -> list[EvalQuestion]:
     """The selected questions of the split: closed ones where the options are plain, else open ones."""
     there = {labelled.clip.id: labelled for labelled in asked.clips}
-    items: list[Item] = []
+    items: list[EvalQuestion] = []
     for row in read_annotations(asked.config.data.out or "", "qa", asked.split).to_pylist():
         labelled = there.get(row["clip_id"])
         if labelled is not None:
@@ -28,16 +28,18 @@ def question_items(asked: Asked) -> list[Item]:
     return items
 
 
-def _of_row(asked: Asked, labelled: Labelled, row: dict[str, Any]) -> list[Item]:
+def _of_row(asked: TaskContext, labelled: LabelledClip, row: dict[str, Any]) -> list[EvalQuestion]:
     more = {"family": row["family"], "level": row["level"]}
     if row["truth"] is not None:
         return yes_no(asked, NAME, labelled, row["question"], row["truth"], part="yes_no", **more)
     options = choices(row["question"], row["answer"]) if row["answer_type"] == "choice" else None
     if options is not None:
-        words, lead, truth = options
-        return closed(asked, NAME, labelled, row["question"], words, truth, part="choice", lead=lead, **more)
+        words, answer_prefix, truth = options
+        return closed(
+            asked, NAME, labelled, row["question"], words, truth, part="choice", answer_prefix=answer_prefix, **more
+        )
     return [
-        Item(
+        EvalQuestion(
             task=NAME,
             part="open",
             clip_id=labelled.clip.id,
@@ -57,8 +59,8 @@ def choices(question: str, answer: str) -> tuple[list[str], str, int] | None:
     Returns:
         None where the words do not plainly tell: the options are not of one kind, or the answer names none or several.
     """
-    offered = list(dict.fromkeys(s.name for s in statements(question) if not s.presupposed))
-    said = {s.name for s in statements(answer) if s.holds and not s.presupposed} & set(offered)
+    offered = list(dict.fromkeys(s.name for s in parse_statements(question) if not s.presupposed))
+    said = {s.name for s in parse_statements(answer) if s.holds and not s.presupposed} & set(offered)
     verbs = {attribute(name).verb for name in offered}
     if len(offered) < 2 or len(said) != 1 or len(verbs) != 1:
         return None

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from favchat.evaluation.corpus import NothingToAskError, read_annotations
-from favchat.evaluation.items import Item
-from favchat.evaluation.tasks.base import Asked, Task
+from favchat.evaluation.asking.eval_question import EvalQuestion
+from favchat.evaluation.labelled_clips import NothingToAskError, read_annotations
+from favchat.evaluation.tasks.base import Task, TaskContext
 
 NAME = "summaries"
 QUESTION = "Describe the person in this video."
 
 
-def summary_items(asked: Asked) -> list[Item]:
+def summary_items(asked: TaskContext) -> list[EvalQuestion]:
     """One description of each clip that has summaries."""
     references: dict[str, list[str]] = {}
     for row in read_annotations(asked.config.data.out or "", "summary", asked.split).to_pylist():
         references.setdefault(row["clip_id"], []).append(row["answer"])
     items = [
-        Item(
+        EvalQuestion(
             task=NAME,
             part="all",
             clip_id=labelled.clip.id,

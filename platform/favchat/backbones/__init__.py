@@ -1,0 +1,1 @@
+"""Pretrained backbones: the package's own assets, and what a backbone's name means."""

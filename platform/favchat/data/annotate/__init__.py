@@ -1,0 +1,1 @@
+"""From the labels of clips to summaries, questions and answers."""

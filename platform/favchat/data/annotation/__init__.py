@@ -1,1 +1,0 @@
-"""From the attributes of clips to summaries, questions and answers."""

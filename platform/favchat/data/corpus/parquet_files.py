@@ -1,0 +1,93 @@
+"""Parquet files that are either whole or absent, and which clips they already hold."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from upath import UPath
+
+from favchat.config import ConfigError
+from favchat.data.corpus.schema import ADDED, ANNOTATIONS
+from favchat.io.files import write_bytes_whole
+
+
+def write_whole(table: pa.Table, path: UPath) -> None:
+    """Write a Parquet file that is there as a whole or not at all, in a folder that is made if need be.
+
+    Raises:
+        OSError: The folder cannot be written, or the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = BytesIO()
+    pq.write_table(table, data, compression="zstd")
+    write_bytes_whole(path, data.getvalue())
+
+
+def name_for(clip_ids: list[str]) -> str:
+    """A file name that depends on the clips alone: a task run twice overwrites its own file and doubles no row."""
+    return f"{hashlib.sha256('/'.join(clip_ids).encode()).hexdigest()[:16]}.parquet"
+
+
+def read_folder(folder: UPath, columns: list[str]) -> pa.Table:
+    """Some columns of all Parquet files of a folder, ordered by file name; hidden files are passed over.
+
+    Raises:
+        ConfigError: There is no file, one cannot be read, or a column is missing.
+    """
+    files = parquet_files(folder)
+    if not files:
+        step = "annotate" if folder.name == ANNOTATIONS else "prepare"
+        raise ConfigError(f"data.out: no Parquet file in {folder}; run `favchat {step}` first")
+    return pa.concat_tables([read_table(file, columns) for file in files])
+
+
+def read_table(file: UPath, columns: list[str], **options: Any) -> pa.Table:
+    """Some columns of one Parquet file.
+
+    Args:
+        file: The file.
+        columns: Their names.
+        options: For ``pyarrow.parquet.read_table``, such as ``filters``.
+
+    Raises:
+        ConfigError: The file cannot be read, or a column is missing.
+    """
+    try:
+        with arrow_source(file) as source:
+            table = pq.read_table(source, columns=columns, partitioning=None, **options)
+            for name in ADDED.keys() & set(columns) - set(table.column_names):
+                table = table.append_column(name, pa.nulls(len(table), ADDED[name]))
+            return table.select(columns)
+    except (pa.ArrowInvalid, KeyError, OSError) as error:
+        raise ConfigError(
+            f"data.out: {file} is no Parquet file with the columns {', '.join(columns)}: {error}"
+        ) from error
+
+
+@contextmanager
+def arrow_source(file: UPath) -> Iterator[Any]:
+    """A Parquet file as pyarrow reads it best: the path of a local one, which it opens itself, else an open file."""
+    if isinstance(file, Path):
+        yield str(file)
+    else:
+        with file.open("rb") as opened:
+            yield opened
+
+
+def arrow_place(path: UPath) -> tuple[str, Any]:
+    """Path and file system of a file or folder, as pyarrow and Ray Data take them; None: the local one."""
+    return (str(path), None) if isinstance(path, Path) else (path.path, path.fs)
+
+
+def parquet_files(folder: UPath) -> list[UPath]:
+    """The Parquet files of a folder in order of their names, without hidden ones; empty where there is no folder."""
+    if hasattr(folder, "fs"):
+        folder.fs.invalidate_cache()  # other processes write there too
+    return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))

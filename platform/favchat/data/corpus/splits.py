@@ -1,0 +1,49 @@
+"""Splits as a pure function of who is seen: whatever clips are added, no clip changes its split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from favchat.config.data import check_fractions
+from favchat.data.corpus.clip import Clip
+
+
+def draw_splits(clips: Iterable[Clip], fractions: Mapping[str, float], seed: int) -> list[Clip]:
+    """Give a split to every clip whose source names none, see ``split_of``.
+
+    Raises:
+        ValueError: The shares do not sum to 1, or one is negative.
+    """
+    return [clip if clip.split else replace(clip, split=split_of(split_key(clip), fractions, seed)) for clip in clips]
+
+
+def split_key(clip: Clip) -> str:
+    """What decides on a clip's split: its identity, or where it is unknown its id."""
+    return f"clip/{clip.id}" if clip.identity is None else f"identity/{clip.identity}"
+
+
+def split_of(key: str, fractions: Mapping[str, float], seed: int) -> str:
+    """The split of everything that shares a key, drawn with the given probabilities.
+
+    The key's SHA-256 hash is read as a number in [0, 1); the splits, ordered by name, share that interval.
+
+    Args:
+        key: What must not be divided, see ``split_key``.
+        fractions: Split -> its share; the shares are positive or 0 and sum to 1.
+        seed: Another seed gives another, independent draw.
+
+    Raises:
+        ValueError: The shares do not sum to 1, or one is negative.
+    """
+    check_fractions(fractions)
+    digest = hashlib.sha256(f"{seed}/{key}".encode()).digest()
+    place = int.from_bytes(digest[:6], "big") / 2**48  # 48 bits: exact as a float, and below 1
+    names = sorted(name for name, share in fractions.items() if share > 0)
+    reached = 0.0
+    for name in names:
+        reached += fractions[name]
+        if place < reached:
+            return name
+    return names[-1]  # the shares sum to a little less than 1 by rounding

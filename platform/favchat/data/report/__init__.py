@@ -1,0 +1,1 @@
+"""What lies in a corpus, as tables, pictures and a page."""

@@ -1,0 +1,77 @@
+"""Entries of a source that are no clips, as rows of the rejects."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+
+import pyarrow as pa
+from upath import UPath
+
+from favchat.config import SourceConfig
+from favchat.data.corpus.parquet_files import write_whole
+from favchat.data.corpus.schema import REJECT_SCHEMA, REJECTS
+from favchat.data.sources.entries import BadEntry
+from favchat.data.sources.video_files import safe
+
+STAGE = "source"
+"""The stage of such a reject."""
+
+
+def rejects_file(source: SourceConfig, out: UPath) -> UPath:
+    """The file that holds the bad entries of one source, and nothing else.
+
+    It is written anew by every run: reading a list costs little, and an entry that was mended is one no longer.
+    """
+    place = f"{source.kind}\n{source.path}\n{source.annotations}\n{source.fold}"
+    return out / REJECTS / f"{STAGE}-{hashlib.sha256(place.encode(errors='replace')).hexdigest()[:16]}.parquet"
+
+
+def write_source_rejects(
+    bad: Sequence[BadEntry], source: SourceConfig, out: UPath, taken: Collection[str]
+) -> list[str]:
+    """Write the bad entries of a source in place of those of an earlier run.
+
+    Args:
+        bad: The entries; none: the file goes.
+        source: The source.
+        out: The corpus (``data.out``).
+        taken: Ids of other rows of the corpus and of the source's clips.
+
+    Returns:
+        The ids of the rows: what is known of the entry's own, with a number behind it where that is taken.
+
+    Raises:
+        OSError: The output cannot be written.
+    """
+    file = rejects_file(source, out)
+    if not bad:
+        file.unlink(missing_ok=True)
+        return []
+    ids: dict[str, BadEntry] = {}
+    for one in bad:
+        name, count = safe(one.name) or "entry", 1
+        clip_id = name
+        while clip_id in ids or clip_id in taken:
+            count += 1
+            clip_id = f"{name}__{count}"
+        ids[clip_id] = one
+    rows = [
+        {
+            "clip_id": clip_id,
+            "source": source.kind,
+            "video": _plain(one.video),
+            "start": 0.0,
+            "end": None,
+            "tracks": 1,
+            "stage": STAGE,
+            "reason": _plain(one.reason),
+        }
+        for clip_id, one in ids.items()
+    ]
+    write_whole(pa.Table.from_pylist(rows, schema=REJECT_SCHEMA), file)
+    return list(ids)
+
+
+def _plain(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

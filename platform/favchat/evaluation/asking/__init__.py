@@ -1,0 +1,1 @@
+"""Questions put to a model or a server, and their answers kept."""

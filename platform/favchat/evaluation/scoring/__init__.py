@@ -1,0 +1,1 @@
+"""Answers compared with what is known: metrics, baselines, intervals."""

@@ -1,0 +1,1 @@
+"""What a model's name means (directory, hub name, registered model, the package's own), and loading it."""

@@ -1,0 +1,45 @@
+"""Tells models apart by every byte of their files."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from favchat.config import ConfigError
+
+
+def model_fingerprint(name: str) -> str:
+    """What differs between two models that differ anywhere: in a weight, the processor, the chat template.
+
+    All of a directory's files are read, but for hidden ones and Markdown; there is no cache that could be wrong, since
+    a second hashes more than a gigabyte, which to load takes longer (300 MB took 0.21 s on one core).
+
+    Args:
+        name: A model directory or a hub name, as ``favchat.hub.names.resolve_model`` gives it.
+
+    Returns:
+        ``sha256:...`` of a directory's files with their names; of a hub name ``NAME@COMMIT``.
+
+    Raises:
+        ConfigError: The hub does not give the model, and the cache does not hold it.
+        OSError: A file cannot be read.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        # transformers takes seconds to import, and only hub names need it here.
+        from transformers.utils import cached_file
+        from transformers.utils.hub import extract_commit_hash
+
+        try:
+            config = cached_file(name, "config.json")
+        except OSError as error:
+            raise ConfigError(f"{name}: the model hub did not give it: {str(error).splitlines()[0]}") from error
+        return f"{name}@{extract_commit_hash(config, None)}"
+    digest = hashlib.sha256()
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    for place, path in sorted(files.items()):
+        if path.suffix == ".md" or any(part.startswith(".") for part in Path(place).parts):
+            continue
+        with path.open("rb") as content:
+            digest.update(f"{place} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
+    return f"sha256:{digest.hexdigest()}"

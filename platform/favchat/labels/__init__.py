@@ -1,0 +1,1 @@
+"""The attributes of a face, the words for them, and free texts read for them."""

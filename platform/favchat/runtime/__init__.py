@@ -1,0 +1,1 @@
+"""What the jobs run on: Ray, its resources, threads, ports, progress on a terminal."""

@@ -1,0 +1,43 @@
+"""Ports and servers, looked at before anything is started that needs them."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+_SETTINGS = 4
+
+
+def listen_error(host: str, port: int) -> str | None:
+    """Why nothing can listen at an address of this machine; None where something can."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return error.strerror or str(error)
+    return None
+
+
+def connect_error(host: str, port: int, *, grpc: bool = False, seconds: float = 5.0) -> str | None:
+    """Why nobody can be reached at an address; None where somebody answers.
+
+    Args:
+        host: Name or number of the machine.
+        port: The port.
+        grpc: Whether a gRPC server is expected, which greets as HTTP/2 has it. With RAY_USE_TLS it is taken on trust.
+        seconds: How long to wait.
+    """
+    try:
+        with socket.create_connection((host, port), timeout=seconds) as connection:
+            if grpc and os.environ.get("RAY_USE_TLS", "0") != "1":
+                connection.sendall(_PREFACE)
+                head = connection.recv(9, socket.MSG_WAITALL)
+                if len(head) < 9 or head[3] != _SETTINGS:
+                    return "something listens there, but it is no Ray"
+    except TimeoutError:
+        return f"no answer within {seconds:g} s"
+    except OSError as error:
+        return error.strerror or str(error)
+    return None

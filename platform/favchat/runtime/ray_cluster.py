@@ -1,0 +1,153 @@
+"""Ray: reach a cluster or start a local one, and see beforehand that it can do what is wanted."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import ray
+
+from favchat.config import ConfigError, RayConfig
+from favchat.runtime.placement import Demand, check_demands, local_nodes
+from favchat.runtime.ports import connect_error
+
+logger = logging.getLogger(__name__)
+
+TELEMETRY_OFF = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+}
+"""Settings that keep the libraries from reporting usage; a value that the user has set stays."""
+
+QUIET = {
+    # Ray's metrics agent warns once a second when no dashboard collects them.
+    "RAY_enable_metrics_collection": "0",
+    # Ray 2.60 announces a coming default here; both values mean the same for workers without GPUs.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+CALM = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""By default torch's threads wait for each other in a loop, which beside other work wastes CPU time: a step on two
+threads took 1.1 to 1.8 s of it in place of 0.64 s. Read when torch is imported."""
+
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "HF_HUB_ETAG_TIMEOUT": "5"}
+"""By default MLflow's client tries for minutes before it says that a server is gone, and the hub's for half a one."""
+
+
+KEEP_WORKERS = {"RAY_idle_worker_killing_time_threshold_ms": "60000"}
+"""A local Ray ends idle workers after a second. The tasks that write shards come seconds apart, and each would pay for
+a new process that imports everything: 2.5 s."""
+
+
+def quiet_environment() -> None:
+    """Switch off the libraries' usage reports, empty chatter and busy waiting, for this process and its children."""
+    for name, value in (TELEMETRY_OFF | QUIET | CALM | PATIENCE).items():
+        os.environ.setdefault(name, value)
+
+
+def start(config: RayConfig, *, dashboard: bool = False, demands: Sequence[Demand] = ()) -> None:
+    """Connect to the cluster of the ``ray`` section or start a local one; do nothing where Ray already runs.
+
+    Args:
+        config: The ``ray`` section.
+        dashboard: Whether a local cluster gets Ray's dashboard, and the state and jobs APIs that come with it.
+        demands: What the job will ask for. A local cluster that cannot give it is not started.
+
+    Raises:
+        ConnectionError: No cluster answers at the address, or a local one does not start.
+        ConfigError: The cluster can never place what is demanded.
+    """
+    if not ray.is_initialized():
+        quiet_environment()
+        address = address_of(config)
+        try:
+            if address:
+                check_reach(address, "ray.address" if config.address else "RAY_ADDRESS")
+                ray.init(address=address, **_COMMON)
+            else:
+                nodes = local_nodes(config.num_cpus, gpus=any(demand.gpus for demand in demands))
+                check_demands(demands, nodes, "this machine")
+                _start_local(config, dashboard)
+        except ConfigError:
+            raise
+        except Exception as error:  # Ray raises what it likes where it does not come up
+            raise ConnectionError(_unreached(config, error)) from error
+    if demands:
+        there = [node for node in ray.nodes() if node["Alive"]]
+        # Nodes that belong to a group are there because something makes them, and may make more.
+        grows = any("ray.io/node-group" in node.get("Labels", {}) for node in there)
+        check_demands(demands, [node["Resources"] for node in there], "the Ray cluster", grows=grows)
+
+
+def address_of(config: RayConfig) -> str | None:
+    """The address of the cluster that a command will connect to; None: it starts a local one."""
+    address = config.address or os.environ.get("RAY_ADDRESS")
+    return None if address == "local" else address or None
+
+
+def check_reach(address: str, name: str) -> None:
+    """See that a Ray cluster, or its jobs API, answers at an address: Ray itself would try for minutes.
+
+    Args:
+        address: ``HOST:PORT``, or an address with ``ray://``, ``http://`` or ``https://``; others are left to Ray.
+        name: The setting or variable that holds it, for messages.
+
+    Raises:
+        ConnectionError: Nobody answers.
+    """
+    plain = "://" not in address
+    parts = urlsplit(f"ray://{address}" if plain else address)
+    if parts.scheme not in ("ray", "http", "https") or (plain and ":" not in address):
+        return
+    try:
+        host, port = parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme, 10001)
+    except ValueError as error:
+        raise ConnectionError(f"{name} = {address}: {error}") from error
+    fault = connect_error(host, port, grpc=parts.scheme == "ray")
+    if fault:
+        raise ConnectionError(f"{name} = {address}: no Ray answers there: {fault}")
+
+
+_COMMON: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+
+
+def _start_local(config: RayConfig, dashboard: bool) -> None:
+    for name, value in KEEP_WORKERS.items():
+        os.environ.setdefault(name, value)
+    hook = {"worker_process_setup_hook": "favchat.runtime.ray_cluster.name_cluster"} if dashboard else None
+    ray.init(address="local", num_cpus=config.num_cpus, include_dashboard=dashboard, runtime_env=hook, **_COMMON)
+
+
+def _unreached(config: RayConfig, error: Exception) -> str:
+    """What to tell whose Ray cannot be had: the setting or variable, what is wrong, what to do."""
+    address, name = address_of(config), "ray.address" if config.address else "RAY_ADDRESS"
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    if address is None:
+        return (
+            f"a local Ray does not start: {reason}\nIts logs are in /tmp/ray/session_latest/logs. A machine that is "
+            "short of memory or disk, or very busy, is the usual cause; ray.address=HEAD:6379 uses a cluster instead"
+        )
+    told = reason if reason.startswith(name) else f"{name} = {address}: {reason}"
+    way = "unset it" if name == "RAY_ADDRESS" else "leave it out"
+    jobs = " (http:// is the address of its jobs API, for favchat submit)" if address.startswith("http") else ""
+    return f"{told}\nGive the address of a running cluster, HEAD:6379{jobs}, or {way}: a local Ray is started then"
+
+
+def name_cluster() -> None:
+    """Tell Ray's state API in this worker which cluster it belongs to.
+
+    It looks for one by itself otherwise, and takes any where several run on a machine: Ray Train then never learns that
+    a stopped trial is gone, and keeps its CPUs.
+    """
+    os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address

@@ -1,0 +1,1 @@
+"""From shards and annotations to the batches of a stage."""

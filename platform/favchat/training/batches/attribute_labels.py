@@ -1,0 +1,51 @@
+"""The labels of the attributes that a model is taught, for the clips that a stage reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from favchat.data.corpus.clip import clip_from_row, label_vector
+from favchat.data.corpus.parquet_files import read_folder
+from favchat.data.corpus.schema import LABEL_COLUMNS, SHARDS
+from favchat.io.paths import path_of
+from favchat.labels.attributes import UNKNOWN
+
+
+def read_labels(out: str, clip_ids: Sequence[str], names: Sequence[str]) -> np.ndarray:
+    """Look up labels in the shards.
+
+    Args:
+        out: Folder of the corpus (``data.out``).
+        clip_ids: c clips.
+        names: A attributes.
+
+    Returns:
+        `(c, A)` int8: 1, 0 or ``favchat.labels.attributes.UNKNOWN``.
+
+    Raises:
+        ConfigError: There are no shards, or one cannot be read.
+    """
+    labels = np.full((len(clip_ids), len(names)), UNKNOWN, dtype=np.int8)
+    if not names:
+        return labels
+    number = {clip: index for index, clip in enumerate(clip_ids)}
+    for batch in read_folder(path_of(out) / SHARDS, [*LABEL_COLUMNS]).to_batches(max_chunksize=4096):
+        for row in batch.to_pylist():
+            if row["clip_id"] in number:
+                labels[number[row["clip_id"]]] = label_vector(clip_from_row(row), names)
+    return labels
+
+
+def log_prior(labels: np.ndarray) -> np.ndarray:
+    """The logarithm of the odds with which each attribute is present among its known labels.
+
+    Args:
+        labels: `(c, A)`, see :func:`read_labels`.
+
+    Returns:
+        `(A,)` float32; with one clip more of either kind, so that an attribute without a yes or a no has one too.
+    """
+    present, absent = (labels == 1).sum(axis=0) + 1.0, (labels == 0).sum(axis=0) + 1.0
+    return np.log(present / absent).astype(np.float32)

@@ -1,0 +1,110 @@
+"""From the samples of a step to its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from safetensors import torch as safetensors
+from torch import Tensor
+
+from favchat.labels.attributes import UNKNOWN
+from favchat.model import FaVChatProcessor
+from favchat.training.batches.batch import Batch, Sample
+from favchat.training.batches.index import Index
+from favchat.training.batches.packing import pack, with_mask
+from favchat.training.batches.samples import StoredClip, pad
+from favchat.training.batches.schedule import BatchSchedule
+from favchat.training.batches.shard_reader import ClipReader
+
+
+@dataclass(frozen=True)
+class BatchBuilder:
+    """All that making a batch takes; what Ray's tasks get."""
+
+    index: Index
+    plan: BatchSchedule
+    processor: FaVChatProcessor
+    packed: bool
+    features: Mapping[str, str] | None
+    """See :class:`favchat.training.batches.shard_reader.ClipReader`."""
+    labels: np.ndarray
+    """`(c, A)`, see :func:`favchat.training.batches.attribute_labels.read_labels`."""
+    first_token_weight: float = 1.0
+    """See :func:`favchat.training.batches.packing.pack`."""
+    textless: bool = False
+    """Whether samples are clips with the labels of their attributes, and no texts."""
+
+    def make(self, begin: int, end: int, rank: int, workers: int) -> Iterator[tuple[dict[str, Tensor], list[str], int]]:
+        """Worker `rank`'s batches of the steps `[begin, end)`: tensors, clip ids, tokens without padding."""
+        parts = [self.plan.part(step, rank, workers) for step in range(begin, end)]
+        reader = ClipReader(self.index, self.features, self.processor.num_frames)
+        reader.prepare(np.unique(self.index.sample_clip[np.concatenate(parts)]))
+        for part in parts:
+            samples = self.index.samples(part)
+            numbers = {str(self.index.clip_ids[clip]): clip for clip in np.unique(self.index.sample_clip[part])}
+            clips = {clip_id: reader.read(clip) for clip_id, clip in numbers.items()}
+            labels = {clip_id: torch.from_numpy(self.labels[clip]).long() for clip_id, clip in numbers.items()}
+            if self.textless:
+                batch, tokens = self.processor.video_inputs(list(clips.values())), 0
+                batch["attribute_labels"] = torch.stack(list(labels.values()))
+            else:
+                samples = _hide_faces(samples, clips, labels)
+                if self.packed:
+                    weight = self.first_token_weight
+                    batch, tokens = pack(self.processor, samples, clips, labels, first_token_weight=weight)
+                else:
+                    batch, tokens = pad(self.processor, samples, clips, labels)
+            yield batch, [sample.clip_id for sample in samples], tokens
+
+
+def _hide_faces(samples: list[Sample], clips: dict[str, Any], labels: dict[str, Tensor]) -> list[Sample]:
+    """Give samples that want none a clip of their own without its face; those of a clip stay together."""
+    shown = []
+    for sample in samples:
+        if sample.faceless:
+            hidden = f"{sample.clip_id}{HIDDEN}"
+            if hidden not in clips:
+                clips[hidden] = without_face(clips[sample.clip_id])
+                labels[hidden] = torch.full_like(labels[sample.clip_id], UNKNOWN)
+            sample = replace(sample, clip_id=hidden)
+        shown.append(sample)
+    return sorted(shown, key=lambda sample: sample.clip_id)
+
+
+HIDDEN = " (face hidden)"
+
+
+def without_face(clip: StoredClip | dict[str, Tensor]) -> StoredClip | dict[str, Tensor]:
+    """A clip in which no face was found: its pictures stay, its crops are black."""
+    if isinstance(clip, StoredClip):
+        return replace(
+            clip,
+            faces=np.zeros_like(clip.faces),
+            landmarks=np.zeros_like(clip.landmarks),
+            visible=np.zeros_like(clip.visible),
+        )
+    emptied = {"face_features", "face_visible", "face_geometry", "face_motion"}
+    return {name: torch.zeros_like(value) if name in emptied else value for name, value in clip.items()}
+
+
+def finished(batch: Mapping[str, Tensor], clip_ids: list[str], tokens: int) -> Batch:
+    """What a training takes of what `Recipe.make` gave.
+
+    Masks are large and quickly made: they do not travel.
+    """
+    return Batch(with_mask(batch) if "blocks" in batch else dict(batch), clip_ids, tokens)
+
+
+def to_bytes(batch: Mapping[str, Tensor]) -> bytes:
+    """Tensors as a row of a data set holds them."""
+    return safetensors.save({name: value.contiguous() for name, value in batch.items()})
+
+
+def from_bytes(value: pa.Scalar) -> dict[str, Tensor]:
+    """What `to_bytes` wrote."""
+    return safetensors.load(value.as_py())

@@ -1,0 +1,162 @@
+"""From shards and annotations to batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from favchat.config import ConfigError
+from favchat.data.corpus.clip import clip_from_row, label_vector
+from favchat.data.corpus.parquet_files import parquet_files, read_folder, read_table
+from favchat.data.corpus.schema import ANNOTATIONS, LABEL_COLUMNS, SHARDS
+from favchat.io.paths import path_of
+from favchat.training.batches.batch import Sample
+from favchat.video.images import decode_images
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import BatchFeature
+
+    from favchat.model import FaVChatProcessor
+
+CLIP_COLUMNS = ["clip_id", "timestamps", "frames", "faces", "landmarks", "visible"]
+
+
+@dataclass
+class StoredClip:
+    """A clip as read from a shard; see :class:`favchat.video.ProcessedClip` for the shapes.
+
+    Where only the pictures that a model sees were decoded, `frames` and `faces` hold those alone.
+    """
+
+    frames: np.ndarray
+    faces: np.ndarray
+    timestamps: np.ndarray
+    landmarks: np.ndarray
+    visible: np.ndarray
+
+
+def read_clip(row: dict[str, Any], frames: int | None = None) -> StoredClip:
+    """Decode the pictures of a shard's row.
+
+    Args:
+        row: Its columns as plain Python values (`Table.to_pylist`).
+        frames: How many frames the model sees; no others are decoded. None: all.
+
+    Raises:
+        ValueError: A picture cannot be decoded.
+    """
+    # The model's package takes seconds to import; who only looks for samples needs none of it.
+    from favchat.model.processing_favchat import picked_frames
+
+    count = len(row["frames"])
+    picked = np.arange(count) if frames is None else picked_frames(count, frames)
+    return StoredClip(
+        frames=decode_images([row["frames"][index] for index in picked]),
+        faces=decode_images([row["faces"][index] for index in picked]),
+        timestamps=np.asarray(row["timestamps"], dtype=np.float64),
+        landmarks=np.asarray(row["landmarks"], dtype=np.float32).reshape(-1, 5, 2),
+        visible=np.asarray(row["visible"], dtype=bool),
+    )
+
+
+def some_samples(out: str, task: str, split: str, count: int) -> pa.Table:
+    """At most `count` samples of one task and split, always the same: spread evenly over the annotations by clip.
+
+    Returns:
+        A table with the columns of :data:`CLIP_COLUMNS`, `question` and `answer`, a row a sample; empty where the split
+        has no annotation of the task.
+
+    Raises:
+        ConfigError: There are no shards or no annotations.
+    """
+    rows = _annotations(out, task, split).sort_by([("clip_id", "ascending"), ("question", "ascending")])
+    picked = np.linspace(0, rows.num_rows, min(count, rows.num_rows), endpoint=False).astype(int)
+    rows = rows.take(pa.array(picked)).select(["clip_id", "question", "answer"])
+    wanted = pc.field("clip_id").isin(rows["clip_id"].combine_chunks())
+    clips = [
+        read_table(file, CLIP_COLUMNS, filters=wanted)
+        for file in parquet_files(path_of(out) / SHARDS)
+        if read_table(file, ["clip_id"], filters=wanted).num_rows  # pictures are read only where needed
+    ]
+    by_clip = {clip["clip_id"]: clip for table in clips for clip in table.to_pylist()}
+    return pa.Table.from_pylist([by_clip[row["clip_id"]] | row for row in rows.to_pylist()])
+
+
+def some_clips(out: str, split: str, count: int) -> pa.Table:
+    """At most `count` clips of a split with their labels, always the same: spread evenly by id.
+
+    Returns:
+        A table with the columns of :data:`CLIP_COLUMNS` and ``schema.LABEL_COLUMNS``.
+
+    Raises:
+        ConfigError: There are no shards.
+    """
+    shards = path_of(out) / SHARDS
+    rows = read_folder(shards, ["clip_id", "split"]).filter(pc.field("split") == split).sort_by("clip_id")
+    picked = np.linspace(0, rows.num_rows, min(count, rows.num_rows), endpoint=False).astype(int)
+    wanted = pc.field("clip_id").isin(rows["clip_id"].take(pa.array(picked)).combine_chunks())
+    columns = list(dict.fromkeys([*CLIP_COLUMNS, *LABEL_COLUMNS]))
+    return pa.concat_tables([read_table(file, columns, filters=wanted) for file in parquet_files(shards)])
+
+
+def labelled_clips(processor: FaVChatProcessor, batch: pa.Table) -> BatchFeature:
+    """Decode clips of :func:`some_clips`, with the labels of the attributes that the model is taught."""
+    import torch
+    from transformers import BatchFeature
+
+    rows = batch.to_pylist()
+    inputs = processor.video_inputs([read_clip(row, processor.num_frames) for row in rows])
+    labels = [label_vector(clip_from_row(row), processor.attributes) for row in rows]
+    return BatchFeature({**inputs, "attribute_labels": torch.tensor(labels)})
+
+
+def _annotations(out: str, task: str, split: str) -> pa.Table:
+    """The selected annotations of one task and split whose clips lie in the shards."""
+    shards, annotations = path_of(out) / SHARDS, path_of(out) / ANNOTATIONS
+    clips = read_folder(shards, ["clip_id"])["clip_id"]
+    if not parquet_files(annotations):
+        raise ConfigError(f"data.out = {out}: no annotations there; run `favchat annotate` first")
+    wanted = (pc.field("task") == task) & (pc.field("split") == split) & pc.field("selected")
+    return read_folder(annotations, ["clip_id", "task", "split", "selected", "question", "answer"]).filter(
+        wanted & pc.is_in(pc.field("clip_id"), clips.combine_chunks())
+    )
+
+
+def collate(processor: FaVChatProcessor, batch: pa.Table) -> BatchFeature:
+    """Decode and tokenise samples of :func:`some_samples`; labels lie on the answers only."""
+    rows = batch.to_pylist()
+    questions = [row["question"] for row in rows]
+    return processor(
+        [processor.prompt(question) for question in questions],
+        [read_clip(row, processor.num_frames) for row in rows],
+        questions=questions,
+        answers=[row["answer"] for row in rows],
+    )
+
+
+def pad(
+    processor: FaVChatProcessor,
+    samples: Sequence[Sample],
+    clips: Mapping[str, Any],
+    labels: Mapping[str, Tensor] | None = None,
+) -> tuple[dict[str, Tensor], int]:
+    """A batch in which each sample has a sequence of its own, padded to the longest; as :func:`pack` otherwise."""
+    questions = [sample.question for sample in samples]
+    inputs = processor(
+        [processor.prompt(question) for question in questions],
+        [clips[sample.clip_id] for sample in samples],
+        questions=questions,
+        answers=[sample.answer for sample in samples],
+    )
+    batch = dict(inputs)
+    if labels is not None and processor.attributes:
+        import torch
+
+        batch["attribute_labels"] = torch.stack([labels[sample.clip_id] for sample in samples])
+    return batch, int(inputs["attention_mask"].sum())

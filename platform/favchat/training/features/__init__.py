@@ -1,0 +1,1 @@
+"""Features of frozen encoders, computed once and kept beside the shards."""

@@ -1,0 +1,1 @@
+"""One stage of the curriculum: its start, steps, checkpoints and log."""

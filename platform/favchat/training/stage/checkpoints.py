@@ -1,0 +1,234 @@
+"""Checkpoints of a stage: whole or absent, readable by any number of workers, without pickles.
+
+A checkpoint is a folder ``step-000100``. Each worker writes a share of the parameters to ``part-R-of-W.safetensors``:
+for each ``NAME:weight``, ``NAME:exp_avg``, ``NAME:exp_avg_sq`` and ``NAME:step``, whole tensors, however ZeRO had
+spread them. Rank 0 adds ``buffers.safetensors``, what modules that learn count along (batch statistics), and
+``checkpoint.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from favchat.training.stage.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from favchat.training.stage.step import State
+
+RECORD = "checkpoint.json"
+BUFFERS = "buffers.safetensors"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a checkpoint says of itself."""
+
+    step: int
+    """Steps taken. Sampler, rates and random numbers follow from it and the seed."""
+    settings: dict[str, Any]
+    """Where its weights belong: `init`, the `model` section, the `stage` and the seed."""
+
+
+def newest(folder: Path) -> Path | None:
+    """The last whole checkpoint in a folder."""
+    found = [place for place in folder.glob("step-*") if (place / RECORD).is_file()]
+    return max(found, key=lambda place: int(place.name.removeprefix("step-")), default=None)
+
+
+def write(
+    folder: Path,
+    record: Record,
+    states: Iterable[tuple[str, State]],
+    buffers: Mapping[str, Tensor],
+    *,
+    keep: int,
+    rank: int = 0,
+    workers: int = 1,
+) -> Path:
+    """Write a checkpoint, then delete all but the last `keep`. Every worker must call this.
+
+    Args:
+        folder: Of the stage's checkpoints, on storage that all workers see.
+        record: Written last.
+        states: What an engine's `states` gives.
+        buffers: What modules that learn count along.
+        keep: Checkpoints that stay.
+        rank: Of this worker.
+        workers: All of them.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        CheckpointFault: On every worker, where one could not write; earlier checkpoints stay.
+    """
+    place = folder / f"step-{record.step:06d}"
+    partial = folder / f".{place.name}.partial"
+    mine: dict[str, Tensor] = {}
+    for index, (name, state) in enumerate(states):
+        if index % workers == rank:
+            mine |= {f"{name}:{key}": value.detach().cpu().contiguous().clone() for key, value in state.items()}
+
+    def start() -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob(".step-*.partial"):
+            shutil.rmtree(old, ignore_errors=True)
+        partial.mkdir()
+
+    def write_share() -> None:
+        _write_file(partial / f"part-{rank}-of-{workers}.safetensors", save(mine))
+        if rank == 0:
+            kept = {name: value.detach().cpu().contiguous().clone() for name, value in buffers.items()}
+            _write_file(partial / BUFFERS, save(kept))
+
+    def finish() -> None:
+        _write_file(partial / RECORD, json.dumps(asdict(record), indent=2).encode())
+        shutil.rmtree(place, ignore_errors=True)
+        os.replace(partial, place)
+        _sync(folder)
+
+    for work, who in ((start, rank == 0), (write_share, True), (finish, rank == 0)):
+        run_collective(work if who else None, f"cannot write the checkpoint {place}", folder, partial)
+    if rank == 0:
+        for old in sorted(folder.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))[:-keep]:
+            # Without its record a checkpoint no longer counts, should this be cut off.
+            (old / RECORD).unlink(missing_ok=True)
+            shutil.rmtree(old, ignore_errors=True)
+    return place
+
+
+def run_collective(work: Any, doing: str, checkpoints: Path, partial: Path | None = None) -> None:
+    """Do something on some workers and find out on all of them whether it worked.
+
+    Args:
+        work: A function, or None where this worker has nothing to do.
+        doing: Begins the message.
+        checkpoints: Folder of the last good checkpoint, for the message.
+        partial: What is deleted where it failed.
+
+    Raises:
+        CheckpointFault: On every worker, where `work` raised OSError on one.
+    """
+    # Loads the model's package: seconds, which who only looks for a checkpoint need not wait for.
+    from favchat.training.stage.step import all_gather_objects
+
+    error = None
+    if work is not None:
+        try:
+            work()
+        except (OSError, SafetensorError) as caught:
+            error = getattr(caught, "strerror", None) or str(caught)
+    errors = [error for error in all_gather_objects(error) if error]
+    if errors:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+        last = newest(checkpoints)
+        kept = f"the last good checkpoint is {last}" if last else "there is no earlier checkpoint"
+        raise CheckpointError(f"{doing}: {errors[0]}; {kept}. Make room and run the same command again")
+
+
+def read_record(checkpoint: Path) -> Record:
+    """What a checkpoint says of itself.
+
+    Raises:
+        CheckpointFault: It is no checkpoint, or a broken one.
+    """
+    try:
+        return Record(**json.loads((checkpoint / RECORD).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{checkpoint}: no checkpoint that can be read: {error}") from error
+
+
+def read_states(checkpoint: Path) -> dict[str, State]:
+    """Every parameter's state, on the CPU, by name; memory-mapped, so that what is not used is not read.
+
+    Raises:
+        CheckpointFault: A part is missing or broken.
+    """
+    states: dict[str, State] = {}
+    parts = sorted(checkpoint.glob("part-*-of-*.safetensors"))
+    counts = {int(found[1]) for part in parts if (found := re.search(r"-of-(\d+)\.", part.name))}
+    if counts != {len(parts)}:
+        raise CheckpointError(f"{checkpoint}: parts are missing; delete it, and the one before is taken")
+    for part in parts:
+        for key, value in _read_file(part).items():
+            name, _, kind = key.rpartition(":")
+            states.setdefault(name, {})[kind] = value
+    return states
+
+
+def read_buffers(checkpoint: Path) -> dict[str, Tensor]:
+    """The batch statistics of what learns."""
+    return _read_file(checkpoint / BUFFERS)
+
+
+def load_weights(model: nn.Module, checkpoint: Path, *, below: str = "", only: Sequence[str] = ()) -> None:
+    """Put a checkpoint's weights into a model that was made as its record says.
+
+    Args:
+        model: The model, or a module of it.
+        checkpoint: The checkpoint.
+        below: Where that module lies in the model, such as ``model.``.
+        only: Names of its parts that are wanted; by default all that the checkpoint holds.
+
+    Raises:
+        CheckpointFault: It belongs to another model.
+    """
+    weights = {name: state["weight"] for name, state in read_states(checkpoint).items()} | read_buffers(checkpoint)
+    places = dict(model.named_parameters()) | dict(model.named_buffers())
+    for key, value in weights.items():
+        name = key.removeprefix(below)
+        if only and name.split(".")[0] not in only:
+            continue
+        if name not in places or places[name].shape != value.shape:
+            raise CheckpointError(f"{checkpoint}: {name} {tuple(value.shape)} fits no part of the model")
+        with torch.no_grad():
+            places[name].copy_(value)
+
+
+def learning_buffers(model: nn.Module) -> dict[str, Tensor]:
+    """The buffers of modules in training mode that are saved with the model: batch statistics."""
+    saved = model.state_dict().keys()
+    return {
+        f"{prefix}.{name}": buffer
+        for prefix, module in model.named_modules()
+        if module.training
+        for name, buffer in module.named_buffers(recurse=False)
+        if f"{prefix}.{name}" in saved
+    }
+
+
+def _read_file(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    # Plain writes report a full disk; memory-mapped ones would end the process.
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

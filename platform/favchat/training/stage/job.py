@@ -1,0 +1,49 @@
+"""What Ray Train is handed for one stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from favchat.config import Config, StageConfig
+
+if TYPE_CHECKING:
+    from favchat.training.batches.batch import BatchSource
+
+
+@dataclass(frozen=True)
+class StageJob:
+    """All that a worker needs to know."""
+
+    config: Config
+    stage: StageConfig
+    steps: int
+    """Optimiser steps of the stage."""
+    init: str | None
+    """Where the stage starts: a model directory or hub name, or a checkpoint; without one the model is built from the
+    ``model`` section."""
+    source: BatchSource
+    """Gives the batches."""
+    folder: Path
+    """The stage's own: ``model/``, ``checkpoints/`` and ``steps.jsonl``."""
+    run: dict[str, str] | None
+    """The fields of the stage's :class:`favchat.tracking.Run`, to which only rank 0 writes; None: nothing is
+    tracked."""
+    runs_at_once: int = 1
+    """How many trainings share the machines."""
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.folder / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        """Folder of the finished model."""
+        return self.folder / "model"
+
+    @property
+    def step_file(self) -> Path:
+        """The metrics of each step, see :class:`favchat.training.stage.step_log.StepFile`."""
+        return self.folder / "steps.jsonl"

@@ -1,0 +1,105 @@
+"""What a stage tells the driver and MLflow while it runs; only rank 0 writes."""
+
+from __future__ import annotations
+
+import resource
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from favchat.training.stage.expert_usage import usage_entropy, usage_picture
+from favchat.training.stage.job import StageJob
+from favchat.training.stage.step import StepResult, all_reduce_sum
+from favchat.training.stage.step_log import StepFile, main_loss
+
+if TYPE_CHECKING:
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    from favchat.tracking import BackgroundLog
+
+SYSTEM_SECONDS = 10
+"""Between two samples of the system's metrics."""
+
+
+class Recorder:
+    """Keeps a stage's numbers, from a step on, and writes them on rank 0."""
+
+    def __init__(self, job: StageJob, rank: int, begun: int):
+        self._job, self._rank = job, rank
+        self._losses: list[float] = []
+        self._choices: Tensor | None = None
+        self._steps = StepFile(job.step_file, after=begun) if rank == 0 else None
+        self._log: BackgroundLog | None = None
+        self._system: SystemMetricsMonitor | None = None
+        if rank == 0 and job.run:
+            # MLflow takes seconds to import, and no other worker needs it.
+            from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+            from favchat.tracking import BackgroundLog, Run
+
+            self._log = BackgroundLog(Run(**job.run))
+            self._system = SystemMetricsMonitor(
+                job.run["run_id"], SYSTEM_SECONDS, resume_logging=begun > 0, tracking_uri=job.run["uri"]
+            )
+
+    def __enter__(self) -> Recorder:
+        """Begin to watch the system."""
+        if self._system:
+            self._system.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Write what is left."""
+        if self._system:
+            self._system.finish()
+        if self._log:
+            self._log.close()
+
+    def step(self, step: int, result: StepResult, seconds: float, waited: float) -> None:
+        """Record a step that took `seconds`, of which `waited` for data."""
+        self._losses.append(main_loss(result.metrics))
+        if result.expert_choices is not None:
+            self._choices = result.expert_choices if self._choices is None else self._choices + result.expert_choices
+        metrics = {
+            **result.metrics,
+            "seconds": seconds,
+            "tokens_per_second": result.tokens / seconds,
+            "samples_per_second": result.samples / seconds,
+            "waiting_share": waited / seconds,
+            "memory_gb": peak_memory() / 1e9,
+        }
+        if result.expert_choices is not None:
+            metrics["expert_entropy"] = usage_entropy(result.expert_choices)
+        if self._steps:
+            self._steps.add(step, metrics)
+        if self._log:
+            self._log.log_metrics(metrics, step)
+
+    def mean_loss(self) -> float:
+        """Mean loss a token of the steps since it was last asked."""
+        mean = sum(self._losses) / max(1, len(self._losses))
+        self._losses.clear()
+        return mean
+
+    def validation(self, step: int, val_loss: float | None, answers: dict[str, list[str]]) -> None:
+        """Record a validation, and which experts all workers' steps since the last one chose; all must call this."""
+        choices = all_reduce_sum(self._choices) if self._choices is not None else None
+        self._choices = None
+        if not self._log:
+            return
+        if val_loss is not None:
+            self._log.log_metrics({"val_loss": val_loss}, step)
+        if answers:
+            self._log.log_table("answers.json", {"step": [step] * len(answers["clip"]), **answers})
+        if choices is not None:
+            picture = usage_picture(choices.cpu(), f"{self._job.stage.name}, step {step}: which experts were chosen")
+            self._log.log_file(f"experts/step-{step:06d}.png", picture)
+
+
+def peak_memory() -> int:
+    """The most bytes that this worker has taken, on its GPU where it has one."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,0 +1,53 @@
+"""The settings that decide what a stage learns, and what a sweep compares."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from favchat.config import Config, StageConfig
+from favchat.data.annotate.settings import corpus_annotation_settings
+from favchat.io.paths import absolute, path_of
+from favchat.io.settings_record import settings_of
+
+FREE = {"deepspeed", "accumulate", "gradient_checkpointing", "validate_every"}
+"""Settings of a stage that may change while it is interrupted: they change how its steps are computed, not which."""
+
+
+def stage_settings(config: Config, stage: StageConfig, init: str | None, weights: str | None) -> dict[str, Any]:
+    """Dotted key -> value of every setting that decides what a stage learns.
+
+    Args:
+        config: The configuration.
+        stage: The stage.
+        init: Where it starts, by a name that says the same wherever the run lies.
+        weights: What tells the weights there from others, where they are no earlier stage's.
+    """
+    return (
+        common_settings(config)
+        | one_stage(stage, {"init", *FREE})
+        | {
+            "training.split": config.training.split,
+            f"training.stages[{stage.name}].init": init,
+            f"weights of training.stages[{stage.name}].init": weights,
+        }
+    )
+
+
+def stage_defaults(stage: StageConfig) -> dict[str, Any]:
+    """What a setting of a stage's record is that an earlier version had not yet."""
+    plain = Config()
+    return stage_settings(plain, StageConfig(name=stage.name, task=stage.task), None, None)
+
+
+def common_settings(config: Config) -> dict[str, Any]:
+    """The settings that stages have in common: seed, model, and corpus, with those of its annotations."""
+    corpus = config.data.out
+    kept = corpus_annotation_settings(path_of(corpus)) if corpus else {}
+    out = absolute(corpus) if corpus else None
+    return {"seed": config.seed, "data.out": out} | settings_of(config.model, "model.") | kept
+
+
+def one_stage(stage: StageConfig, exclude: Collection[str] = ()) -> dict[str, Any]:
+    """A stage's own settings, under keys that say its name: its place may change."""
+    return settings_of(stage, f"training.stages[{stage.name}].", exclude)

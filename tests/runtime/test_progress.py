@@ -1,0 +1,42 @@
+"""Progress on a terminal and in a log."""
+
+import io
+import time
+
+import pytest
+import ray
+from rich.console import Console
+
+from favchat.runtime import progress
+from favchat.runtime.progress import ProgressLog, clip_progress
+
+
+def test_the_pace_counts_from_the_first_finished_clips_on() -> None:
+    pace = ProgressLog(100)
+    pace.note(5.0, 0)
+    assert str(pace) == "- clips/s"
+    pace.note(60.0, 4)  # the cluster took a minute to start
+    assert str(pace) == "- clips/s"
+    pace.note(70.0, 24)
+    assert str(pace) == "2 clips/s, 0:00:38 left"
+    pace.note(98.0, 100)
+    assert str(pace) == "2.53 clips/s, 0:00:00 left"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_is_shown(ray_session: None, monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    monkeypatch.setattr(progress, "LOG_S", 0.5)
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=160, color_system=None)
+    with clip_progress("prepare", 1200, console) as counter:
+        ray.get([counter.finished.remote("a", True), counter.finished.remote("b", False)])
+        ray.get(counter.finished.remote("b", False))  # done twice, and still one clip
+        time.sleep(1.5)
+        ray.get([counter.finished.remote(str(number), False) for number in range(20)])
+        time.sleep(1.5)
+    shown = console.file.getvalue()
+    lines = [line for line in shown.splitlines() if line.startswith("prepare: ")]
+    if terminal:
+        assert "22/1200 clips, 1 rejected" in shown and " left" in shown and not lines
+    else:
+        assert len(lines) >= 2
+        assert lines[-1].startswith("prepare: 22 of 1,200 clips, 1 rejected, ") and lines[-1].endswith(" left")
