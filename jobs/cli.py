@@ -249,12 +249,17 @@ def ask(
     words: Annotated[list[str], typer.Argument(metavar="[MODEL] VIDEO [QUESTION]", help="The question in quotes.")],
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 128,
     scores: Annotated[bool, typer.Option("--scores", help="Print each attribute's score, and ask nothing.")] = False,
+    window: Annotated[float | None, typer.Option(min=0.25, help="With --scores: seconds of a window.")] = None,
+    stride: Annotated[float | None, typer.Option(min=0.25, help="With --scores: seconds between windows.")] = None,
+    track: Annotated[int, typer.Option(min=0, help="With --scores: which face, 0 the main one.")] = 0,
+    form: Annotated[Literal["text", "json", "csv"], typer.Option("--format", help="With --scores.")] = "text",
 ) -> None:
     """Ask a trained model a question about the face in a video, or for its scores.
 
     MODEL is a model directory (training.out/model), a hub name or models:/NAME@champion; without it the one that comes
     with the package answers, asset:favchat-nano. VIDEO is any video file. With --scores there is no question: of each
-    attribute that the model was taught it prints a score of 0 to 1, family by family; above 0.5 it would say yes.
+    attribute that the model was taught it prints a score of 0 to 1, family by family; above 0.5 it would say yes. With
+    --window also the emotion over time; as JSON or CSV all that POST /v1/videos/{id}/attributes tells.
     """
     import jobs.ask
 
@@ -262,8 +267,12 @@ def ask(
         if len(words) not in (1, 2):
             raise typer.BadParameter("write favchat ask [MODEL] VIDEO --scores, without a question")
         *model, video = words
-        for line in jobs.ask.lines(jobs.ask.scores(model[0] if model else None, video)):
-            typer.echo(line)
+        windows = 0.0 if window is None and form == "text" else window
+        report = jobs.ask.scores(model[0] if model else None, video, window_s=windows, stride_s=stride, track=track)
+        if form == "text":
+            typer.echo("\n".join(jobs.ask.lines(report)))
+        else:
+            typer.echo(report.model_dump_json(indent=1) if form == "json" else report.to_csv(), nl=False)
         return
     if len(words) not in (2, 3):
         raise typer.BadParameter("write favchat ask [MODEL] VIDEO QUESTION, with the question in quotes")

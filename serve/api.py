@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,15 +21,16 @@ from fastapi import FastAPI, File, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response, StreamingResponse
 from fastapi.routing import APIRoute
-from ray.exceptions import RayActorError
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from favchat.config import Config
+from serve.attributes_route import AttributesRoute
 from serve.chat import Chat, Piece
+from serve.deployments import in_openai_s_words
 from serve.errors import ApiError, AsciiJSON, busy, error_response
 from serve.limits import BodyLimit, Traffic
 from serve.notices import no_video, of_video
@@ -103,6 +104,8 @@ class Api:
             response_class=Response,
             responses={**file_of("video/mp4"), **errors(404)},
         )(self.preview)
+        attributes = AttributesRoute(self.config, self.store, self.media, self.encoder, self._named, self._prepare)
+        attributes.add_to(app)
         app.get("/healthz", responses=errors())(self.health)
         app.openapi = partial(describe_api, app, limits.name)  # type: ignore[method-assign]  # FastAPI's way to change it
         return app
@@ -146,7 +149,7 @@ class Api:
         if len(name) > LONGEST_NAME:
             raise ApiError(400, f"The file's name has {len(name)} letters; the limit is {LONGEST_NAME}.", "file")
         async with self._taken_in(file.file, "file") as key:
-            with _in_openai_s_words():
+            with in_openai_s_words():
                 playable = await self.media.playable.remote(key)
             return _file_object(await asyncio.to_thread(self.store.add_file, key, name, purpose, playable=playable))
 
@@ -176,7 +179,7 @@ class Api:
     async def preview(self, video_id: str) -> StreamingResponse:
         """The beginning of a video as browsers can play it."""
         async with self._named(video_id) as key:
-            with _in_openai_s_words():
+            with in_openai_s_words():
                 await self.media.preview.remote(key)
             return await asyncio.to_thread(_send, self.store.preview(key), "video/mp4")
 
@@ -190,7 +193,7 @@ class Api:
 
     async def _count(self, name: str, part: DeploymentHandle) -> bool:
         """Note the counters of a deployment; false where its requests leave it no time to tell them."""
-        with _in_openai_s_words():
+        with in_openai_s_words():
             try:
                 self.counted[name] = await asyncio.wait_for(_awaited(part.counters.remote()), HEALTH_PATIENCE)
             except (TimeoutError, BackPressureError):
@@ -239,7 +242,7 @@ class Api:
         async with _in_threads(partial(self.store.receive, source), self.store.discard) as incoming:
             if not await asyncio.to_thread(self.store.source(incoming.key).exists):
                 try:
-                    with _in_openai_s_words():
+                    with in_openai_s_words():
                         await self.media.check.remote(incoming.path.name)
                 except ApiError as error:
                     raise ApiError(error.status, error.message, param, error.code) from None
@@ -257,7 +260,7 @@ class Api:
         if await asyncio.to_thread(self.store.features(key).exists):
             return
         try:
-            with _in_openai_s_words():
+            with in_openai_s_words():
                 await self.media.prepare.remote(key)
                 await self.encoder.encode.remote(key)
         except ApiError as error:
@@ -288,7 +291,7 @@ class Api:
                 yield piece
 
     async def _written(self, chat: Chat) -> AsyncGenerator[Piece]:
-        with _in_openai_s_words():
+        with in_openai_s_words():
             response = cast(DeploymentResponseGenerator[Any], self.answers.generate.remote(chat))
             try:
                 async for piece in response:
@@ -367,20 +370,6 @@ def _event(data: dict[str, Any]) -> str:
 
 def _file_object(stored: StoredFile) -> dict[str, Any]:
     return {**asdict(stored), "object": "file", "status": "processed"}
-
-
-@contextmanager
-def _in_openai_s_words() -> Iterator[None]:
-    """Say in OpenAI's words that a deployment is overloaded or being replaced.
-
-    Not left to the application's error handlers: Ray Serve puts its own, in plain text, in their place.
-    """
-    try:
-        yield
-    except BackPressureError:
-        raise busy("Too many requests are waiting. Try again in a moment.") from None
-    except (DeploymentUnavailableError, RayActorError):
-        raise busy("A part of the server is being restarted. Try again in a moment.") from None
 
 
 def _api_error(error: Exception) -> ApiError:

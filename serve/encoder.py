@@ -11,15 +11,19 @@ from functools import partial
 
 import torch
 from ray import serve as ray_serve
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from favchat.config import Config
+from favchat.face_scores.values import AttributeScore, Calibration
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
+from favchat.model.scores import scores_of
+from favchat.model.video_scores import scores_of_clips
 from favchat.runtime.threads import allowed_cpus
 from favchat.video.clip import ProcessedClip
 from serve.errors import ApiError
-from serve.store import VideoStore
+from serve.store import VideoStore, gone
 
 
 class EncoderReplica:
@@ -34,7 +38,9 @@ class EncoderReplica:
         del self.model.model.language_model, self.model.lm_head
         if config.serve.use_gpu:
             self.model = self.model.to("cuda")
+        self.calibration = Calibration.read(config.serve.model or "")
         self.store = VideoStore.of(config)
+        self.config = config.serve
         self.encoded = self.batches = 0
         self._batch.set_max_batch_size(config.serve.encoder_batch)  # type: ignore[attr-defined]  # serve.batch adds it
 
@@ -49,6 +55,39 @@ class EncoderReplica:
         error = await self._batch(key)
         if error is not None:
             raise error
+
+    async def taught(self) -> tuple[list[str], Calibration]:
+        """The attributes that the model was taught, and what was measured of them on held-out clips."""
+        return self.processor.attributes, self.calibration
+
+    async def scores(self, key: str | None, clips: list[ProcessedClip | None]) -> list[list[AttributeScore]]:
+        """The scores of each clip, none of what is None.
+
+        Args:
+            key: A video that was encoded, of which the first clip is the main face: the scores are those that the
+                answers go by. None: the first clip is encoded, too.
+            clips: As many as one likes.
+
+        Raises:
+            ApiError: The video left the store.
+        """
+        return await asyncio.to_thread(self._scores, key, clips)
+
+    def _scores(self, key: str | None, clips: list[ProcessedClip | None]) -> list[list[AttributeScore]]:
+        known = [] if key is None else [self._encoded_scores(key)]
+        rest, batch = clips[len(known) :], self.config.encoder_batch
+        return known + scores_of_clips(self.model, self.processor, rest, self.calibration, batch)
+
+    def _encoded_scores(self, key: str) -> list[AttributeScore]:
+        head = self.model.model.adapter.attribute_head
+        if head is None:
+            return []
+        try:
+            with safe_open(self.store.features(key), framework="pt") as file:
+                logits = file.get_tensor("logits")[None]
+        except FileNotFoundError:
+            raise gone() from None
+        return scores_of(logits, head.get_buffer("prior").cpu(), self.processor.attributes, self.calibration)[0]
 
     async def counters(self) -> dict[str, int]:
         """What this replica has done."""
@@ -86,8 +125,8 @@ def video_features(
     """What the language model and the API need of each clip.
 
     Returns:
-        For each clip: `tokens` `(S, H)`; `levels` `(K, S, H)`, zero at all but face tokens; `scores` `(A,)` of the
-        attributes; `usage` `(M, 2, T, E)`
+        For each clip: `tokens` `(S, H)`; `levels` `(K, S, H)`, zero at all but face tokens; `logits` and
+        `scores` `(A,)` of the attributes; `usage` `(M, 2, T, E)`
         float32, the share of a frame's general and face tokens that each expert gets (they sum to top-k, to 0 of a
         stream without tokens);
         `times` `(T,)` float32 seconds.
@@ -115,6 +154,7 @@ def video_features(
         {
             "tokens": sequences[video].cpu().contiguous(),
             "levels": torch.cat([levels[video].flatten(1, 2), attributes[video]], dim=1).cpu().contiguous(),
+            "logits": output.attribute_logits[video].cpu().contiguous(),
             "scores": scores[video].cpu().contiguous(),
             "usage": shares[video].cpu().contiguous(),
             "times": inputs["frame_times"][video].cpu().contiguous(),

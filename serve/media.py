@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -13,9 +14,11 @@ import av
 
 from favchat.config import Config
 from favchat.model import FaVChatProcessor
-from favchat.video import VideoError
+from favchat.model.video_scores import as_seen
+from favchat.video import ProcessedClip, VideoError
 from favchat.video.cursor import Cursor
 from favchat.video.decode import probe
+from favchat.video.windows import default_window, followed, window_clips, window_spans
 from serve.errors import ApiError
 from serve.people import RememberingDetector, count_people
 from serve.preview import is_playable, write_preview
@@ -27,8 +30,29 @@ GRACE = 10.0
 DECODERS = 2
 """Videos that a replica decodes at once; what is only looked at does not wait for them."""
 
+MAX_WINDOWS = 64
+"""Most windows of a video."""
+
 Given = TypeVar("Given")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Windows:
+    """A face over time.
+
+    Attributes:
+        window_s: Seconds of a window, 0 where there are none.
+        stride_s: Seconds from the begin of one to the begin of the next.
+        spans: Begin and end of each, seconds.
+        clips: The whole clip, then that of each window, None where the face is not to be seen; each holds the pictures
+            alone that the model sees.
+    """
+
+    window_s: float
+    stride_s: float
+    spans: list[tuple[float, float]]
+    clips: list[ProcessedClip | None]
 
 
 class MediaReplica:
@@ -37,7 +61,8 @@ class MediaReplica:
     def __init__(self, config: Config) -> None:
         self.config, self.store = config, VideoStore.of(config)
         # The clips are read as those that the model was trained on.
-        self.specification = FaVChatProcessor.from_pretrained(config.serve.model).clip_specification
+        processor = FaVChatProcessor.from_pretrained(config.serve.model)
+        self.specification, self.num_frames = processor.clip_specification, processor.num_frames
         self.detector = RememberingDetector(self.specification.make_detector())
         self.decoded = 0
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -80,6 +105,23 @@ class MediaReplica:
         """
         if not await asyncio.to_thread(self.store.clip(key).exists):
             await self._once(f"clip {key}", self._process, key)
+
+    async def windows(self, key: str, track: int, window_s: float | None, stride_s: float | None) -> Windows:
+        """The windows of one face of a video, whose clip the store then holds.
+
+        Args:
+            key: The video, its own clip prepared.
+            track: Which face, 0 the main one.
+            window_s: Seconds of a window; None: the server chooses; 0: none.
+            stride_s: Seconds from the begin of one to the begin of the next; None: as long as a window.
+
+        Raises:
+            ApiError: There is no such face, or there would be too many windows.
+        """
+        if track and not await asyncio.to_thread(self.store.clip(key, track).exists):
+            await self._once(f"clip {key} {track}", partial(self._process_further, track=track), key)
+        async with self._places:
+            return await self._in_thread(partial(self._windows, track=track, window=window_s, stride=stride_s), key)
 
     async def counters(self) -> dict[str, int]:
         """What this replica has done."""
@@ -164,3 +206,34 @@ class MediaReplica:
         found, size = self.detector.last()
         people = count_people(found, size, clip, self.specification.min_share)
         self.store.write_clip(key, clip, {"people": people, "readable": clip.readable})
+
+    def _process_further(self, key: str, track: int) -> None:
+        clips = self.specification.read(self.store.source(key), self.detector, max_tracks=track + 1)
+        if track >= len(clips):
+            raise ApiError(
+                404,
+                f"track = {track}: the video shows {len(clips)} face(s) for long enough.",
+                "track",
+                "track_not_found",
+            )
+        self.store.write_clip(key, clips[track], track=track)
+
+    def _windows(self, key: str, track: int, window: float | None, stride: float | None) -> Windows:
+        clip = self.store.read_clip(key, track)
+        begin, end = followed(clip)
+        length = default_window(begin, end) if window is None else window
+        step = stride or length
+        if length and (end - begin) / step > MAX_WINDOWS:
+            raise ApiError(
+                400,
+                f"A window each {step:g} s of {end - begin:.1f} s are more than {MAX_WINDOWS}. Take a longer stride_s.",
+                "stride_s",
+                "too_many_windows",
+            )
+        spans = window_spans(begin, end, length, step) if length else []
+        clips = window_clips(self.store.source(key), self.detector, self.specification, clip, spans)
+        return Windows(length, step, spans, [self._as_seen(clip), *(one and self._as_seen(one) for one in clips)])
+
+    def _as_seen(self, clip: ProcessedClip) -> ProcessedClip:
+        """With the pictures alone that the model sees: the clips of all windows go from process to process."""
+        return as_seen(clip, self.num_frames)

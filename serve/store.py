@@ -9,6 +9,8 @@
     videos/SHA256/VERSION/clip.npz      frames, faces and track
     videos/SHA256/VERSION/facts.json    how many faces there are, which is followed, and what share could be read
     videos/SHA256/VERSION/features.safetensors      visual tokens, face levels, expert usage
+    videos/SHA256/VERSION/clip-N.npz    the same of the face that comes N-th after the main one, if it was asked for
+    videos/SHA256/VERSION/attributes-N.json     what was last told of a face in numbers
     videos/SHA256/VERSION/preview.mp4   the video as browsers can play it
 
 A video is known by the SHA-256 of its bytes, however it came. VERSION changes with the model and the settings.
@@ -33,12 +35,13 @@ import numpy as np
 from filelock import FileLock
 
 from favchat.config import Config, require
+from favchat.face_scores.values import CALIBRATION
 from favchat.video.clip import ProcessedClip
 from favchat.video.decode import VideoInfo
 from serve.errors import ApiError, busy
 from serve.leases import Leases
 
-FORMAT = "2"
+FORMAT = "3"
 """Of the derived files; another one finds none of those that lie there."""
 FILE_ID = re.compile(r"file-[0-9a-f]{32}")
 VIDEO_ID = re.compile(r"[0-9a-f]{64}")
@@ -277,12 +280,16 @@ class VideoStore:
         """Where a video's visual tokens lie, once they exist."""
         return self.root / "videos" / key / self.version / "features.safetensors"
 
-    def clip(self, key: str) -> Path:
-        """Where a video's decoded clip lies, once it exists."""
-        return self.root / "videos" / key / self.version / "clip.npz"
+    def attributes(self, key: str, track: int) -> Path:
+        """Where lies what was last told in numbers of a video's face, once it exists."""
+        return self.root / "videos" / key / self.version / f"attributes-{track}.json"
 
-    def write_clip(self, key: str, clip: ProcessedClip, facts: dict[str, Any]) -> None:
-        """Keep a decoded clip and what is said of it without opening it, any JSON object."""
+    def clip(self, key: str, track: int = 0) -> Path:
+        """Where a video's decoded clip lies, once it exists: that of its main face, or of a further one."""
+        return self.root / "videos" / key / self.version / (f"clip-{track}.npz" if track else "clip.npz")
+
+    def write_clip(self, key: str, clip: ProcessedClip, facts: dict[str, Any] | None = None, track: int = 0) -> None:
+        """Keep a decoded clip, and of the main face what is said of it without opening it, any JSON object."""
         parts = {field.name: getattr(clip, field.name) for field in fields(clip) if field.name != "info"}
         arrays: dict[str, Any] = {name: part for name, part in parts.items() if isinstance(part, np.ndarray)}
         rest = {name: part for name, part in parts.items() if name not in arrays}
@@ -292,17 +299,18 @@ class VideoStore:
             with path.open("wb") as file:
                 np.savez(file, header=header, **arrays)
 
-        self.write(self.clip(key).with_name("facts.json"), lambda path: path.write_text(json.dumps(facts)))
-        self.write(self.clip(key), save)
+        if facts is not None:
+            self.write(self.clip(key).with_name("facts.json"), lambda path: path.write_text(json.dumps(facts)))
+        self.write(self.clip(key, track), save)
 
-    def read_clip(self, key: str) -> ProcessedClip:
-        """The decoded clip of a video.
+    def read_clip(self, key: str, track: int = 0) -> ProcessedClip:
+        """The decoded clip of a video's face.
 
         Raises:
             ApiError: The video left the store.
         """
         try:
-            with np.load(self.clip(key)) as arrays:
+            with np.load(self.clip(key, track)) as arrays:
                 rest: dict[str, Any] = json.loads(str(arrays["header"]))
                 rest["info"] = VideoInfo(**rest["info"])
                 rest |= {name: tuple(value) for name, value in rest.items() if isinstance(value, list)}
@@ -420,7 +428,8 @@ def _written_whole(path: Path) -> Iterator[Path]:
 
 def _version(config: Config, model: str) -> str:
     settings = [FORMAT, model]
-    for name in ("model.safetensors", "processor_config.json"):  # the weights, and how clips are read
+    # The weights, how clips are read, and what the scores are divided by.
+    for name in ("model.safetensors", "processor_config.json", CALIBRATION):
         file = Path(model) / name
         if file.is_file():
             state = file.stat()

@@ -16,11 +16,11 @@ import torch
 from safetensors.torch import save_file
 
 from favchat.config import load as load_config
+from favchat.face_scores.values import CALIBRATION
 from favchat.hub.load import load
 from favchat.hub.shipped_model import ADAPTER, CARD, is_learnt
 from favchat.model.build import build
 from favchat.model.lora import without_lora
-from favchat.model.scores import CALIBRATION
 from jobs.cli import CONFIGS
 
 

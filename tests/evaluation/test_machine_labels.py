@@ -5,10 +5,10 @@ from favchat.config import Config, ConfigError, ModelConfig
 from favchat.data.corpus.clip import Clip
 from favchat.data.corpus.schema import SHARDS
 from favchat.evaluation.machine_labels import ModelWriter, sure, with_labels
+from favchat.face_scores.values import Calibration, Measured
 from favchat.io.paths import path_of
 from favchat.labels.attributes import ACTION, APPEARANCE, EXTRA
 from favchat.model.build import build
-from favchat.model.scores import Calibration, Measured
 
 GLASSES = Measured(0.95, 50, 50, yes_from=0.8, no_below=0.3)
 EASY = Measured(1.0, 50, 50, yes_from=0.2, no_below=0.9)

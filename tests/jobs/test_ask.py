@@ -85,15 +85,21 @@ def test_scores_are_told_by_family(tiny_preset, centerface, tmp_path):
     section["adapter"]["attributes"] = ["eyeglasses", "smile", "happy", "sadness"]
     for part in build(ModelConfig(**section)):
         part.save_pretrained(tmp_path)
-    found = jobs.ask.scores(str(tmp_path), str(SAMPLE / "clips" / "pexels_0.mp4"))
-    assert [one.name for one in found] == ["eyeglasses", "smile", "happy", "sadness"]
-    assert all(0 <= one.score <= 1 for one in found)
-    lines = jobs.ask.lines(found)
+    video = str(SAMPLE / "clips" / "pexels_0.mp4")
+    report = jobs.ask.scores(str(tmp_path), video, window_s=1)
+    found = [row for row in report.attributes if row.taught]
+    assert {row.name for row in found} == {"eyeglasses", "smile", "happy", "sadness"}
+    lines = jobs.ask.lines(report)
     assert lines[0] == "accessories:"
     assert lines[1].split()[:2] == ["eyeglasses", f"{found[0].score:.2f}"]
     assert "emotion:" in lines
-    assert jobs.ask.scores(str(tmp_path), str(SAMPLE / "clips" / "noface_0.mp4")) == []
-    assert jobs.ask.lines([]) == ["I see no face in this video."]
+    assert lines[-1].startswith("  2.00 to   2.50 s: ") and "sadness 0." in lines[-1]
+    faceless = jobs.ask.scores(str(tmp_path), str(SAMPLE / "clips" / "noface_0.mp4"))
+    assert jobs.ask.lines(faceless) == ["I see no face in this video."]
+    with pytest.raises(ConfigError, match="shows 1 face"):
+        jobs.ask.scores(str(tmp_path), video, track=1)
+    told = CliRunner().invoke(app, ["ask", str(tmp_path), video, "--scores", "--window", "1", "--format", "csv"])
+    assert told.stdout == report.to_csv()
 
 
 def test_a_file_that_is_no_video_says_so(model, centerface, tmp_path):

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from favchat.model.scores import Calibration, Measured, calibrate, calibration_error, measure, scores_of
+from favchat.face_scores.values import Calibration, Measured
+from favchat.model.scores import calibrate, calibration_error, measure, scores_of
 
 NAMES = ["eyeglasses", "smile", "neutral", "happy"]
 

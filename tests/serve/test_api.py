@@ -514,6 +514,17 @@ def test_every_status_is_described(server) -> None:
     assert parameters["additionalProperties"] is False and parameters["properties"]["model"] == {"enum": ["tiny"]}
 
 
+def test_a_face_in_numbers_through_all_deployments(server) -> None:
+    uploaded = server.client().files.create(file=clip_path("capture_0"), purpose="vision")
+    response = httpx.post(f"{server.base}/videos/{uploaded.id}/attributes", json={"window_s": 1.5}, timeout=60)
+    told = response.json()
+    assert told["face"]["found"] and told["face"]["size_px"] > 80
+    assert [window["end"] for window in told["over_time"]["windows"]] == [1.5, 3.0]
+    assert not any(row["taught"] for row in told["attributes"])  # this model was taught none
+    assert httpx.post(f"{server.base}/videos/{uploaded.id}/attributes", json={"window_s": 1.5}).json() == told
+    server.client().files.delete(uploaded.id)
+
+
 def test_while_it_drains_the_server_says_so(server) -> None:
     """The last test of this file: the application answers nothing else from here on."""
     stream = ask(server, data_url("pexels_0"), stream=True, max_tokens=200)

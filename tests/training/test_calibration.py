@@ -1,4 +1,4 @@
-from favchat.model.scores import Calibration, Measured
+from favchat.face_scores.values import Calibration, Measured
 from favchat.training.calibration import with_attributes
 
 CARD = "# A model\n\n## Metrics\n\n1\n\n## Use\n\nask it\n"

@@ -24,10 +24,11 @@ from favchat.data.annotate.rows import Written, table_of
 from favchat.data.corpus.clip import Clip, clip_from_row
 from favchat.data.corpus.parquet_files import arrow_source, parquet_files, read_folder, write_whole
 from favchat.data.corpus.schema import LABEL_COLUMNS, SHARDS
+from favchat.face_scores.values import Calibration, Measured
 from favchat.hub.fingerprint import model_fingerprint
 from favchat.io.paths import path_of
 from favchat.labels.attributes import ACTION, APPEARANCE, EMOTION, EXTRA, Attribute
-from favchat.model.scores import Calibration, Measured, attribute_scores
+from favchat.model.scores import attribute_scores
 from favchat.training.batches.samples import CLIP_COLUMNS, read_clip
 
 SCORES = "scores"

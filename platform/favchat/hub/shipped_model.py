@@ -54,9 +54,9 @@ def _make(folder: Path) -> None:
     import torch
     from safetensors import safe_open
 
+    from favchat.face_scores.values import CALIBRATION
     from favchat.model.build import build
     from favchat.model.lora import add_lora, merge_lora
-    from favchat.model.scores import CALIBRATION
     from favchat.video.specification import ClipSpecification
 
     with safe_open(ADAPTER, framework="pt") as file:

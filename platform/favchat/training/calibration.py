@@ -11,9 +11,10 @@ import torch
 from favchat.config import Config, SamplesConfig, StageConfig
 from favchat.data.corpus.parquet_files import read_folder
 from favchat.data.corpus.schema import SHARDS
+from favchat.face_scores.values import Calibration
 from favchat.hub.load import load
 from favchat.io.paths import path_of
-from favchat.model.scores import Calibration, calibrate
+from favchat.model.scores import calibrate
 from favchat.training.batches.attribute_labels import read_labels
 from favchat.training.batches.index import read_index
 from favchat.training.batches.shard_reader import ClipReader

@@ -13,9 +13,9 @@ from transformers import PreTrainedModel
 
 from favchat import __version__
 from favchat.config import ConfigError, ModelConfig
+from favchat.face_scores.values import CALIBRATION
 from favchat.hub.names import resolve_model
 from favchat.model.lora import has_lora, merge_lora
-from favchat.model.scores import CALIBRATION
 from favchat.training.stage.checkpoints import RECORD
 from favchat.training.stage.starting_model import starting_model
 

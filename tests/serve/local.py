@@ -1,0 +1,42 @@
+"""The application in this process: its deployments called without Ray."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+from favchat.config import Config
+from serve.api import Api
+from serve.encoder import EncoderReplica
+from serve.errors import ApiError
+
+
+class LocalHandle:
+    """A deployment's handle whose replica lives in this process."""
+
+    def __init__(self, replica: Any) -> None:
+        self.replica = replica
+
+    def options(self, **_: Any) -> LocalHandle:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.replica, name)
+        return type("Method", (), {"remote": staticmethod(method)})
+
+
+class LocalEncoder(EncoderReplica):
+    """An encoder that makes a batch of each video, as Ray Serve's batches need Ray Serve."""
+
+    async def _batch(self, key: str) -> ApiError | None:
+        return (await asyncio.to_thread(self._encode, [key]))[0]
+
+    _batch.set_max_batch_size = lambda size: None
+
+
+def local_client(config: Config, media: Any, encoder: Any, engine: Any = None) -> TestClient:
+    """A client of the API before these replicas."""
+    api = Api(config, *(LocalHandle(replica) for replica in (media, encoder, engine)))
+    return TestClient(api.__serve_build_asgi_app__())
