@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from typing import Any
 
 import ray
+from ray._private.state import state
+from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[attr-defined]
 from ray.tune import Callback
-from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
-from ray.util.state import list_actors
-from ray.util.state.exception import RayStateApiException
+from ray.util.placement_group import PlacementGroup, remove_placement_group
 
-EVERY_S = 5.0
+EVERY_S = 2.0
 """Seconds between two looks while a sweep runs."""
 DYING_S = 30.0
-"""Seconds that the workers of a stopped trial may take to die."""
-MOST_ACTORS = 10_000
-"""The state API's own limit; a job has fewer."""
+"""Seconds that the trainings of stopped trials may take to die."""
 
 
 class Leftovers(Callback):
-    """Removes placement groups whose actors are all dead, while a sweep runs.
+    """Removes the placement groups of trainings that are dead, while a sweep runs.
 
-    Ray Tune stops a trial by killing its process. The controller of its training dies with that, and the placement
-    group of the workers would hold its CPUs until the job's end. Ray Train 2.60 has a watcher for this, which ends for
-    good at the first error that it did not expect; then a sweep waits for ever for CPUs that nobody uses.
+    Ray Tune stops a trial by ending its process. The controller of its training dies with that, and the placement group
+    of the workers would hold its CPUs until the job's end. Ray Train 2.60 has a watcher for this, which knows nothing
+    of a group whose workers have not all started, asks the dashboard, and ends for good at the first error that it did
+    not expect; then a sweep waits for ever for CPUs that nobody uses.
     """
 
     def __init__(self) -> None:
@@ -39,38 +37,30 @@ class Leftovers(Callback):
 
 
 def remove_dead_groups() -> bool:
-    """Remove this job's placement groups whose actors are all dead.
+    """Remove this job's placement groups that were made by actors which are dead.
 
-    It needs the cluster's dashboard; while that does not answer, nothing is removed.
+    Ray itself removes them only when the whole job has ended. Who made a group stands in the cluster's own table alone,
+    which no public function gives whole; it is read without the dashboard.
 
     Returns:
-        Whether others are left, whose actors live.
+        Whether others are left, whose makers live.
     """
-    context = ray.get_runtime_context()
-    try:
-        actors = list_actors(
-            address=context.gcs_address,
-            filters=[("job_id", "=", context.get_job_id())],
-            detail=True,
-            limit=MOST_ACTORS,
-            raise_on_missing_output=False,
-        )
-    except (RayStateApiException, ConnectionError, ValueError):
-        return False
-    alive: defaultdict[str, bool] = defaultdict(bool)
-    for actor in actors:
-        if actor.placement_group_id:
-            alive[actor.placement_group_id] |= actor.state != "DEAD"
-    table = placement_group_table()
-    held = {name: lives for name, lives in alive.items() if table.get(name, {}).get("state") == "CREATED"}
-    for name, lives in held.items():
-        if not lives:
-            remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(name))))
-    return any(held.values())
+    job = bytes.fromhex(ray.get_runtime_context().get_job_id())
+    lives = False
+    for entry in state._connect_and_get_accessor().get_placement_group_table():
+        group = PlacementGroupTableData.FromString(entry)
+        made_by_actor = any(byte != 0xFF for byte in group.creator_actor_id)
+        if group.creator_job_id != job or not made_by_actor or group.state == PlacementGroupTableData.REMOVED:
+            continue
+        if group.creator_actor_dead:
+            remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))
+        else:
+            lives = True
+    return lives
 
 
 def wait_for_groups() -> None:
-    """After a sweep, remove the groups of trials that were stopped last, whose workers may still be dying."""
+    """After a sweep, remove the groups of trials that were stopped last, whose trainings may still be dying."""
     deadline = time.monotonic() + DYING_S
     while remove_dead_groups() and time.monotonic() < deadline:
         time.sleep(0.5)

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+import ray
 from ray.tune import Callback
+from ray.tune.experiment import Trial
 from rich.console import Console
 
 from tune.space import chosen
 
+QUIET_S = 60.0
+"""After so many seconds without a report it is said what the sweep waits for, and again after twice as many."""
+
 
 class Progress(Callback):
-    """Prints a line for each report of a trial and for its end."""
+    """Prints a line for each report of a trial and for its end, and what is going on while there are none."""
 
     def __init__(self, metric: str):
         self._metric = metric
+        self._heard, self._patience = time.monotonic(), QUIET_S
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Say how many trials run and wait, and what they could have, where nothing has happened for long."""
+        silent = time.monotonic() - self._heard
+        if silent < self._patience:
+            return
+        self._patience *= 2
+        running, waiting = (
+            sum(trial.status == status for trial in trials) for status in (Trial.RUNNING, Trial.PENDING)
+        )
+        free, there = ray.available_resources(), ray.cluster_resources()
+        resources = [f"{free.get(name, 0):g} of {there[name]:g} {name}s" for name in ("CPU", "GPU") if there.get(name)]
+        _print(
+            f"no report for {silent:.0f} s: {running} trials run, {waiting} wait; {', '.join(resources) or 'none'} free"
+        )
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -31,4 +53,9 @@ class Progress(Callback):
         self._say(trial, f"failed, see {trial.error_file}")
 
     def _say(self, trial: Any, words: str) -> None:
-        Console(stderr=True, soft_wrap=True).print(f"tune {chosen(trial.config).name}: {words}", highlight=False)
+        self._heard, self._patience = time.monotonic(), QUIET_S
+        _print(f"{chosen(trial.config).name}: {words}")
+
+
+def _print(words: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(f"tune {words}", highlight=False)

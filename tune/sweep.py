@@ -32,8 +32,11 @@ RECORD = "sweep.json"
 FREE = {"threads", "checkpoint_every", "keep", "max_failures"}
 """Settings of ``training`` that may change while a sweep is interrupted: no result depends on them."""
 
-TRIAL_MEMORY = 512 * 1024**2
-"""Bytes that the process of a trial takes, without its training's workers."""
+TRIAL: dict[str, float] = {"memory": 1024**2}
+"""What a trial's own process asks for: it only waits, and Ray Tune wants some resource named.
+
+A real amount would be wrong: Ray measures a node's free memory once, when it starts, and what is short at that moment,
+as right after a killed sweep whose processes are still dying, would keep every trial waiting for ever."""
 
 
 def run(config: Config) -> SweepResult:
@@ -60,7 +63,7 @@ def run(config: Config) -> SweepResult:
     refusal = f"tune.out = {out} holds a sweep with other settings; choose another or delete it"
     check_settings(out / RECORD, sweep_settings(config), sweep_settings(Config(training=_bare(config))), refusal)
     metric = config.tune.metric or default_metric(config, corpus)
-    # Without the dashboard's state API nobody can see that a stopped trial is gone, and its CPUs stay taken.
+    # The watchers that Ray Train starts see with the dashboard alone that a stopped trial is gone, and end.
     ray_cluster.start(config.ray, dashboard=True, demands=demands(config))
     parent = _parent_run(config, out)
     try:
@@ -88,8 +91,8 @@ def default_metric(config: Config, corpus: str) -> str:
 
 
 def _tuner(config: Config, out: Path, metric: str, sweep: Sweep) -> ray_tune.Tuner:
-    # A trial's own process only waits: the CPUs and GPUs belong to the workers of its training.
-    trainable = ray_tune.with_resources(ray_tune.with_parameters(run_trial, sweep=sweep), {"memory": TRIAL_MEMORY})
+    # The CPUs and GPUs belong to the workers of its training.
+    trainable = ray_tune.with_resources(ray_tune.with_parameters(run_trial, sweep=sweep), TRIAL)
     place = out / RAY_FOLDER
     if ray_tune.Tuner.can_restore(str(place)):
         return ray_tune.Tuner.restore(str(place), trainable, resume_unfinished=True, resume_errored=True)
