@@ -26,7 +26,8 @@ class Leftovers(Callback):
     not expect; then a sweep waits for ever for CPUs that nobody uses.
     """
 
-    def __init__(self) -> None:
+    def setup(self, *arguments: Any, **info: Any) -> None:
+        """Begin to look: what lies in the state of an interrupted sweep may come from a machine with another clock."""
         self._looked = time.monotonic()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:

@@ -21,6 +21,9 @@ class Progress(Callback):
 
     def __init__(self, metric: str):
         self._metric = metric
+
+    def setup(self, *arguments: Any, **info: Any) -> None:
+        """Begin to wait: what lies in the state of an interrupted sweep may come from a machine with another clock."""
         self._heard, self._patience = time.monotonic(), QUIET_S
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
