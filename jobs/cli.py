@@ -290,6 +290,19 @@ def serve(config: ConfigArgument, overrides: Overrides = None, print_config: Pri
 
 
 @app.command()
+def key(
+    name: Annotated[str, typer.Argument(help="Whose it is: shown in logs and metrics.")],
+    file: Annotated[
+        Path | None, typer.Option(help="The file of serve.keys_file; the key's hash is added to it.")
+    ] = None,
+) -> None:
+    """Make a key for the API. It is shown once; the server keeps its hash alone."""
+    import jobs.key
+
+    jobs.key.run(name, file=file and file.expanduser(), say=typer.echo)
+
+
+@app.command()
 def demo(
     config: Annotated[str, typer.Argument(metavar="[CONFIG]", help="A YAML file or a preset.")] = "nano",
     overrides: Overrides = None,

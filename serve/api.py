@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, TypeVar, cast
+from typing import Annotated, Any, BinaryIO, Literal, TypeVar, cast
 
 from fastapi import FastAPI, File, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
@@ -24,6 +24,7 @@ from fastapi.routing import APIRoute
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
@@ -31,18 +32,28 @@ from favchat.config import Config
 from serve.attributes_route import AttributesRoute
 from serve.chat import Chat, Piece
 from serve.deployments import in_openai_s_words
-from serve.errors import ApiError, AsciiJSON, busy, error_response
+from serve.errors import RETRY_AFTER, ApiError, AsciiJSON, busy, error_response
+from serve.guard import Guard
+from serve.health import LIVE, READY, Part, Readiness
+from serve.keys import KeyRing
 from serve.limits import BodyLimit, Traffic
+from serve.metrics import CONTENT_TYPE, Metrics, Writing
 from serve.notices import no_video, of_video
-from serve.openapi import CHAT_BODY, EVENTS, describe_api, errors, file_of
+from serve.observe import Observer
+from serve.openapi import CHAT_BODY, EVENTS, describe_api, errors, file_of, text_of
 from serve.protocol import Answer, ChatCompletionRequest, usage
-from serve.store import CHUNK, StoredFile, VideoStore
+from serve.request_record import current
+from serve.store import CHUNK, StoredFile, VideoStore, no_file
 from serve.track import describe
 
 PURPOSES = ("user_data", "vision", "assistants")
 DATA_ADDRESS = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(;[\w=.+-]+)*;base64,", re.ASCII)
 HEALTH_PATIENCE = 2.0
 """Seconds that a deployment has to tell its counters: whoever asks for health does not wait for long answers."""
+EXPIRY = 60.0
+"""Seconds between two looks for uploaded files whose time is over."""
+MONTH = 30 * 24 * 3600
+"""Seconds that ``expires_after`` may say, as with OpenAI."""
 Taken = TypeVar("Taken")
 
 LONGEST_NAME = 255
@@ -66,15 +77,35 @@ class Api:
         self.media, self.encoder, self.engine = media, encoder, engine
         self.answers = engine.options(stream=True)
         self.traffic = Traffic()
+        self.keys = KeyRing.of(config.serve)
+        self.readiness = Readiness(self._parts, lambda: self.traffic.draining)
+        self.metrics = Metrics(lambda: self.readiness.state() == "ok")
         self.counted: dict[str, dict[str, int]] = {}
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The ASGI application; Ray Serve calls this after the constructor."""
-        app = FastAPI(title="FaVChat", docs_url=None, redoc_url=None, default_response_class=AsciiJSON)
+        app = FastAPI(
+            title="FaVChat",
+            docs_url=None,
+            redoc_url=None,
+            default_response_class=AsciiJSON,
+            lifespan=self._lifespan,
+        )
         limits = self.config.serve
+        # The last one is the first that sees a request.
         app.add_middleware(
             BodyLimit, max_bytes=round(limits.max_body_mb * 1e6), patience=limits.body_timeout, traffic=self.traffic
         )
+        app.add_middleware(Guard, ring=self.keys, open_to_all=limits.auth == "off")
+        if limits.cors_origins:
+            app.add_middleware(
+                CORSMiddleware,
+                allow_origins=limits.cors_origins,
+                allow_methods=["*"],
+                allow_headers=["*"],
+                expose_headers=["*"],
+            )
+        app.add_middleware(Observer, metrics=self.metrics)
         for kind in (ApiError, RequestValidationError, HTTPException, Exception):
             app.add_exception_handler(kind, _on_error)
         app.post(
@@ -107,8 +138,43 @@ class Api:
         attributes = AttributesRoute(self.config, self.store, self.media, self.encoder, self._named, self._prepare)
         attributes.add_to(app)
         app.get("/healthz", responses=errors())(self.health)
+        app.get("/metrics", response_class=Response, responses={**text_of(CONTENT_TYPE), **errors()})(self.tell_metrics)
+        app.get(LIVE, responses=errors())(self.live)
+        app.get(READY, responses=errors())(self.ready)
         app.openapi = partial(describe_api, app, limits.name)  # type: ignore[method-assign]  # FastAPI's way to change it
         return app
+
+    @asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """What goes on beside the requests."""
+        tasks = [asyncio.create_task(self.readiness.watch()), asyncio.create_task(self._expire())]
+        yield
+        for task in tasks:
+            task.cancel()
+
+    def _parts(self) -> list[Part]:
+        return [(part.app_name, part.deployment_name) for part in (self.media, self.encoder, self.engine)]
+
+    async def _expire(self) -> None:
+        while True:
+            await asyncio.to_thread(self.store.expire)
+            await asyncio.sleep(EXPIRY)
+
+    async def live(self) -> dict[str, str]:
+        """Whether this process lives; waits for nothing."""
+        return {"status": "ok"}
+
+    async def ready(self) -> Response:
+        """Whether requests should come: 503 while a part starts, warms up or restarts, and while the server ends."""
+        state = self.readiness.state()
+        answer = {"status": state, "missing": self.readiness.missing()}
+        if state == "ok":
+            return AsciiJSON(answer)
+        return AsciiJSON(answer, 503, {"Retry-After": str(RETRY_AFTER)})
+
+    def tell_metrics(self) -> Response:
+        """The metrics, for Prometheus."""
+        return Response(self.metrics.text(), media_type=CONTENT_TYPE)
 
     async def drain(self, seconds: float) -> None:
         """Answer 503 from now on, and wait at most `seconds` for the requests under way."""
@@ -128,7 +194,7 @@ class Api:
         async with aclosing(pieces):
             async for last in pieces:
                 text.append(last.text)
-        return answer.whole("".join(text), last.finish_reason, usage(last.prompt_tokens, last.completion_tokens))
+        return answer.whole("".join(text), last.finish_reason, usage_of(last))
 
     def models(self) -> dict[str, Any]:
         """The one model."""
@@ -140,7 +206,11 @@ class Api:
         return {"id": model, "object": "model", "created": 0, "owned_by": "favchat"}
 
     async def upload(
-        self, file: Annotated[UploadFile, File()], purpose: Annotated[str, Form()] = "user_data"
+        self,
+        file: Annotated[UploadFile, File()],
+        purpose: Annotated[str, Form()] = "user_data",
+        anchor: Annotated[Literal["created_at"], Form(alias="expires_after[anchor]")] = "created_at",
+        seconds: Annotated[int | None, Form(alias="expires_after[seconds]", ge=1, le=MONTH)] = None,
     ) -> dict[str, Any]:
         """Take a video in, to be named by its id in chats."""
         if purpose not in PURPOSES:
@@ -151,23 +221,36 @@ class Api:
         async with self._taken_in(file.file, "file") as key:
             with in_openai_s_words():
                 playable = await self.media.playable.remote(key)
-            return _file_object(await asyncio.to_thread(self.store.add_file, key, name, purpose, playable=playable))
+            holder = current().key
+            lifetimes = [life for life in (seconds, self.config.serve.upload_lifetime) if life is not None]
+            stored = await asyncio.to_thread(
+                self.store.add_file,
+                key,
+                name,
+                purpose,
+                playable=playable,
+                owner=holder.name if holder else None,
+                most=holder.max_uploads if holder else None,
+                lifetime=min(lifetimes, default=None),
+            )
+            return _file_object(stored)
 
     def files(self) -> dict[str, Any]:
-        """All uploaded files."""
-        return {"object": "list", "data": [_file_object(stored) for stored in self.store.files()], "has_more": False}
+        """All uploaded files of the key that asks."""
+        found = [_file_object(stored) for stored in self.store.files() if _is_ours(stored)]
+        return {"object": "list", "data": found, "has_more": False}
 
     def file(self, file_id: str) -> dict[str, Any]:
         """One uploaded file."""
-        return _file_object(self.store.file(file_id))
+        return _file_object(self._file(file_id))
 
     def file_content(self, file_id: str) -> StreamingResponse:
         """The bytes of an uploaded file."""
-        return _send(self.store.source(self.store.file(file_id).video), "application/octet-stream")
+        return _send(self.store.source(self._file(file_id).video), "application/octet-stream")
 
     def delete_file(self, file_id: str) -> dict[str, Any]:
         """Forget an uploaded file and what was made of it."""
-        self.store.delete_file(file_id)
+        self.store.delete_file(self._file(file_id).id)
         return {"id": file_id, "object": "file", "deleted": True}
 
     async def video(self, video_id: str) -> dict[str, Any]:
@@ -179,7 +262,7 @@ class Api:
     async def preview(self, video_id: str) -> StreamingResponse:
         """The beginning of a video as browsers can play it."""
         async with self._named(video_id) as key:
-            with in_openai_s_words():
+            with in_openai_s_words(), self.metrics.timed("preview"):
                 await self.media.preview.remote(key)
             return await asyncio.to_thread(_send, self.store.preview(key), "video/mp4")
 
@@ -208,6 +291,19 @@ class Api:
                 "model",
                 "model_not_found",
             )
+
+    def _file(self, file_id: str, param: str | None = None) -> StoredFile:
+        """An uploaded file; those of other keys are not to be seen."""
+        stored = self.store.file(file_id, param)
+        if not _is_ours(stored):
+            raise no_file(file_id, param)
+        return stored
+
+    def _video(self, video_id: str, param: str | None) -> str:
+        """The SHA-256 of a video that is named by it or by a file's id, held."""
+        if video_id.startswith("file-"):
+            self._file(video_id, param)
+        return self.store.video(video_id, param)
 
     def _read(self, body: bytes) -> ChatCompletionRequest:
         request = ChatCompletionRequest.parse(body)
@@ -242,7 +338,7 @@ class Api:
         async with _in_threads(partial(self.store.receive, source), self.store.discard) as incoming:
             if not await asyncio.to_thread(self.store.source(incoming.key).exists):
                 try:
-                    with in_openai_s_words():
+                    with in_openai_s_words(), self.metrics.timed("check"):
                         await self.media.check.remote(incoming.path.name)
                 except ApiError as error:
                     raise ApiError(error.status, error.message, param, error.code) from None
@@ -252,17 +348,23 @@ class Api:
     @asynccontextmanager
     async def _named(self, video_id: str, param: str | None = None) -> AsyncIterator[str]:
         """The SHA-256 of a video that the store has, and holds as long as the context lasts."""
-        async with _in_threads(partial(self.store.video, video_id, param), self.store.give) as key:
+        async with _in_threads(partial(self._video, video_id, param), self.store.give) as key:
             yield key
 
     async def _prepare(self, key: str) -> None:
         """See that a video is decoded and encoded."""
-        if await asyncio.to_thread(self.store.features(key).exists):
+        found = await asyncio.to_thread(self.store.features(key).exists)
+        self.metrics.clips.labels("yes" if found else "no").inc()
+        if found:
             return
         try:
             with in_openai_s_words():
-                await self.media.prepare.remote(key)
-                await self.encoder.encode.remote(key)
+                with self.metrics.timed("decode"):
+                    await self.media.prepare.remote(key)
+                with self.metrics.timed("encode"):
+                    size = await self.encoder.encode.remote(key)
+                if size:
+                    self.metrics.encoder_batch.observe(size)
         except ApiError as error:
             if error.status == 400:  # nothing can be made of it, so it need not take a place
                 await asyncio.to_thread(self.store.reject, key)
@@ -293,10 +395,13 @@ class Api:
     async def _written(self, chat: Chat) -> AsyncGenerator[Piece]:
         with in_openai_s_words():
             response = cast(DeploymentResponseGenerator[Any], self.answers.generate.remote(chat))
+            writing = Writing(self.metrics, self.config.serve.name)
             try:
                 async for piece in response:
+                    writing.see(piece)
                     yield piece
             finally:
+                writing.close()
                 response.cancel()
 
 
@@ -357,9 +462,11 @@ async def _events(answer: Answer, pieces: AsyncGenerator[Piece], with_usage: boo
                 if piece.finish_reason:
                     yield _event(answer.chunk({}, piece.finish_reason))
                     if with_usage:
-                        yield _event(answer.usage_chunk(usage(piece.prompt_tokens, piece.completion_tokens)))
+                        yield _event(answer.usage_chunk(usage_of(piece)))
     except Exception as error:  # the status line is gone: the error is an event
-        yield _event(_api_error(error).body())
+        fault = _api_error(error)
+        current().code = fault.code
+        yield _event(fault.body())
         return
     yield "data: [DONE]\n\n"
 
@@ -368,8 +475,20 @@ def _event(data: dict[str, Any]) -> str:
     return f"data: {json.dumps(data)}\n\n"
 
 
+def usage_of(piece: Piece) -> dict[str, Any]:
+    """Token counts of an answer whose last piece this is."""
+    return usage(piece.prompt_tokens, piece.completion_tokens, piece.cached_tokens)
+
+
 def _file_object(stored: StoredFile) -> dict[str, Any]:
-    return {**asdict(stored), "object": "file", "status": "processed"}
+    told = {name: value for name, value in asdict(stored).items() if name != "owner"}
+    return {**told, "object": "file", "status": "processed"}
+
+
+def _is_ours(stored: StoredFile) -> bool:
+    """Whether a file may be seen by who asks: with a key one sees its own, and those from before there were keys."""
+    owner = current().owner
+    return owner is None or stored.owner in (None, owner)
 
 
 def _api_error(error: Exception) -> ApiError:

@@ -20,6 +20,7 @@ from ray import serve as ray_serve
 from ray.exceptions import RayError
 from ray.serve import Application
 from ray.serve.exceptions import RayServeException
+from ray.serve.schema import EncodingType, LoggingConfig
 from transformers import AutoConfig
 
 from favchat.config import Config, ConfigError, ServeConfig, load, require
@@ -27,16 +28,17 @@ from favchat.hub.names import SHIPPED, resolve_model
 from favchat.model import FaVChatConfig
 from favchat.runtime import ray_cluster
 from favchat.runtime.placement import Demand
-from favchat.runtime.ports import listen_error
+from favchat.runtime.ports import is_loopback, listen_error
 from serve.api import Api
 from serve.encoder import EncoderReplica
 from serve.engine import EngineReplica
+from serve.keys import KeyRing
 from serve.limits import BODIES
 from serve.media import MediaReplica
 
 APP = "favchat"
-FAREWELL = 10.0
-"""Seconds that requests under way get when the server ends."""
+HEALTH_PERIOD = 2.0
+"""Seconds between two looks of Ray Serve at a replica: so late it learns at most that one died."""
 CONFIGS = Path(__file__).parent.parent / "jobs" / "configs"
 
 
@@ -64,7 +66,10 @@ def build_app(args: dict[str, Any]) -> Application:
         ValueError: There are other arguments.
     """
     arguments = Arguments.model_validate(args)
-    return application(resolve_config(load(arguments.config, arguments.overrides, presets=CONFIGS)))
+    config = load(arguments.config, arguments.overrides, presets=CONFIGS)
+    # Where Ray Serve listens stands in the file, not here: without keys the application itself turns others away.
+    refuse_open_door(config.serve)
+    return application(resolve_config(config))
 
 
 def application(config: Config) -> Application:
@@ -115,13 +120,15 @@ def run(config: Config, say: Callable[[str], None] = print) -> None:
 def serving(config: Config) -> Iterator[str]:
     """Serve as long as the context lasts, on the cluster of the ``ray`` section: the address, see :func:`deploy`.
 
-    At the end new requests are answered with 503, and those under way get `FAREWELL` seconds. Then a local cluster that
-    was started here ends with all in it; of another one the application alone is removed.
+    At the end new requests are answered with 503, and those under way get ``serve.drain_timeout``. Then a local cluster
+    that was started here ends with all in it; of another one the application alone is removed.
 
     Raises:
-        ConfigError: There is no such model, the port is taken, or the cluster can never place the replicas.
+        ConfigError: There is no such model, the port is taken, the network may ask and no key is needed, or the
+            cluster can never place the replicas.
         ConnectionError: Ray cannot be reached or started.
     """
+    refuse_open_door(config.serve)
     stored = resolve_config(config)
     running = ray_cluster.address_of(config.ray) is not None or ray.is_initialized()
     try:
@@ -136,7 +143,7 @@ def serving(config: Config) -> Iterator[str]:
             try:
                 yield base
             finally:
-                drain(FAREWELL)
+                drain(config.serve.drain_timeout)
         finally:
             if not running:
                 # Not the application first: for the seconds that this takes, Ray would answer 404.
@@ -201,7 +208,9 @@ def resolve_config(config: Config) -> Config:
         )
     model = str(Path(model).resolve()) if Path(model).exists() else model
     store = str(Path(config.serve.store or tempfile.mkdtemp(prefix="favchat-serve-")).resolve())
-    return config.model_copy(update={"serve": config.serve.model_copy(update={"model": model, "store": store})})
+    keys_file = config.serve.keys_file and str(Path(config.serve.keys_file).resolve())
+    places = {"model": model, "store": store, "keys_file": keys_file}
+    return config.model_copy(update={"serve": config.serve.model_copy(update=places)})
 
 
 def _deployment(
@@ -221,6 +230,10 @@ def _deployment(
         ray_actor_options={"num_cpus": serve.cpus_per_replica, "num_gpus": gpu if serve.use_gpu else 0},
         max_ongoing_requests=ongoing,
         max_queued_requests=queued or serve.max_queued_requests,
+        health_check_period_s=HEALTH_PERIOD,
+        graceful_shutdown_timeout_s=serve.drain_timeout,
+        # A line a request with its id, also where Ray Serve's own would be text.
+        logging_config=LoggingConfig(encoding=EncodingType.JSON, enable_access_log=name != "api"),
     )
 
 
@@ -233,6 +246,20 @@ def demands(serve: ServeConfig) -> list[Demand]:
         Demand("serve.encoder_replicas", serve.encoder_replicas, cpus, 0.25 * gpus, "serve.use_gpu"),
         Demand("serve.engine_replicas", serve.engine_replicas, cpus, 0.75 * gpus, "serve.use_gpu"),
     ]
+
+
+def refuse_open_door(serve: ServeConfig) -> None:
+    """See that the keys can be read, and that there are some if the network may ask.
+
+    Raises:
+        ConfigError: They cannot, or there are none.
+    """
+    if serve.auth == "off" or len(KeyRing.of(serve)) or is_loopback(serve.host):
+        return
+    raise ConfigError(
+        f"serve.host = {serve.host}: the network could ask this server, and no key is needed. Make one with "
+        "`favchat key NAME --file keys.yaml` and set serve.keys_file=keys.yaml, or say serve.auth=off"
+    )
 
 
 def _check_cluster_port(serve: ServeConfig) -> None:
@@ -255,10 +282,11 @@ def _welcome(config: Config, base: str) -> str:
     question = {"type": "text", "text": "Is the person smiling?"}
     video = {"type": "video_url", "video_url": {"url": "FILE"}}
     body = json.dumps({"model": config.serve.name, "messages": [{"role": "user", "content": [video, question]}]})
+    key = ' -H "Authorization: Bearer $FAVCHAT_API_KEY"' if len(KeyRing.of(config.serve)) else ""
     return (
         f"serving {config.serve.model or SHIPPED} as '{config.serve.name}' at {base} (Ctrl-C stops)\n"
         "ask it about a video:\n"
-        f"  FILE=$(curl -s {base}/files -F file=@VIDEO.mp4 | grep -o 'file-[0-9a-f]*')\n"
-        f"  curl -s {base}/chat/completions -H 'Content-Type: application/json' \\\n"
+        f"  FILE=$(curl -s {base}/files{key} -F file=@VIDEO.mp4 | grep -o 'file-[0-9a-f]*')\n"
+        f"  curl -s {base}/chat/completions{key} -H 'Content-Type: application/json' \\\n"
         f"    -d '{body.replace('FILE', chr(39) + '$FILE' + chr(39))}'"
     )

@@ -38,6 +38,7 @@ class Piece:
         text: What it adds.
         prompt_tokens: Tokens of the prompt, visual ones included.
         completion_tokens: Tokens of the answer so far.
+        cached_tokens: Of the prompt's tokens, those whose keys and values the engine held already.
         finish_reason: None while more will come; ``stop`` or ``length`` with the last part.
     """
 
@@ -45,3 +46,4 @@ class Piece:
     prompt_tokens: int
     completion_tokens: int
     finish_reason: Literal["stop", "length"] | None = None
+    cached_tokens: int = 0

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+import numpy as np
 import torch
+from favchat.video.probe import VideoInfo
 from ray import serve as ray_serve
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -42,19 +44,25 @@ class EncoderReplica:
         self.store = VideoStore.of(config)
         self.config = config.serve
         self.encoded = self.batches = 0
+        # Nobody waits for what a first video takes.
+        video_features(self.model, self.processor, [blank_clip(self.processor)])
         self._batch.set_max_batch_size(config.serve.encoder_batch)  # type: ignore[attr-defined]  # serve.batch adds it
 
-    async def encode(self, key: str) -> None:
+    async def encode(self, key: str) -> int:
         """See that the store holds the features of a video whose clip it holds.
+
+        Returns:
+            How many videos were encoded at once with it; 0 where it was encoded before.
 
         Raises:
             ApiError: The video left the store.
         """
         if await asyncio.to_thread(self.store.features(key).exists):
-            return
-        error = await self._batch(key)
+            return 0
+        error, size = await self._batch(key)
         if error is not None:
             raise error
+        return size
 
     async def taught(self) -> tuple[list[str], Calibration]:
         """The attributes that the model was taught, and what was measured of them on held-out clips."""
@@ -94,8 +102,8 @@ class EncoderReplica:
         return {"encoded": self.encoded, "encoder_batches": self.batches}
 
     @ray_serve.batch(batch_wait_timeout_s=0.02)
-    async def _batch(self, keys: list[str]) -> list[ApiError | None]:
-        return await asyncio.to_thread(self._encode, keys)
+    async def _batch(self, keys: list[str]) -> list[tuple[ApiError | None, int]]:
+        return [(fault, len(keys)) for fault in await asyncio.to_thread(self._encode, keys)]
 
     def _encode(self, keys: list[str]) -> list[ApiError | None]:
         """Encode the clips of videos: of each what went wrong, which is nobody else's trouble."""
@@ -116,6 +124,22 @@ class EncoderReplica:
                     faults[key] = error
             self.batches += 1
         return [faults.get(key) for key in keys]
+
+
+def blank_clip(processor: FaVChatProcessor) -> ProcessedClip:
+    """A clip that shows nothing, sized as the others."""
+    read, frames = processor.clip_specification, processor.num_frames
+    side, face = read.frame_side, read.face_size
+    return ProcessedClip(
+        frames=np.zeros((frames, side, side, 3), np.uint8),
+        faces=np.zeros((frames, face, face, 3), np.uint8),
+        timestamps=np.arange(frames) / read.fps,
+        boxes=np.zeros((frames, 4), np.float32),
+        landmarks=np.zeros((frames, 5, 2), np.float32),
+        scores=np.zeros(frames, np.float32),
+        visible=np.zeros(frames, np.bool_),
+        info=VideoInfo(side, side, read.fps, frames / read.fps, frames, 0, "none", "images"),
+    )
 
 
 @torch.inference_mode()

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from queue import Empty
 from typing import Any, Literal
@@ -91,6 +92,18 @@ class Engine:
         """Of each video in the pool the scores of the attributes that the model was taught."""
         self.counters = {"requests": 0, "running": 0, "cancelled": 0, "generated_tokens": 0}
 
+    async def warm_up(self) -> None:
+        """Answer once about nothing, so that nobody waits for what a first answer takes."""
+        name, place = "warm-up", self.pool.blank()
+        try:
+            chat = Chat([{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "Hello?"}]}], [name])
+            ids = await asyncio.to_thread(self._prompt, chat, [self.pool.acquire(name, place)])
+            async for _ in self._tokens(ids[: self._limit - 2], 2, None):
+                pass
+        finally:
+            self.pool.release(name)
+        self.counters = dict.fromkeys(self.counters, 0)
+
     def close(self) -> None:
         """Stop; requests that are running fail."""
         self._manager.stop(block=True, hard_stop=True)
@@ -116,7 +129,8 @@ class Engine:
             # In a thread: others are being written to while a long text is tokenised.
             ids = await asyncio.to_thread(self._prompt, chat, spans)
             budget = self._budget(chat, len(ids))
-            yield Piece("", len(ids), 0)
+            cached = self._cached(ids)
+            yield Piece("", len(ids), 0, cached_tokens=cached)
             stream = TextStream(self.processor.tokenizer, chat.stop)
             # What the scores say comes first, and the language model goes on from there.
             start = self._start(chat)
@@ -125,19 +139,20 @@ class Engine:
             if begun and (start in WHOLE_ANSWERS or len(begun) == budget):
                 text = stream.push(begun, last=True)
                 whole = start in WHOLE_ANSWERS and len(begun) == len(fixed)
-                yield Piece(text, len(ids), len(begun), "stop" if whole or stream.stopped else "length")
+                reason: Literal["stop", "length"] = "stop" if whole or stream.stopped else "length"
+                yield Piece(text, len(ids), len(begun), reason, cached)
                 return
             answers = self._tokens([*ids, *begun], budget - len(begun), self._sampling(chat))
             async with aclosing(answers):
                 async for written, done in answers:
                     tokens = [*begun, *written]
                     text = stream.push(tokens, last=done)
-                    reason: Literal["stop", "length"] | None = None
+                    ending: Literal["stop", "length"] | None = None
                     if done or stream.stopped:
-                        reason = "stop" if stream.stopped or tokens[-1] in self._ends else "length"
-                    if text or reason:
-                        yield Piece(text, len(ids), len(tokens), reason)
-                    if reason:
+                        ending = "stop" if stream.stopped or tokens[-1] in self._ends else "length"
+                    if text or ending:
+                        yield Piece(text, len(ids), len(tokens), ending, cached)
+                    if ending:
                         return
 
     def _start(self, chat: Chat) -> str | None:
@@ -229,6 +244,14 @@ class Engine:
         visual = (token for span in spans for token in span)
         return [next(visual) if token in placeholders else token for token in ids]
 
+    def _cached(self, ids: list[int]) -> int:
+        """Tokens of a prompt whose keys and values the cache holds now."""
+        batches = self._manager.batch_processor
+        if batches is None:
+            return 0
+        caches = batches.cache.cache_allocators.values()
+        return min((len(cache.match_prefix_blocks(ids)) * cache.tokens_per_page for cache in caches), default=0)
+
     def _budget(self, chat: Chat, prompt_tokens: int) -> int:
         """Tokens that the answer may have."""
         longest = self.config.max_new_tokens
@@ -274,6 +297,9 @@ class EngineReplica:
         if config.serve.use_gpu:
             model = model.to("cuda")
         self.engine = Engine(model, processor, VideoStore.of(config), config.serve)
+        # In a thread: Ray Serve may make this in one that runs an event loop.
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, self.engine.warm_up()).result()
 
     async def generate(self, chat: Chat) -> AsyncIterator[Piece]:
         """Answer a chat, see :meth:`Engine.generate`."""

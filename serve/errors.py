@@ -8,6 +8,8 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
+from serve.request_record import current
+
 RETRY_AFTER = 2
 """Seconds that a client should wait after a 503."""
 
@@ -32,8 +34,10 @@ class ApiError(Exception):
 
     def body(self) -> dict[str, Any]:
         """The JSON body of the response."""
-        kind = "invalid_request_error" if self.status < 500 else "server_error"
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+        kind = "rate_limit_error" if self.status == 429 else "invalid_request_error"
+        kind = kind if self.status < 500 else "server_error"
+        error = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+        return {"error": error, "request_id": current().id}
 
 
 class AsciiJSON(JSONResponse):
@@ -46,6 +50,7 @@ class AsciiJSON(JSONResponse):
 
 def error_response(error: ApiError, headers: Mapping[str, str] | None = None) -> AsciiJSON:
     """The response to a request that fails; where trying again helps, it says when."""
+    current().code = error.code
     retry = {"Retry-After": str(RETRY_AFTER)} if error.status == 503 else {}
     return AsciiJSON(error.body(), error.status, {**(headers or {}), **retry})
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.errors import ApiError, busy, error_response
+from serve.health import ALWAYS
 
 PACE = 32_000
 """Bytes a second that a body must come at."""
@@ -102,7 +103,7 @@ class BodyLimit:
 
     def _refusal(self, scope: Scope) -> ApiError | None:
         """Why a request is turned away before it is read."""
-        if self.traffic.draining:
+        if self.traffic.draining and scope["path"] not in ALWAYS:
             return ApiError(503, "The server is shutting down. Try again later.", code="shutting_down")
         if self.traffic.coming >= BODIES and _has_body(scope):
             return busy("Too many requests are on their way. Try again in a moment.")

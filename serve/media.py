@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import av
 
+import favchat
 from favchat.config import Config
 from favchat.model import FaVChatProcessor
 from favchat.model.video_scores import as_seen
@@ -26,6 +27,9 @@ from serve.store import VideoStore
 
 GRACE = 10.0
 """Seconds beyond the time limit after which a decoder counts as hung."""
+
+SAMPLE = Path(favchat.__file__).parent / "sample" / "clips" / "pexels_0.mp4"
+"""What a replica warms up with."""
 
 DECODERS = 2
 """Videos that a replica decodes at once; what is only looked at does not wait for them."""
@@ -64,6 +68,8 @@ class MediaReplica:
         processor = FaVChatProcessor.from_pretrained(config.serve.model)
         self.specification, self.num_frames = processor.clip_specification, processor.num_frames
         self.detector = RememberingDetector(self.specification.make_detector())
+        # Nobody waits for what a first video takes.
+        self.specification.read(SAMPLE, self.detector)
         self.decoded = 0
         self._running: dict[str, asyncio.Task[None]] = {}
         self._began: dict[object, float] = {}

@@ -199,7 +199,7 @@ class Answer:
         self._common = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
         self.notices: list[dict[str, str]] = []
 
-    def whole(self, text: str, finish_reason: str | None, usage: dict[str, int]) -> dict[str, Any]:
+    def whole(self, text: str, finish_reason: str | None, usage: dict[str, Any]) -> dict[str, Any]:
         """The whole answer."""
         message = {"role": "assistant", "content": text, "refusal": None}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}
@@ -217,17 +217,18 @@ class Answer:
         chunk = {**self._common, "object": "chat.completion.chunk", "choices": [choice]}
         return {**chunk, "notices": self.notices} if finish_reason else chunk
 
-    def usage_chunk(self, usage: dict[str, int]) -> dict[str, Any]:
+    def usage_chunk(self, usage: dict[str, Any]) -> dict[str, Any]:
         """The last part, if usage was asked for."""
         return {**self._common, "object": "chat.completion.chunk", "choices": [], "usage": usage}
 
 
-def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
-    """Token counts."""
+def usage(prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> dict[str, Any]:
+    """Token counts; those of the prompt that were cached are a part of its own."""
     return {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
         "total_tokens": prompt_tokens + completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": cached_tokens},
     }
 
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -66,6 +67,8 @@ class StoredFile:
         purpose: What the client said it is for.
         video: SHA-256 of its bytes.
         playable: Whether browsers play it as it is.
+        owner: Name of the key that it was uploaded with; None: no key was asked for.
+        expires_at: When it is deleted, seconds since 1970; None: not by itself.
     """
 
     id: str
@@ -75,6 +78,12 @@ class StoredFile:
     purpose: str
     video: str
     playable: bool = True
+    owner: str | None = None
+    expires_at: int | None = None
+
+    def is_there(self) -> bool:
+        """Whether its time is not over."""
+        return self.expires_at is None or time.time() < self.expires_at
 
 
 @dataclass(frozen=True)
@@ -198,24 +207,46 @@ class VideoStore:
         with self._lock:
             (self.root / "videos" / key / "unwanted").touch()
 
-    def add_file(self, key: str, filename: str, purpose: str, *, playable: bool = True) -> StoredFile:
+    def add_file(
+        self,
+        key: str,
+        filename: str,
+        purpose: str,
+        *,
+        playable: bool = True,
+        owner: str | None = None,
+        most: int | None = None,
+        lifetime: float | None = None,
+    ) -> StoredFile:
         """Make an uploaded file of a video that is held.
+
+        Args:
+            key: SHA-256 of the video.
+            filename: The client's name for it.
+            purpose: What the client said it is for.
+            playable: Whether browsers play it as it is.
+            owner: Name of the key that it is uploaded with.
+            most: Files that the owner may have; None: any number.
+            lifetime: Seconds until it is deleted; None: it stays.
 
         Raises:
             ApiError: There are too many.
         """
+        now = int(time.time())
         stored = StoredFile(
             id=f"file-{uuid.uuid4().hex}",
             filename=filename,
             bytes=self.source(key).stat().st_size,
-            created_at=int(time.time()),
+            created_at=now,
             purpose=purpose,
             video=key,
             playable=playable,
+            owner=owner,
+            expires_at=None if lifetime is None else now + math.ceil(lifetime),
         )
         path = self._file_path(stored.id)
         with self._lock:
-            self._check_quota(key)
+            self._check_quota(key, owner, most)
             with _written_whole(path) as part:
                 part.write_text(json.dumps(asdict(stored)))
         return stored
@@ -226,6 +257,7 @@ class VideoStore:
         for path in (self.root / "files").glob("file-*.json"):
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
                 found.append(StoredFile(**json.loads(path.read_text())))
+        found = [stored for stored in found if stored.is_there()]
         return sorted(found, key=lambda stored: (-stored.created_at, stored.id))
 
     def file(self, file_id: str, param: str | None = None) -> StoredFile:
@@ -236,8 +268,10 @@ class VideoStore:
         """
         if FILE_ID.fullmatch(file_id):
             with contextlib.suppress(FileNotFoundError):
-                return StoredFile(**json.loads(self._file_path(file_id).read_text()))
-        raise ApiError(404, f"No such file: {file_id[:80]}. Upload it to /v1/files first.", param, "file_not_found")
+                stored = StoredFile(**json.loads(self._file_path(file_id).read_text()))
+                if stored.is_there():
+                    return stored
+        raise no_file(file_id, param)
 
     def delete_file(self, file_id: str) -> None:
         """Forget an uploaded file; its video goes with the last file that holds it, and its last user.
@@ -246,12 +280,18 @@ class VideoStore:
             ApiError: There is none of that id.
         """
         with self._lock:
-            home = self.root / "videos" / self.file(file_id).video
-            self._file_path(file_id).unlink()
-            if home.exists():
-                (home / "unwanted").touch()
-            gone = self._remove_unwanted(home)
+            gone = self._forget(self.file(file_id))
         _erase(gone)
+
+    def expire(self) -> None:
+        """Delete the uploaded files whose time is over."""
+        for path in (self.root / "files").glob("file-*.json"):
+            with contextlib.suppress(FileNotFoundError):
+                stored = StoredFile(**json.loads(path.read_text()))
+                if not stored.is_there():
+                    with self._lock:
+                        gone = self._forget(stored)
+                    _erase(gone)
 
     def video(self, video_id: str, param: str | None = None) -> str:
         """The SHA-256 of a video that is named by it or by a file's id, held.
@@ -349,6 +389,14 @@ class VideoStore:
         self._leases.take(home)
         os.utime(home)
 
+    def _forget(self, stored: StoredFile) -> Path | None:
+        """Take a file out of the list: where its video lies now, if nobody wants it any more."""
+        home = self.root / "videos" / stored.video
+        self._file_path(stored.id).unlink()
+        if home.exists():
+            (home / "unwanted").touch()
+        return self._remove_unwanted(home)
+
     def _remove_unwanted(self, home: Path) -> Path | None:
         """Take a folder out that nobody wants or uses: where it lies now, to be erased without the lock."""
         if not (home / "unwanted").exists() or self._leases.taken(home):
@@ -362,8 +410,10 @@ class VideoStore:
         """At once for all who look: no folder is ever seen half erased."""
         return home.rename(self.incoming(uuid.uuid4().hex))
 
-    def _check_quota(self, key: str) -> None:
+    def _check_quota(self, key: str, owner: str | None, most: int | None) -> None:
         files = self.files()
+        if most is not None and sum(stored.owner == owner for stored in files) >= most:
+            raise _full(f"The key '{owner}' may have {most} uploaded files, and has that many.")
         if len({stored.video for stored in files} | {key}) > self.max_uploads:
             raise _full(f"The server keeps at most {self.max_uploads} uploaded videos, and holds that many.")
         if len(files) >= NAMES * self.max_videos:
@@ -401,6 +451,11 @@ class VideoStore:
 def gone() -> ApiError:
     """The video was removed from the store by other means than the store's own while a request was on its way."""
     return ApiError(503, "The video was dropped to make room for others. Try again.", code="video_dropped")
+
+
+def no_file(file_id: str, param: str | None = None) -> ApiError:
+    """There is no uploaded file of that id."""
+    return ApiError(404, f"No such file: {file_id[:80]}. Upload it to /v1/files first.", param, "file_not_found")
 
 
 def _full(message: str) -> ApiError:

@@ -60,6 +60,10 @@ class VisualPool:
     def __contains__(self, key: str) -> bool:
         return key in self._serials
 
+    def blank(self) -> tuple[Tensor, Tensor]:
+        """Features of a video that shows nothing."""
+        return torch.zeros_like(self._tokens[0]), torch.zeros_like(self._levels[:, 0])
+
     def acquire(self, key: str, features: tuple[Tensor, Tensor] | None = None) -> range:
         """The ids of a video, which stays until it is released as often as it was acquired.
 

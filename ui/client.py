@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from functools import cached_property
@@ -20,6 +21,8 @@ from openai import (
 Turn = dict[str, str]
 """A message of a conversation: ``role`` (user or assistant) and ``content``."""
 
+KEY = "FAVCHAT_API_KEY"
+"""The environment variable that holds the key of a server that asks for one."""
 TIMEOUT = 300.0
 """Seconds that a long video may take to be decoded and encoded."""
 
@@ -43,7 +46,7 @@ class ApiClient:
         self.root = address.rstrip("/").removesuffix("/v1").rstrip("/")
         settings: dict[str, Any] = {
             "base_url": f"{self.root}/v1",
-            "api_key": "none",
+            "api_key": os.environ.get(KEY) or "none",
             "timeout": TIMEOUT,
             "max_retries": 1,
         }

@@ -113,9 +113,9 @@ class Server:
         """Address without ``/v1``."""
         return self.base.removesuffix("/v1")
 
-    def client(self) -> OpenAI:
+    def client(self, key: str = "none") -> OpenAI:
         """OpenAI's client, with no second tries that would hide an error."""
-        return OpenAI(base_url=self.base, api_key="none", max_retries=0, timeout=120)
+        return OpenAI(base_url=self.base, api_key=key, max_retries=0, timeout=120)
 
 
 LIMITS = ServeConfig(
@@ -127,6 +127,7 @@ LIMITS = ServeConfig(
     max_ongoing_requests=8,
     max_queued_requests=8,
     threads=1,
+    cors_origins=["https://example.org"],
 )
 
 
@@ -145,8 +146,10 @@ def server(ray_session, centerface, model_folder, tmp_path_factory) -> Iterator[
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    store = tmp_path_factory.mktemp("store")
-    settings = LIMITS.model_copy(update={"model": str(model_folder), "store": str(store), "name": "tiny", "port": port})
+    store, keys = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("keys") / "keys.yaml"
+    keys.touch()  # no keys as yet
+    places = {"model": str(model_folder), "store": str(store), "keys_file": str(keys)}
+    settings = LIMITS.model_copy(update={**places, "name": "tiny", "port": port})
     config = Config(serve=settings)
     yield Server(serve.app.deploy(config), config)
     ray_serve.shutdown()

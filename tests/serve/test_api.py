@@ -8,6 +8,7 @@ import json
 import socket
 import threading
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,9 +18,11 @@ import httpx
 import numpy as np
 import openai
 import pytest
+import ray
 
 import serve.api
 import serve.app
+from jobs.key import run as make_key
 from tests.serve.conftest import NAMES, QUESTION, TOKENS, Server, clip_path, video_file
 
 
@@ -496,6 +499,97 @@ def test_the_same_clip_uploaded_used_and_deleted_by_many(server) -> None:
     assert not list(server.client().files.list())
 
 
+def logged(server: Server, request_id: str) -> list[dict]:
+    """The lines of all deployments' logs about a request, as soon as the API's own is there."""
+    folder = Path(ray._private.worker._global_node.get_logs_dir_path()) / "serve"
+    deadline = time.monotonic() + 20
+    while True:
+        lines = [line for file in folder.glob("replica_*.log") for line in file.read_text().splitlines()]
+        found = [json.loads(line) for line in lines if request_id in line]
+        if any("endpoint" in line for line in found) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
+
+
+def test_a_request_s_id_is_in_answers_errors_and_log_lines_and_nothing_that_was_said(server) -> None:
+    asked = f"What of the {uuid.uuid4().hex}?"
+    client = server.client()
+    answer = client.chat.completions.with_raw_response.create(
+        model="tiny",
+        messages=question(data_url("pexels_0"), text=asked),
+        max_tokens=4,
+        extra_headers={"X-Request-ID": "the-client-s-own"},
+    )
+    assert answer.headers.get_list("x-request-id") == ["the-client-s-own"]
+    lines = logged(server, "the-client-s-own")
+    [line] = [line for line in lines if "endpoint" in line]
+    assert (line["method"], line["endpoint"], line["status"]) == ("POST", "/v1/chat/completions", 200)
+    assert line["ms"] > 0 and line["model"] == "tiny" and line["completion_tokens"] == 4
+    assert {line["deployment"] for line in lines} >= {"api", "engine"}
+    with pytest.raises(openai.NotFoundError) as caught:
+        ask(server, "file:file-" + "0" * 32, text=asked)
+    assert caught.value.response.json()["request_id"] == caught.value.request_id
+    [line] = logged(server, caught.value.request_id)
+    assert (line["status"], line["code"]) == (404, "file_not_found")
+    assert not logged(server, asked.split()[3].strip("?")), "the log quotes the client"
+
+
+def test_keys_open_their_own_files_alone(server) -> None:
+    """The file of the keys is empty in all other tests."""
+    file = Path(server.config.serve.keys_file)
+    assert server.client().models.list()
+    try:
+        ann, bob = (make_key(name, file=file, say=lambda _: None) for name in ("ann", "bob"))
+        file.write_text(file.read_text() + "  max_uploads: 1\n  requests_per_minute: 6\n")
+        deadline = time.monotonic() + 20
+        while httpx.get(f"{server.base}/models", timeout=60).status_code == 200 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        with pytest.raises(openai.AuthenticationError) as caught:
+            server.client("nonsense").models.list()
+        assert caught.value.code == "invalid_api_key" and caught.value.request_id
+        for path in ("healthz", "openapi.json"):
+            assert httpx.get(f"{server.root}/{path}", timeout=60).status_code == 401
+        for path in ("livez", "readyz"):
+            assert httpx.get(f"{server.root}/{path}", timeout=60).json()["status"] == "ok"
+        first, second = server.client(ann), server.client(bob)
+        hers = first.files.create(file=clip_path("pexels_0"), purpose="user_data")
+        his = second.files.create(
+            file=clip_path("capture_0"),
+            purpose="user_data",
+            expires_after={"anchor": "created_at", "seconds": 3600},
+        )
+        assert his.expires_at == his.created_at + 3600 and hers.expires_at is None
+        with pytest.raises(openai.BadRequestError, match="may have 1 uploaded files"):
+            second.files.create(file=clip_path("capture_0"), purpose="user_data")
+        assert [file.id for file in first.files.list()] == [hers.id]
+        for refused in (second.files.retrieve, second.files.content, second.files.delete):
+            with pytest.raises(openai.NotFoundError):
+                refused(hers.id)
+        with pytest.raises(openai.NotFoundError, match="No such file"):
+            second.chat.completions.create(model="tiny", messages=question(f"file:{hers.id}"))
+        with pytest.raises(openai.RateLimitError, match="6 requests a minute") as limited:
+            second.files.delete(his.id)
+        assert int(limited.value.response.headers["retry-after"]) <= 10
+    finally:
+        file.write_text("")
+        time.sleep(2.5)
+    for name in (hers.id, his.id):  # without keys all files are one's own
+        server.client().files.delete(name)
+
+
+def test_pages_of_named_origins_may_ask(server) -> None:
+    asked = {"Origin": "https://example.org", "Access-Control-Request-Method": "POST"}
+    headers = {**asked, "Access-Control-Request-Headers": "authorization,content-type"}
+    answer = httpx.options(f"{server.base}/chat/completions", headers=headers, timeout=60)
+    assert answer.status_code == 200 and answer.headers["access-control-allow-origin"] == "https://example.org"
+    assert "authorization" in answer.headers["access-control-allow-headers"].lower()
+    answer = httpx.get(f"{server.base}/files/nothing", headers={"Origin": "https://example.org"}, timeout=60)
+    assert answer.status_code == 404 and answer.headers["access-control-allow-origin"] == "https://example.org"
+    for method in (httpx.get, httpx.options):
+        answer = method(f"{server.base}/models", headers={**headers, "Origin": "https://other.org"}, timeout=60)
+        assert "access-control-allow-origin" not in answer.headers
+
+
 def test_a_full_disk_is_no_fault_of_the_program() -> None:
     full = serve.api._api_error(OSError(errno.ENOSPC, "No space left on device"))
     assert (full.status, full.code) == (503, "server_busy")
@@ -507,10 +601,11 @@ def test_every_status_is_described(server) -> None:
     for path, operations in api["paths"].items():
         for operation in operations.values():
             statuses = set(operation["responses"])
-            assert {"200", "400", "408", "413", "500", "503"} <= statuses and "422" not in statuses
+            assert {"200", "400", "401", "408", "413", "429", "500", "503"} <= statuses and "422" not in statuses
             assert ("404" in statuses) == ("{" in path or "chat" in path)
     parameters = api["components"]["schemas"]["ChatCompletionRequest"]
     assert {"messages", "temperature", "guided_choice", "user"} <= set(parameters["properties"])
+    assert api["security"] == [{"key": []}] and api["paths"]["/livez"]["get"]["security"] == []
     assert parameters["additionalProperties"] is False and parameters["properties"]["model"] == {"enum": ["tiny"]}
 
 
@@ -535,5 +630,8 @@ def test_while_it_drains_the_server_says_so(server) -> None:
             time.sleep(0.02)
         assert response.status_code == 503 and int(response.headers["retry-after"]) > 0
         assert response.json()["error"]["code"] == "shutting_down"
+        assert httpx.get(f"{server.root}/livez", timeout=60).status_code == 200
+        ready = httpx.get(f"{server.root}/readyz", timeout=60)
+        assert (ready.status_code, ready.json()["status"]) == (503, "draining")
         assert [chunk.choices[0].finish_reason for chunk in stream][-1] == "length"  # what was under way is finished
         drained.result(60)

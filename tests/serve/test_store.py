@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -26,11 +27,11 @@ def add(store: VideoStore, data: bytes, age: float = 0.0) -> str:
     return key
 
 
-def upload(store: VideoStore, data: bytes, age: float = 0.0) -> StoredFile:
+def upload(store: VideoStore, data: bytes, age: float = 0.0, **settings) -> StoredFile:
     incoming = store.receive(io.BytesIO(data))
     key = store.keep(incoming)
     try:
-        return store.add_file(key, "a.mp4", "vision")
+        return store.add_file(key, "a.mp4", "vision", **settings)
     finally:
         store.discard(incoming)
         store.give(key)
@@ -55,6 +56,34 @@ def test_the_video_unused_for_longest_makes_room(tmp_path) -> None:
     latest = add(store, b"latest")
     assert not store.source(old).exists()
     assert all(store.source(key).exists() for key in (older, new, latest))
+
+
+def test_a_file_whose_time_is_over_is_gone(tmp_path, monkeypatch) -> None:
+    store = store_of(tmp_path)
+    short, long = upload(store, b"short", lifetime=10), upload(store, b"long")
+    assert short.expires_at == short.created_at + 10 and long.expires_at is None
+    store.expire()
+    assert {file.id for file in store.files()} == {short.id, long.id}
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 11)
+    assert [file.id for file in store.files()] == [long.id]
+    with pytest.raises(ApiError, match="No such file"):
+        store.file(short.id)
+    assert store.source(short.video).exists()
+    store.expire()
+    assert not store.source(short.video).exists() and store.source(long.video).exists()
+
+
+def test_a_key_has_so_many_files_at_a_time(tmp_path) -> None:
+    store = store_of(tmp_path, max_videos=8)
+    first = upload(store, b"one", owner="ann", most=2)
+    upload(store, b"two", owner="ann", most=2)
+    upload(store, b"three", owner="bob", most=1)
+    with pytest.raises(ApiError, match="The key 'ann' may have 2 uploaded files") as caught:
+        upload(store, b"four", owner="ann", most=2)
+    assert caught.value.code == "storage_full"
+    store.delete_file(first.id)
+    upload(store, b"four", owner="ann", most=2)
 
 
 def test_uploaded_files_leave_a_quarter_of_the_places_to_others(tmp_path) -> None:

@@ -30,12 +30,14 @@ from favchat.config.sections import (
     TuneConfig,
 )
 from favchat.config.server import ServerConfig
+from favchat.config.serving import ApiKeyConfig
 from favchat.config.stage_data import MixedSamplesConfig, SamplesConfig, StageDataConfig
 from favchat.errors import ConfigError
 
 __all__ = [
     "AdapterConfig",
     "AnnotateConfig",
+    "ApiKeyConfig",
     "AskedServerConfig",
     "BackboneConfig",
     "Bounds",

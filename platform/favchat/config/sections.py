@@ -10,6 +10,7 @@ from favchat.config.data import AnnotateConfig, DataConfig
 from favchat.config.evaluation import EvaluationConfig
 from favchat.config.optimisation import OptimisationConfig
 from favchat.config.section import Place, Section
+from favchat.config.serving import ApiKeyConfig, Auth
 from favchat.config.stage_data import StageDataConfig
 from favchat.labels.attributes import attribute
 
@@ -228,9 +229,18 @@ class ServeConfig(Section):
     name: str = Field(default="favchat", min_length=1)
     """What clients call the model."""
     host: str = "127.0.0.1"
-    """Address the API listens on; 0.0.0.0 opens it to the network. There is no authentication."""
+    """Address the API listens on; 0.0.0.0 opens it to the network, which takes ``keys`` or ``auth=off``."""
     port: int = Field(default=8000, ge=1, le=65535)
     """Port the API listens on."""
+    auth: Auth = "keys"
+    """``keys``: whoever asks shows one of ``keys`` or ``keys_file``; where there are none, only this machine may ask.
+    ``off``: anybody may ask."""
+    keys: list[ApiKeyConfig] = []
+    """Keys by their hashes; ``favchat key NAME`` makes one."""
+    keys_file: Place | None = None
+    """YAML file with a list of further keys. It is read again when it changes, so that keys come and go at once."""
+    cors_origins: list[str] = []
+    """Web pages that may call the API from a browser, by their origins, such as ``https://example.org``; ``*``: all."""
     store: Place | None = None
     """Folder of uploads, decoded clips and visual tokens; on several machines it must be shared by all. By default a
     temporary folder that ``favchat serve`` removes when it ends."""
@@ -240,6 +250,8 @@ class ServeConfig(Section):
     keep_uploads: float = Field(default=3600.0, ge=0)
     """Seconds since the last question about it for which an uploaded file is safe; later it goes where a new video
     needs its place."""
+    upload_lifetime: float | None = Field(default=None, gt=0)
+    """Seconds after which an uploaded file is deleted, unless its ``expires_after`` is sooner; null: never."""
     max_body_mb: float = Field(default=64.0, gt=0)
     """Largest request body in megabytes; a video in a ``data:`` address takes a third more than its file."""
     body_timeout: float = Field(default=20.0, gt=0)
@@ -250,6 +262,8 @@ class ServeConfig(Section):
     """Largest width or height of a video in pixels."""
     media_timeout: float = Field(default=120.0, gt=0)
     """Seconds after which the decoding of a video is given up."""
+    drain_timeout: float = Field(default=30.0, ge=0)
+    """Seconds that requests under way get when the server ends; what comes meanwhile is answered with 503."""
     max_new_tokens: int = Field(default=512, ge=1)
     """Longest answer in tokens that a request may ask for."""
     max_ongoing_requests: int = Field(default=16, ge=1)

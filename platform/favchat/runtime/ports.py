@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 
@@ -18,6 +19,15 @@ def listen_error(host: str, port: int) -> str | None:
         except OSError as error:
             return error.strerror or str(error)
     return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address, or a name that stands for one, can be reached from this machine alone."""
+    try:
+        found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    return bool(found) and all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in found)
 
 
 def connect_error(host: str, port: int, *, grpc: bool = False, seconds: float = 5.0) -> str | None:
