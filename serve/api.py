@@ -10,6 +10,7 @@ import io
 import json
 import os
 import re
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import asdict
@@ -31,8 +32,10 @@ from starlette.routing import Match
 from favchat.config import Config
 from serve.attributes_route import AttributesRoute
 from serve.chat import Chat, Piece
+from serve.deadline import Deadline, until_deadline
 from serve.deployments import in_openai_s_words
 from serve.errors import RETRY_AFTER, ApiError, AsciiJSON, busy, error_response
+from serve.fairness import Places
 from serve.guard import Guard
 from serve.health import LIVE, READY, Part, Readiness
 from serve.keys import KeyRing
@@ -80,6 +83,11 @@ class Api:
         self.keys = KeyRing.of(config.serve)
         self.readiness = Readiness(self._parts, lambda: self.traffic.draining)
         self.metrics = Metrics(lambda: self.readiness.state() == "ok")
+        self.places = Places(
+            config.serve.engine_replicas * config.serve.max_ongoing_requests,
+            config.serve.max_queued_requests,
+            self.metrics.waiting.set,
+        )
         self.counted: dict[str, dict[str, int]] = {}
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -93,6 +101,7 @@ class Api:
         )
         limits = self.config.serve
         # The last one is the first that sees a request.
+        app.add_middleware(Deadline, seconds=limits.request_timeout)
         app.add_middleware(
             BodyLimit, max_bytes=round(limits.max_body_mb * 1e6), patience=limits.body_timeout, traffic=self.traffic
         )
@@ -393,6 +402,14 @@ class Api:
                 yield piece
 
     async def _written(self, chat: Chat) -> AsyncGenerator[Piece]:
+        asked = time.monotonic()
+        async with self.places.place(current().owner):
+            self.metrics.waited.observe(time.monotonic() - asked)
+            async with aclosing(self._generated(chat)) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+    async def _generated(self, chat: Chat) -> AsyncGenerator[Piece]:
         with in_openai_s_words():
             response = cast(DeploymentResponseGenerator[Any], self.answers.generate.remote(chat))
             writing = Writing(self.metrics, self.config.serve.name)
@@ -456,7 +473,7 @@ async def _events(answer: Answer, pieces: AsyncGenerator[Piece], with_usage: boo
     yield _event(answer.chunk({"role": "assistant", "content": ""}))
     try:
         async with aclosing(pieces):
-            async for piece in pieces:
+            async for piece in until_deadline(pieces):
                 if piece.text:
                     yield _event(answer.chunk({"content": piece.text}))
                 if piece.finish_reason:

@@ -83,7 +83,7 @@ class BodyLimit:
             await error_response(refusal)(scope, receive, send)
             return
         self.traffic.begin()
-        body = _Body(self, receive, coming=_has_body(scope))
+        body = _Body(self, receive, coming=has_body(scope))
 
         async def unless_refused(message: Message) -> None:
             # The application answers the error that it gets from reading the body, too late and in its own words.
@@ -105,7 +105,7 @@ class BodyLimit:
         """Why a request is turned away before it is read."""
         if self.traffic.draining and scope["path"] not in ALWAYS:
             return ApiError(503, "The server is shutting down. Try again later.", code="shutting_down")
-        if self.traffic.coming >= BODIES and _has_body(scope):
+        if self.traffic.coming >= BODIES and has_body(scope):
             return busy("Too many requests are on their way. Try again in a moment.")
         announced = dict(scope["headers"]).get(b"content-length", b"")
         if announced.isdigit() and int(announced[:20]) > self.max_bytes:
@@ -121,7 +121,8 @@ class BodyLimit:
         )
 
 
-def _has_body(scope: Scope) -> bool:
+def has_body(scope: Scope) -> bool:
+    """Whether a request announces a body."""
     headers = dict(scope["headers"])
     return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
 

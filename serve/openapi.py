@@ -21,6 +21,7 @@ MEANINGS = {
     429: "The key has used up its requests or tokens: try again after `Retry-After` seconds.",
     500: "The server failed.",
     503: "The server is busy, is restarting a part, or shuts down: try again after `Retry-After` seconds.",
+    504: "The request took longer than `serve.request_timeout`.",
 }
 
 ERROR = {
@@ -51,7 +52,7 @@ CHAT_BODY = {
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer with these errors, and with those that any may."""
     content = {"application/json": {"schema": {"$ref": REFERENCE.format(model="Error")}}}
-    common = (400, 401, 408, 413, 429, 500, 503)  # any request may carry a body
+    common = (400, 401, 408, 413, 429, 500, 503, 504)  # any request may carry a body
     return {status: {"description": MEANINGS[status], "content": content} for status in sorted({*common, *statuses})}
 
 

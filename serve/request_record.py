@@ -21,6 +21,7 @@ class RequestRecord:
         tokens: Of its prompts and answers, counted as they are written.
         facts: What else goes into the log line, none of it the client's words.
         began: On the monotonic clock.
+        deadline: When it is given up, on the event loop's clock; None: not, or not yet.
     """
 
     id: str
@@ -29,6 +30,7 @@ class RequestRecord:
     tokens: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
+    deadline: float | None = None
 
     @property
     def owner(self) -> str | None:

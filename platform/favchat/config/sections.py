@@ -262,6 +262,8 @@ class ServeConfig(Section):
     """Largest width or height of a video in pixels."""
     media_timeout: float = Field(default=120.0, gt=0)
     """Seconds after which the decoding of a video is given up."""
+    request_timeout: float = Field(default=600.0, gt=0)
+    """Seconds that a request may take, from the last byte of its body to the last of its answer."""
     drain_timeout: float = Field(default=30.0, ge=0)
     """Seconds that requests under way get when the server ends; what comes meanwhile is answered with 503."""
     max_new_tokens: int = Field(default=512, ge=1)
