@@ -11,7 +11,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from favchat.video.probe import VideoInfo
 from ray import serve as ray_serve
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -24,6 +23,7 @@ from favchat.model.scores import scores_of
 from favchat.model.video_scores import scores_of_clips
 from favchat.runtime.threads import allowed_cpus
 from favchat.video.clip import ProcessedClip
+from favchat.video.file_info import VideoInfo
 from serve.errors import ApiError
 from serve.store import VideoStore, gone
 
