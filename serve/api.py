@@ -11,6 +11,7 @@ import json
 import os
 import re
 import time
+from collections import Counter as Counts
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import asdict
@@ -46,7 +47,8 @@ from serve.observe import Observer
 from serve.openapi import CHAT_BODY, EVENTS, describe_api, errors, file_of, text_of
 from serve.protocol import Answer, ChatCompletionRequest, usage
 from serve.request_record import current
-from serve.store import CHUNK, StoredFile, VideoStore, no_file
+from serve.served_model import ServedModel, configs_of
+from serve.store import CHUNK, StoredFile, no_file
 from serve.track import describe
 
 PURPOSES = ("user_data", "vision", "assistants")
@@ -71,23 +73,32 @@ class Api:
         media: Handle of the media deployment.
         encoder: Handle of the encoder deployment.
         engine: Handle of the engine deployment.
+        further: Of each model of ``serve.models`` the same three.
     """
 
     def __init__(
-        self, config: Config, media: DeploymentHandle, encoder: DeploymentHandle, engine: DeploymentHandle
+        self,
+        config: Config,
+        media: DeploymentHandle,
+        encoder: DeploymentHandle,
+        engine: DeploymentHandle,
+        further: dict[str, tuple[DeploymentHandle, DeploymentHandle, DeploymentHandle]] | None = None,
     ) -> None:
-        self.config, self.store = config, VideoStore.of(config)
-        self.media, self.encoder, self.engine = media, encoder, engine
-        self.answers = engine.options(stream=True)
+        handles = [(media, encoder, engine), *(further or {}).values()]
+        found = [ServedModel(one, *parts) for one, parts in zip(configs_of(config), handles, strict=True)]
+        self.served = {model.name: model for model in found}
+        # What is no model's own work is done by the first one's.
+        self.config, self.store, self.media, self.encoder = config, found[0].store, media, encoder
+        self.created = int(time.time())
         self.traffic = Traffic()
         self.keys = KeyRing.of(config.serve)
         self.readiness = Readiness(self._parts, lambda: self.traffic.draining)
         self.metrics = Metrics(lambda: self.readiness.state() == "ok")
-        self.places = Places(
+        places, queue = (
             config.serve.engine_replicas * config.serve.max_ongoing_requests,
             config.serve.max_queued_requests,
-            self.metrics.waiting.set,
         )
+        self.places = {name: Places(places, queue, self.metrics.waiting.labels(name).set) for name in self.served}
         self.counted: dict[str, dict[str, int]] = {}
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -150,7 +161,7 @@ class Api:
         app.get("/metrics", response_class=Response, responses={**text_of(CONTENT_TYPE), **errors()})(self.tell_metrics)
         app.get(LIVE, responses=errors())(self.live)
         app.get(READY, responses=errors())(self.ready)
-        app.openapi = partial(describe_api, app, limits.name)  # type: ignore[method-assign]  # FastAPI's way to change it
+        app.openapi = partial(describe_api, app, [*self.served])  # type: ignore[method-assign]  # FastAPI's way to change it
         return app
 
     @asynccontextmanager
@@ -162,7 +173,7 @@ class Api:
             task.cancel()
 
     def _parts(self) -> list[Part]:
-        return [(part.app_name, part.deployment_name) for part in (self.media, self.encoder, self.engine)]
+        return [part for model in self.served.values() for part in model.parts()]
 
     async def _expire(self) -> None:
         while True:
@@ -192,7 +203,7 @@ class Api:
     async def chat_completions(self, request: Request) -> dict[str, Any] | StreamingResponse:
         """Answer a chat about videos, in one piece or streamed."""
         body = await asyncio.to_thread(self._read, await request.body())
-        answer = Answer(self.config.serve.name)
+        answer = Answer(body.model)
         pieces = self._answer(body, answer)
         # What is refused is refused here, before a streamed response has begun.
         first = await anext(pieces)
@@ -206,13 +217,13 @@ class Api:
         return answer.whole("".join(text), last.finish_reason, usage_of(last))
 
     def models(self) -> dict[str, Any]:
-        """The one model."""
-        return {"object": "list", "data": [self.model(self.config.serve.name)]}
+        """The models."""
+        return {"object": "list", "data": [self.model(name) for name in self.served]}
 
     def model(self, model: str) -> dict[str, Any]:
         """One model."""
-        self._check_model(model)
-        return {"id": model, "object": "model", "created": 0, "owned_by": "favchat"}
+        self._model(model)
+        return {"id": model, "object": "model", "created": self.created, "owned_by": "favchat"}
 
     async def upload(
         self,
@@ -262,11 +273,12 @@ class Api:
         self.store.delete_file(self._file(file_id).id)
         return {"id": file_id, "object": "file", "deleted": True}
 
-    async def video(self, video_id: str) -> dict[str, Any]:
+    async def video(self, video_id: str, model: str | None = None) -> dict[str, Any]:
         """The face track of a video and which experts its tokens went to; decodes and encodes it where needed."""
+        served = self._model(model or self.config.serve.name)
         async with self._named(video_id) as key:
-            await self._prepare(key)
-            return await asyncio.to_thread(describe, self.store, key)
+            await self._prepare(key, served)
+            return await asyncio.to_thread(describe, served.store, key)
 
     async def preview(self, video_id: str) -> StreamingResponse:
         """The beginning of a video as browsers can play it."""
@@ -277,11 +289,20 @@ class Api:
 
     async def health(self) -> dict[str, Any]:
         """Whether all deployments are there, and what they have done."""
-        parts = {"media": self.media, "encoder": self.encoder, "engine": self.engine}
+        parts = {handle.deployment_name: handle for one in self.served.values() for handle in one.handles().values()}
         answered = await asyncio.gather(*(self._count(name, part) for name, part in parts.items()))
         busy_parts = [name for name, answers in zip(parts, answered, strict=True) if not answers]
-        counters = {name: count for part in parts for name, count in self.counted.get(part, {}).items()}
-        return {"status": "ok", "model": self.config.serve.name, "counters": counters, "busy": busy_parts}
+        counters: Counts[str] = Counts()
+        for part in parts:
+            counters.update(self.counted.get(part, {}))
+        model = self.config.serve.name
+        return {
+            "status": "ok",
+            "model": model,
+            "models": [*self.served],
+            "counters": dict(counters),
+            "busy": busy_parts,
+        }
 
     async def _count(self, name: str, part: DeploymentHandle) -> bool:
         """Note the counters of a deployment; false where its requests leave it no time to tell them."""
@@ -292,14 +313,13 @@ class Api:
                 return False
         return True
 
-    def _check_model(self, name: str) -> None:
-        if name != self.config.serve.name:
+    def _model(self, name: str) -> ServedModel:
+        if name not in self.served:
+            there = ", ".join(f"'{other}'" for other in self.served)
             raise ApiError(
-                404,
-                f"The model '{name[:80]}' does not exist; this server has '{self.config.serve.name}'.",
-                "model",
-                "model_not_found",
+                404, f"The model '{name[:80]}' does not exist; this server has {there}.", "model", "model_not_found"
             )
+        return self.served[name]
 
     def _file(self, file_id: str, param: str | None = None) -> StoredFile:
         """An uploaded file; those of other keys are not to be seen."""
@@ -316,7 +336,7 @@ class Api:
 
     def _read(self, body: bytes) -> ChatCompletionRequest:
         request = ChatCompletionRequest.parse(body)
-        self._check_model(request.model)
+        self._model(request.model)
         request.check(self.config.serve)
         return request
 
@@ -360,18 +380,19 @@ class Api:
         async with _in_threads(partial(self._video, video_id, param), self.store.give) as key:
             yield key
 
-    async def _prepare(self, key: str) -> None:
-        """See that a video is decoded and encoded."""
-        found = await asyncio.to_thread(self.store.features(key).exists)
+    async def _prepare(self, key: str, served: ServedModel | None = None) -> None:
+        """See that a video is decoded and encoded for a model, by default the first."""
+        served = served or self.served[self.config.serve.name]
+        found = await asyncio.to_thread(served.store.features(key).exists)
         self.metrics.clips.labels("yes" if found else "no").inc()
         if found:
             return
         try:
             with in_openai_s_words():
                 with self.metrics.timed("decode"):
-                    await self.media.prepare.remote(key)
+                    await served.media.prepare.remote(key)
                 with self.metrics.timed("encode"):
-                    size = await self.encoder.encode.remote(key)
+                    size = await served.encoder.encode.remote(key)
                 if size:
                     self.metrics.encoder_batch.observe(size)
         except ApiError as error:
@@ -389,30 +410,35 @@ class Api:
             yield Piece("", 0, 0)
             yield Piece(notice["message"], 0, 0, "stop")
             return
+        served = self._model(body.model)
         async with AsyncExitStack() as stack:
             keys = {address: await stack.enter_async_context(self._at(address)) for address in dict.fromkeys(addresses)}
             videos = list(dict.fromkeys(keys.values()))
             # All come to an end before one that failed gives its videos back.
-            for outcome in await asyncio.gather(*(self._prepare(key) for key in videos), return_exceptions=True):
+            for outcome in await asyncio.gather(
+                *(self._prepare(key, served) for key in videos), return_exceptions=True
+            ):
                 if isinstance(outcome, BaseException):
                     raise outcome
-            facts = [await asyncio.to_thread(self.store.facts, key) for key in videos]
+            facts = [await asyncio.to_thread(served.store.facts, key) for key in videos]
             answer.notices += [notice for number, one in enumerate(facts, 1) for notice in of_video(one, number)]
-            async for piece in self._written(body.chat([keys[address] for address in addresses])):
-                yield piece
-
-    async def _written(self, chat: Chat) -> AsyncGenerator[Piece]:
-        asked = time.monotonic()
-        async with self.places.place(current().owner):
-            self.metrics.waited.observe(time.monotonic() - asked)
-            async with aclosing(self._generated(chat)) as pieces:
+            chat = body.chat([keys[address] for address in addresses])
+            async with aclosing(self._written(chat, served)) as pieces:
                 async for piece in pieces:
                     yield piece
 
-    async def _generated(self, chat: Chat) -> AsyncGenerator[Piece]:
+    async def _written(self, chat: Chat, served: ServedModel) -> AsyncGenerator[Piece]:
+        asked = time.monotonic()
+        async with self.places[served.name].place(current().owner):
+            self.metrics.waited.observe(time.monotonic() - asked)
+            async with aclosing(self._generated(chat, served)) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+    async def _generated(self, chat: Chat, served: ServedModel) -> AsyncGenerator[Piece]:
         with in_openai_s_words():
-            response = cast(DeploymentResponseGenerator[Any], self.answers.generate.remote(chat))
-            writing = Writing(self.metrics, self.config.serve.name)
+            response = cast(DeploymentResponseGenerator[Any], served.answers.generate.remote(chat))
+            writing = Writing(self.metrics, served.name)
             try:
                 async for piece in response:
                     writing.see(piece)

@@ -35,6 +35,7 @@ from serve.engine import EngineReplica
 from serve.keys import KeyRing
 from serve.limits import BODIES
 from serve.media import MediaReplica
+from serve.served_model import configs_of, deployment_name
 
 APP = "favchat"
 HEALTH_PERIOD = 2.0
@@ -80,20 +81,35 @@ def application(config: Config) -> Application:
     """
     require(config, "serve.model", "serve.store")
     serve = config.serve
-    media = _deployment("media", MediaReplica, serve, serve.media_replicas, ongoing=8)
-    encoder = _deployment(
-        "encoder", EncoderReplica, serve, serve.encoder_replicas, ongoing=2 * serve.encoder_batch, gpu=0.25
-    )
-    engine = _deployment(
-        "engine", EngineReplica, serve, serve.engine_replicas, ongoing=serve.max_ongoing_requests, gpu=0.75
-    )
+    first, *further = [bound(one, config) for one in configs_of(config)]
     # The queues before the three deployments are the ones that fill: there the API can answer in OpenAI's words, while
     # what waits for the API itself is refused by Ray Serve's proxy in plain text.
     everything = serve.engine_replicas * serve.max_ongoing_requests + 3 * serve.max_queued_requests
+    everything *= 1 + len(further)
     # Beside those, bodies on their way take places there, which BodyLimit counts.
     ongoing = 2 * everything + BODIES
     api = _deployment("api", ray_serve.ingress()(Api), serve, 1, ongoing=ongoing, queued=2 * everything)
-    return api.bind(config, media.bind(config), encoder.bind(config), engine.bind(config))
+    return api.bind(config, *first, dict(zip(serve.models, further, strict=True)))
+
+
+def bound(config: Config, first: Config) -> tuple[Application, Application, Application]:
+    """The media, encoder and engine deployments of a model.
+
+    Args:
+        config: The model's configuration, see :func:`serve.served_model.configs_of`.
+        first: That of the first model, whose deployments have the shortest names.
+    """
+    serve = config.serve
+    kinds = (
+        ("media", MediaReplica, serve.media_replicas, 8, 0.0),
+        ("encoder", EncoderReplica, serve.encoder_replicas, 2 * serve.encoder_batch, 0.25),
+        ("engine", EngineReplica, serve.engine_replicas, serve.max_ongoing_requests, 0.75),
+    )
+    media, encoder, engine = (
+        _deployment(deployment_name(name, config, first), kind, serve, replicas, ongoing=ongoing, gpu=gpu).bind(config)
+        for name, kind, replicas, ongoing, gpu in kinds
+    )
+    return media, encoder, engine
 
 
 def run(config: Config, say: Callable[[str], None] = print) -> None:
@@ -193,24 +209,34 @@ def resolve_config(config: Config) -> Config:
         ConfigError: ``serve.model`` is no FaVChat model.
         AssetError: A part of the package's own model cannot be fetched.
     """
-    model = config.serve.model or SHIPPED
-    model = resolve_model(model, config.tracking, key="serve.model")
+    model = _servable(config.serve.model or SHIPPED, config, "serve.model")
+    models = {name: _servable(place, config, f"serve.models.{name}") for name, place in config.serve.models.items()}
+    store = str(Path(config.serve.store or tempfile.mkdtemp(prefix="favchat-serve-")).resolve())
+    keys_file = config.serve.keys_file and str(Path(config.serve.keys_file).resolve())
+    places = {"model": model, "models": models, "store": store, "keys_file": keys_file}
+    return config.model_copy(update={"serve": config.serve.model_copy(update=places)})
+
+
+def _servable(name: str, config: Config, key: str) -> str:
+    """The directory or hub name of a model that can be served; `key` is the setting that names it.
+
+    Raises:
+        ConfigError: It cannot.
+        AssetError: A part of the package's own model cannot be fetched.
+    """
+    model = resolve_model(name, config.tracking, key=key)
     try:
         found = AutoConfig.from_pretrained(model)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"serve.model = {model}: no model directory and no hub name: {error}") from error
+        raise ConfigError(f"{key} = {model}: no model directory and no hub name: {error}") from error
     if not isinstance(found, FaVChatConfig):
-        raise ConfigError(f"serve.model = {model}: this is a {found.model_type} model, not one that favchat trained")
+        raise ConfigError(f"{key} = {model}: this is a {found.model_type} model, not one that favchat trained")
     if found.adapter_config.route_by_question:
         raise ConfigError(
-            f"serve.model = {model}: its router reads the question (model.adapter.route_by_question). The server keeps "
+            f"{key} = {model}: its router reads the question (model.adapter.route_by_question). The server keeps "
             "a video's tokens for all questions and cannot serve it; `favchat ask` can ask it."
         )
-    model = str(Path(model).resolve()) if Path(model).exists() else model
-    store = str(Path(config.serve.store or tempfile.mkdtemp(prefix="favchat-serve-")).resolve())
-    keys_file = config.serve.keys_file and str(Path(config.serve.keys_file).resolve())
-    places = {"model": model, "store": store, "keys_file": keys_file}
-    return config.model_copy(update={"serve": config.serve.model_copy(update=places)})
+    return str(Path(model).resolve()) if Path(model).exists() else model
 
 
 def _deployment(
@@ -239,12 +265,12 @@ def _deployment(
 
 def demands(serve: ServeConfig) -> list[Demand]:
     """What the deployments need all at once."""
-    cpus, gpus = serve.cpus_per_replica, 1 if serve.use_gpu else 0
+    cpus, gpus, models = serve.cpus_per_replica, 1 if serve.use_gpu else 0, 1 + len(serve.models)
     return [
         Demand("serve.cpus_per_replica", 1, cpus),  # the API
-        Demand("serve.media_replicas", serve.media_replicas, cpus),
-        Demand("serve.encoder_replicas", serve.encoder_replicas, cpus, 0.25 * gpus, "serve.use_gpu"),
-        Demand("serve.engine_replicas", serve.engine_replicas, cpus, 0.75 * gpus, "serve.use_gpu"),
+        Demand("serve.media_replicas", models * serve.media_replicas, cpus),
+        Demand("serve.encoder_replicas", models * serve.encoder_replicas, cpus, 0.25 * gpus, "serve.use_gpu"),
+        Demand("serve.engine_replicas", models * serve.engine_replicas, cpus, 0.75 * gpus, "serve.use_gpu"),
     ]
 
 

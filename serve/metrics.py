@@ -34,7 +34,7 @@ class Metrics:
         self.refused = self._counter("refused", "Requests that were answered with an error, by its code.", "reason")
         self.running = self._gauge("answers_running", "Answers that are being written.", "model")
         self.at_once: Counts[str] = Counts()
-        self.waiting = self._gauge("answers_waiting", "Answers that wait for a place in the engine.")
+        self.waiting = self._gauge("answers_waiting", "Answers that wait for a place in the engine.", "model")
         self.waited = self._histogram("queue_seconds", "Seconds that an answer waited for a place in the engine.")
         self.first_token = self._histogram(
             "first_token_seconds", "Seconds from the engine's place to the first token.", "model"

@@ -69,11 +69,11 @@ def text_of(content_type: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": {content_type.partition(";")[0]: {"schema": {"type": "string"}}}}}
 
 
-def describe_api(app: FastAPI, model: str) -> dict[str, Any]:
-    """The OpenAPI description of the application, whose model has this name."""
+def describe_api(app: FastAPI, models: list[str]) -> dict[str, Any]:
+    """The OpenAPI description of the application, whose models have these names."""
     schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
     body = ChatCompletionRequest.model_json_schema(ref_template=REFERENCE)
-    body["properties"]["model"] = {"enum": [model]}
+    body["properties"]["model"] = {"enum": models}
     parts = schema.setdefault("components", {}).setdefault("schemas", {})
     parts |= body.pop("$defs", {}) | {"Error": ERROR, ChatCompletionRequest.__name__: body}
     for path in schema["paths"].values():

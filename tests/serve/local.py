@@ -30,8 +30,8 @@ class LocalHandle:
 class LocalEncoder(EncoderReplica):
     """An encoder that makes a batch of each video, as Ray Serve's batches need Ray Serve."""
 
-    async def _batch(self, key: str) -> ApiError | None:
-        return (await asyncio.to_thread(self._encode, [key]))[0]
+    async def _batch(self, key: str) -> tuple[ApiError | None, int]:
+        return (await asyncio.to_thread(self._encode, [key]))[0], 1
 
     _batch.set_max_batch_size = lambda size: None
 
@@ -39,4 +39,4 @@ class LocalEncoder(EncoderReplica):
 def local_client(config: Config, media: Any, encoder: Any, engine: Any = None) -> TestClient:
     """A client of the API before these replicas."""
     api = Api(config, *(LocalHandle(replica) for replica in (media, encoder, engine)))
-    return TestClient(api.__serve_build_asgi_app__())
+    return TestClient(api.__serve_build_asgi_app__(), client=("127.0.0.1", 50000))

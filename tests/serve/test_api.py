@@ -525,7 +525,7 @@ def test_a_request_s_id_is_in_answers_errors_and_log_lines_and_nothing_that_was_
     [line] = [line for line in lines if "endpoint" in line]
     assert (line["method"], line["endpoint"], line["status"]) == ("POST", "/v1/chat/completions", 200)
     assert line["ms"] > 0 and line["model"] == "tiny" and line["completion_tokens"] == 4
-    assert {line["deployment"] for line in lines} >= {"api", "engine"}
+    assert {line["deployment"] for line in lines} >= {"favchat_api", "favchat_engine"}
     with pytest.raises(openai.NotFoundError) as caught:
         ask(server, "file:file-" + "0" * 32, text=asked)
     assert caught.value.response.json()["request_id"] == caught.value.request_id

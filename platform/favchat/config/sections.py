@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -228,6 +229,9 @@ class ServeConfig(Section):
     ``asset:favchat-nano``, which comes with the package."""
     name: str = Field(default="favchat", min_length=1)
     """What clients call the model."""
+    models: dict[str, Place] = {}
+    """Further models by the names that clients call them, each as ``model`` names one. Each has its own media, encoder
+    and engine processes."""
     host: str = "127.0.0.1"
     """Address the API listens on; 0.0.0.0 opens it to the network, which takes ``keys`` or ``auth=off``."""
     port: int = Field(default=8000, ge=1, le=65535)
@@ -288,6 +292,15 @@ class ServeConfig(Section):
     """Whether encoder and engine run on a GPU: a quarter of one for each encoder, three quarters for each engine."""
     threads: int | None = Field(default=None, ge=1)
     """Torch threads of each process; by default the machine's cores."""
+
+    @model_validator(mode="after")
+    def _models_have_names_of_their_own(self) -> ServeConfig:
+        wrong = next((name for name in self.models if not re.fullmatch(r"[\w.-]{1,64}", name)), None)
+        if wrong is not None:
+            raise ValueError(f"models: '{wrong}' is no name; one has up to 64 letters, digits, dots, - and _")
+        if self.name in self.models:
+            raise ValueError(f"models: '{self.name}' is the name of serve.model; give one of them another")
+        return self
 
 
 class AshaConfig(Section):
