@@ -110,6 +110,7 @@ class Api:
             default_response_class=AsciiJSON,
             lifespan=self._lifespan,
         )
+        app.state.served = self.served
         limits = self.config.serve
         # The last one is the first that sees a request.
         app.add_middleware(Deadline, seconds=limits.request_timeout)

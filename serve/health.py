@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
+import ray
 from ray import serve as ray_serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
@@ -62,6 +63,8 @@ class Readiness:
 
 def running_parts() -> set[Part] | None:
     """The deployments with a replica that is up; None where Ray Serve's controller does not tell."""
+    if not ray.is_initialized():  # asking would start one
+        return None
     try:
         applications = ray_serve.status().applications
     except (RayError, RayServeException, TimeoutError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi.testclient import TestClient
@@ -15,6 +16,8 @@ from serve.errors import ApiError
 
 class LocalHandle:
     """A deployment's handle whose replica lives in this process."""
+
+    app_name, deployment_name = "local", "part"
 
     def __init__(self, replica: Any) -> None:
         self.replica = replica
@@ -36,7 +39,10 @@ class LocalEncoder(EncoderReplica):
     _batch.set_max_batch_size = lambda size: None
 
 
-def local_client(config: Config, media: Any, encoder: Any, engine: Any = None) -> TestClient:
-    """A client of the API before these replicas."""
-    api = Api(config, *(LocalHandle(replica) for replica in (media, encoder, engine)))
+def local_client(
+    config: Config, media: Any, encoder: Any, engine: Any = None, further: Mapping[str, tuple[Any, ...]] | None = None
+) -> TestClient:
+    """A client of the API before these replicas, and those of further models."""
+    others = {name: tuple(map(LocalHandle, parts)) for name, parts in (further or {}).items()}
+    api = Api(config, *(LocalHandle(replica) for replica in (media, encoder, engine)), others)
     return TestClient(api.__serve_build_asgi_app__(), client=("127.0.0.1", 50000))

@@ -14,6 +14,7 @@ from favchat.config import Config, ConfigError, ServeConfig, TrackingConfig
 from favchat.hub import shipped_model
 from favchat.model import FaVChatAdapterConfig, FaVChatConfig
 from favchat.tracking import start_run
+from jobs.key import run as make_key
 from serve.app import address, application, build_app, resolve_config, serving
 from serve.limits import BODIES
 
@@ -28,14 +29,14 @@ def test_the_serve_yaml_names_the_application_and_its_deployments(model_folder, 
     # Ray Serve calls it with the file's mapping as it is.
     built = build_app({**app.args, "overrides": [*app.args["overrides"], *here]})
     names = {built._bound_deployment.name}
-    names |= {part._bound_deployment.name for part in built._bound_deployment.init_args[1:]}
+    names |= {part._bound_deployment.name for part in built._bound_deployment.init_args[1:4]}
     assert names == {deployment.name for deployment in app.deployments}
 
 
 def test_every_queue_is_bounded(tmp_path) -> None:
     config = Config(serve=ServeConfig(model="m", store=str(tmp_path), max_queued_requests=5, max_ongoing_requests=7))
     api = application(config)._bound_deployment
-    parts = {part._bound_deployment.name: part._bound_deployment for part in api.init_args[1:]}
+    parts = {part._bound_deployment.name: part._bound_deployment for part in api.init_args[1:4]}
     assert {name: part.max_queued_requests for name, part in parts.items()} == {"media": 5, "encoder": 5, "engine": 5}
     assert parts["engine"].max_ongoing_requests == 7
     # The API must let enough in for the queues behind it to fill: theirs are the errors that a client can read.
@@ -103,3 +104,21 @@ def test_a_registered_model_is_served_from_where_it_lies(model_folder, new_store
     )
     weights = Path(stored.serve.model or "") / "model.safetensors"
     assert weights.read_bytes() == (model_folder / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.2"])  # noqa: S104 - refused, not bound to
+def test_the_network_may_ask_only_with_keys_or_where_that_is_said(host, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(serve.app, "resolve_config", lambda _: pytest.fail("went on"))
+    with pytest.raises(ConfigError, match="serve.auth=off"), serving(Config(serve=ServeConfig(host=host))):
+        pass
+    with pytest.raises(ConfigError, match="favchat key"):
+        build_app({"config": "nano", "overrides": [f"serve.host={host}"]})
+    keys = tmp_path / "keys.yaml"
+    keys.write_text("")
+    with pytest.raises(ConfigError, match="no key"):
+        serve.app.refuse_open_door(ServeConfig(host=host, keys_file=str(keys)))
+    make_key("ann", file=keys, say=lambda _: None)
+    for way in ({"auth": "off"}, {"keys_file": str(keys)}):
+        serve.app.refuse_open_door(ServeConfig(host=host, **way))
+    for near in ("127.0.0.1", "localhost", "::1"):
+        serve.app.refuse_open_door(ServeConfig(host=near))
