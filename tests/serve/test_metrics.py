@@ -1,7 +1,10 @@
 """What is counted, and that the dashboard asks for what there is."""
 
 import asyncio
+import json
 import logging
+import re
+from pathlib import Path
 
 import httpx
 import pytest
@@ -10,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+import serve
 from serve.chat import Piece
 from serve.errors import busy, error_response
 from serve.metrics import Metrics, Writing
@@ -98,3 +102,13 @@ def test_a_line_says_how_a_request_ended_and_not_what_was_in_it(metrics, caplog)
     assert good.model == "nano" and good.ms >= 0
     assert (bad.status, bad.error, bad.levelname) == (500, "KeyError", "WARNING") and len(bad.request_id) == 32
     assert "client" not in "".join(str(vars(record)) for record in (good, bad))
+
+
+def test_the_dashboard_asks_for_all_metrics_and_no_others(metrics) -> None:
+    board = json.loads((Path(serve.__file__).parent / "grafana.json").read_text())
+    asked = "\n".join(target["expr"] for panel in board["panels"] for target in panel["targets"])
+    ours = {metric.name for metric in metrics.registry.collect() if metric.name.startswith("favchat")}
+    named = {re.sub("_(total|bucket|sum|count)$", "", name) for name in re.findall(r"favchat_\w+", asked)}
+    assert named == ours
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in board["panels"]]
+    assert len(set(places)) == len(places) and len({panel["id"] for panel in board["panels"]}) == len(places)
