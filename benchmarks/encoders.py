@@ -36,7 +36,7 @@ from favchat.model.build import architecture, build
 from favchat.model.encoders import CPU_IMAGES, face_features, pool, vision_features
 from favchat.model.face_pyramid import ScaledConv
 from favchat.model.processing_favchat import FaVChatProcessor
-from favchat.runtime.ray_cluster import quiet_environment
+from favchat.runtime.environment import quiet_environment
 from jobs.cli import CONFIGS
 
 SIDE = 256

@@ -29,11 +29,11 @@ from favchat.data.corpus.schema import SHARDS
 from favchat.evaluation.asking.eval_question import EvalQuestion
 from favchat.evaluation.asking.local_backend import LocalModel
 from favchat.evaluation.labelled_clips import read_clips, some_of
-from favchat.evaluation.tasks import TASKS
-from favchat.evaluation.tasks.base import TaskContext
+from favchat.evaluation.task import TaskContext
 from favchat.io.paths import path_of
 from favchat.model.build import build
 from favchat.model.generation import answer
+from favchat.plugins import TASKS
 from favchat.training.batches.samples import CLIP_COLUMNS, StoredClip, read_clip
 from jobs.cli import CONFIGS
 

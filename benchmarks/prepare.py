@@ -55,6 +55,7 @@ from favchat.data.corpus.schema import CLIP_SCHEMA, SHARD_SCHEMA
 from favchat.data.prepare.clip_rows import clip_rows
 from favchat.data.prepare.pipeline import prepare
 from favchat.runtime import ray_cluster
+from favchat.runtime.environment import quiet_environment
 from favchat.video import CenterFaceDetector, Detections, align_face, read_frames
 from favchat.video.decode import fit_size
 from jobs.cli import CONFIGS
@@ -312,7 +313,7 @@ def main() -> None:
     parser.add_argument("--naive", type=int, default=12, help="clips of the naive script")
     parser.add_argument("--out", type=Path, help="also write the tables to this file")
     arguments = parser.parse_args()
-    ray_cluster.quiet_environment()
+    quiet_environment()
     preset = CONFIGS / f"{arguments.config}.yaml"
     config = load(preset if preset.is_file() else arguments.config, ["data.duplicates=keep", *arguments.overrides])
     videos = [

@@ -30,7 +30,7 @@ from openai import OpenAI
 
 from favchat.config import Config, load
 from favchat.model import build
-from favchat.runtime.ray_cluster import quiet_environment
+from favchat.runtime.environment import quiet_environment
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
 from serve.app import serving

@@ -35,7 +35,7 @@ from favchat.evaluation.reporting.report import HEADINGS, shown_metric
 from favchat.evaluation.scoring.choices import Result, Scoring, class_results, closed_result
 from favchat.evaluation.scoring.linear_probe import prediction, probe_predictions
 from favchat.evaluation.scoring.metrics import Floats
-from favchat.evaluation.tasks.base import EXPRESSION_LEAD, choice
+from favchat.evaluation.task import EXPRESSION_LEAD, choice
 from favchat.io.paths import path_of
 from favchat.labels.attributes import EMOTION
 from favchat.model.face_pyramid import EXPRESSIONS, FacePyramidModel, FacePyramidOutput

@@ -54,7 +54,8 @@ import jobs.annotate
 import jobs.prepare
 from favchat.config import Config, MixedSamplesConfig, StageConfig, load
 from favchat.model import FaVChatForConditionalGeneration
-from favchat.runtime.ray_cluster import quiet_environment, start
+from favchat.runtime.environment import quiet_environment
+from favchat.runtime.ray_cluster import start
 from favchat.training.batches.batch import Batch, Sample
 from favchat.training.batches.packing import pack, with_mask
 from favchat.training.batches.samples import pad

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-import yaml
 from typer.core import TyperGroup
 
 from favchat import __version__
-from favchat.backbones.assets import AssetError
-from favchat.config import Config, ConfigError, TrackingConfig, load
-from favchat.runtime.ray_cluster import quiet_environment
+from favchat.errors import UserError
+from favchat.runtime.environment import quiet_environment
+
+if TYPE_CHECKING:
+    from favchat.config import Config
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -222,6 +223,7 @@ def runs(
 ) -> None:
     """Show runs, sweeps and registered models on MLflow's page, until Ctrl-C."""
     import jobs.runs
+    from favchat.config import TrackingConfig
 
     jobs.runs.run(TrackingConfig(uri=uri), port=port, say=typer.echo)
 
@@ -334,7 +336,7 @@ def _front_door(
     if version:
         typer.echo(f"favchat {__version__}")
         raise typer.Exit
-    quiet_environment()
+    quiet_environment(verbose=verbose)
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
@@ -342,19 +344,21 @@ def _front_door(
 
 def main() -> None:
     """Run the command line; a fault that a user can mend ends with one clear message and status 2."""
-    from favchat.training.stage.errors import TrainingError
-    from favchat.video import VideoError
-
     try:
         app()
-    except (ConfigError, AssetError, TrainingError, VideoError, OSError) as error:
+    except (UserError, OSError) as error:
         typer.echo(f"favchat: {error}", err=True)
         raise SystemExit(2) from None
 
 
 def _settings(config: str, overrides: list[str] | None, print_config: bool) -> Config:
+    # Each command imports what it needs: help, versions and wrong settings are told at once.
+    from favchat.config import load
+
     settings = load(config, overrides, presets=CONFIGS)
     if print_config:
+        import yaml
+
         typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
         raise typer.Exit
     return settings

@@ -18,7 +18,8 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 from favchat.config import ConfigError
-from favchat.runtime.ray_cluster import TELEMETRY_OFF, check_reach
+from favchat.runtime.environment import TELEMETRY_OFF
+from favchat.runtime.ray_cluster import check_reach
 from favchat.tracking import git_revision
 from jobs.wheel import build_wheel
 

@@ -23,7 +23,7 @@ import jobs.prepare
 from favchat.backbones import assets
 from favchat.config import Config, load
 from favchat.hub import shipped_model
-from favchat.runtime.ray_cluster import KEEP_WORKERS, quiet_environment
+from favchat.runtime.environment import KEEP_WORKERS, quiet_environment
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
 

@@ -23,7 +23,7 @@ def test_platform_folder_is_no_package():
     assert not (ROOT / "platform" / "__init__.py").exists()
 
 
-PACKAGES = ["errors", "io", "labels", "config", "runtime", "backbones", "tracking", "video"]
+PACKAGES = ["errors", "plugins", "io", "labels", "config", "runtime", "backbones", "tracking", "video"]
 PACKAGES += ["face_scores", "data", "model", "hub", "training", "evaluation"]
 """The packages of favchat: each may import those before it."""
 TOP = {"favchat": set(), "jobs": {"favchat", "serve", "tune", "ui"}, "tune": {"favchat"}, "serve": {"favchat"}}

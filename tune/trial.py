@@ -11,7 +11,7 @@ from ray import tune as ray_tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from favchat.config import Config
-from favchat.runtime import ray_cluster
+from favchat.runtime.environment import quiet_environment
 from favchat.tracking import Run
 from tune.space import Point, chosen
 
@@ -52,7 +52,7 @@ def run_trial(parameters: dict[str, Any], sweep: Sweep) -> None:
     # Where trials run: what starts the sweep does not train.
     from favchat.training.curriculum import train
 
-    ray_cluster.quiet_environment()
+    quiet_environment()
     config = trial_config(sweep.config, chosen(parameters))
     out = Path(config.training.out or "")
     out.mkdir(parents=True, exist_ok=True)

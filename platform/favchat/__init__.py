@@ -1,3 +1,3 @@
 """FaVChat: a facial-video multimodal language model and the platform around it."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

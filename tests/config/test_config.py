@@ -46,7 +46,7 @@ def test_a_stage_that_is_not_enabled_is_left_out():
         ("adapter.num_experts=3", "adapter: no such setting; did you mean model.adapter?"),
         ("training.stages.0.step=3", "did you mean training.stages.*.steps?"),
         ("data.frames.fps=fast", "data.frames.fps: Input should be a valid number"),
-        ("data.source.kind=fold", "data.source.kind: Input should be 'folder', 'manifest', 'celebv_hq'"),
+        ("data.source.kind=fold", "data.source.kind: 'fold' is none of celebv_hq, celebv_text"),
         ("model.adapter.top_k=9", "top_k = 9 is more than num_experts = 4"),
         ("training.num_workers=3", "stage 'one': batch_size = 4 does not divide by num_workers = 3"),
         ("training.stages.0.trainable=[adaptor]", "'adaptor' is no part of the model; its parts are adapter"),

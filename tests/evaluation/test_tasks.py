@@ -10,9 +10,9 @@ from favchat.config import ConfigError
 from favchat.data.annotate.pipeline import annotate
 from favchat.data.annotate.rows import Annotation, Written, table_of
 from favchat.evaluation.labelled_clips import asked_split, read_clips, some_of, training_corpora
-from favchat.evaluation.tasks import TASKS
-from favchat.evaluation.tasks.base import TaskContext
+from favchat.evaluation.task import TaskContext
 from favchat.evaluation.tasks.questions import choices
+from favchat.plugins import TASKS
 from tests.evaluation.conftest import make_clip, settings, write_shard
 
 WAYS = ("likelihood", "text")

@@ -24,6 +24,20 @@ def test_help_lists_every_command():
         assert command in done.stdout
 
 
+def test_help_imports_nothing_that_takes_long():
+    code = "import sys; from typer.testing import CliRunner; from jobs.cli import app; "
+    code += "assert CliRunner().invoke(app, ['--help']).exit_code == 0; "
+    code += "print(sorted({'pydantic', 'ray', 'torch', 'cv2', 'pyarrow', 'transformers'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_a_wrong_setting_is_told_without_loading_ray_or_torch():
+    code = "import sys, jobs.cli; from favchat.config import ConfigError\n"
+    code += "try: jobs.cli._settings('tiny', ['data.ouut=x'], False)\nexcept ConfigError: pass\n"
+    code += "print(sorted({'ray', 'torch', 'cv2', 'pyarrow', 'transformers'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("command", ["prepare", "annotate", "train"])
 def test_each_command_explains_itself(command):
     done = favchat(command, "--help")

@@ -154,7 +154,7 @@ def test_pyav_takes_over_where_decord_refuses(write_video, monkeypatch):
 
 
 def test_tiny_pictures(write_video):
-    assert read_frames(write_video(width=32, height=32)).images.shape == (4, 32, 32, 3)
+    assert read_frames(write_video(width=32, height=32), fps=4.0).images.shape == (4, 32, 32, 3)
 
 
 def reason(path, **settings):

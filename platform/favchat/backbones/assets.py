@@ -17,13 +17,15 @@ from typing import Literal, NamedTuple
 from filelock import FileLock
 from rich.console import Console
 
+from favchat.errors import UserError
+
 logger = logging.getLogger(__name__)
 
 DOWNLOAD_TIMEOUT = 1800
 """Seconds after which a download is given up (98 MB at 0.5 Mbit/s take about as long)."""
 
 
-class AssetError(RuntimeError):
+class AssetError(UserError, RuntimeError):
     """An asset could not be fetched or is not what it should be; the message says what to do."""
 
 

@@ -12,7 +12,7 @@ from favchat.config.data import (
     SelectionConfig,
     SourceConfig,
 )
-from favchat.config.evaluation import AskedServerConfig, EvaluationConfig, JudgeConfig, TaskName
+from favchat.config.evaluation import AskedServerConfig, EvaluationConfig, JudgeConfig
 from favchat.config.loading import apply_override, flatten, known_keys, load, require, validate
 from favchat.config.optimisation import OptimisationConfig
 from favchat.config.section import Place, Section
@@ -65,7 +65,6 @@ __all__ = [
     "SourceConfig",
     "StageConfig",
     "StageDataConfig",
-    "TaskName",
     "TrackingConfig",
     "TrainingConfig",
     "TuneConfig",

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from favchat.config.section import Place, Section
 from favchat.config.server import ServerConfig
+from favchat.plugins import SOURCES
 
 
 def check_fractions(fractions: Mapping[str, float]) -> None:
@@ -24,21 +25,16 @@ def check_fractions(fractions: Mapping[str, float]) -> None:
         raise ValueError(f"the shares of the splits must be named, 0 or more and sum to 1 ({shares or 'none given'})")
 
 
+FPS = 8.0
+"""Frames a second that are sampled of a clip, where nobody says otherwise."""
+
+
 class SourceConfig(Section):
     """Where the clips come from."""
 
-    kind: Literal[
-        "folder",
-        "manifest",
-        "celebv_hq",
-        "celebv_text",
-        "dfew",
-        "mafw",
-        "ferv39k",
-        "youtube_faces",
-        "hmdb51",
-    ] = "folder"
-    """What lies at ``path``; docs/sources.md shows the layout of each kind."""
+    kind: str = "folder"
+    """What lies at ``path``; docs/sources.md shows the layout of each kind. Further kinds come
+    from installed packages, see docs/architecture.md."""
     path: Place | None = None
     """The dataset's folder, at any address that fsspec opens; for ``folder`` also one video file or a pattern such as
     ``VIDEOS/**/*.mp4``, for ``manifest`` the CSV, JSON Lines or Parquet file."""
@@ -49,11 +45,16 @@ class SourceConfig(Section):
     fold: int = Field(default=1, ge=1, le=5)
     """Which of the five folds of ``dfew`` or ``mafw`` tells train from test."""
 
+    @field_validator("kind")
+    @classmethod
+    def _kind_is_known(cls, kind: str) -> str:
+        return SOURCES.check(kind)
+
 
 class FramesConfig(Section):
     """Which frames of a clip are kept, and how large."""
 
-    fps: float = Field(default=8.0, gt=0)
+    fps: float = Field(default=FPS, gt=0)
     """Sampled frames a second."""
     max_frames: int = Field(default=32, ge=1)
     """At most this many frames a clip; a longer clip is sampled uniformly."""

@@ -8,17 +8,7 @@ from pydantic import Field, field_validator
 
 from favchat.config.section import Place, Section
 from favchat.config.server import ServerConfig
-
-TaskName = Literal[
-    "questions",
-    "summaries",
-    "celebv_hq_attributes",
-    "celebv_hq_emotion",
-    "dfew",
-    "mafw",
-    "ferv39k",
-    "linear_probe",
-]
+from favchat.plugins import TASKS
 
 
 class AskedServerConfig(ServerConfig):
@@ -49,7 +39,7 @@ class EvaluationConfig(Section):
     server: AskedServerConfig = AskedServerConfig()
     out: Place | None = None
     """Folder of the report: ``metrics.json``, ``predictions.parquet``, ``report.html``."""
-    tasks: list[TaskName] = Field(default=["questions", "summaries"], min_length=1)
+    tasks: list[str] = Field(default=["questions", "summaries"], min_length=1)
     """What is asked."""
     split: str | None = None
     """The split that is asked about; null: ``test`` where the corpus has it, else ``val``."""
@@ -89,6 +79,11 @@ class EvaluationConfig(Section):
         if folds is not None and (not folds or len(set(folds)) < len(folds) or not set(folds) <= set(range(1, 6))):
             raise ValueError("folds are one or more different numbers from 1 to 5")
         return folds
+
+    @field_validator("tasks")
+    @classmethod
+    def _tasks_are_known(cls, tasks: list[str]) -> list[str]:
+        return [TASKS.check(name) for name in tasks]
 
     @field_validator("tasks", "ways")
     @classmethod

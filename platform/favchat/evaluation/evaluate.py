@@ -28,9 +28,9 @@ from favchat.evaluation.scoring.linear_probe import probe_predictions
 from favchat.evaluation.scoring.predictions import Row, predictions, table_of
 from favchat.evaluation.scoring.split_leaks import Leaks, find_leaks
 from favchat.evaluation.scoring.texts import text_results
-from favchat.evaluation.tasks import TASKS
-from favchat.evaluation.tasks.base import Task, TaskContext
+from favchat.evaluation.task import Task, TaskContext
 from favchat.io.paths import path_of
+from favchat.plugins import TASKS
 
 PREDICTIONS = "predictions.parquet"
 

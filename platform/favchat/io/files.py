@@ -6,8 +6,10 @@ import os
 import re
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from upath import UPath
+if TYPE_CHECKING:
+    from upath import UPath
 
 _HOME = re.compile(r"^(file://|local://|sqlite:///)?(~.*)", re.DOTALL)
 

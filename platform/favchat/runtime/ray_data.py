@@ -11,8 +11,13 @@ from contextlib import contextmanager
 from ray.data import DataContext
 from ray.util.annotations import RayDeprecationWarning
 
+from favchat.runtime.native_stderr import without_lines
+
 PAUSE_S = 0.05
 """Between two looks of Ray Data at its tasks, where what they make is taken slowly."""
+
+NO_ERROR = b"constructor arguments in the object store and max_restarts"
+"""Ray's core calls every pool of actors of Ray Data an error (ray-project/ray#53727)."""
 
 
 class ThrottledCallback:
@@ -49,7 +54,7 @@ def quiet_execution() -> Iterator[DataContext]:
         handler for handler in logging.getLogger("ray.data").handlers if isinstance(handler, logging.StreamHandler)
     ]
     levels = [handler.level for handler in console]
-    with DataContext.current(context), warnings.catch_warnings():
+    with DataContext.current(context), warnings.catch_warnings(), without_lines(NO_ERROR):
         warnings.simplefilter("ignore", RayDeprecationWarning)  # retries have no named argument in Ray 2.60 to 2.63
         try:
             for handler in console:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from favchat.config.data import FPS
 from favchat.runtime.threads import available_threads
 from favchat.video.align import DEFAULT_MARGIN, align_face
 from favchat.video.decode import Frames, fit_size, read_frames
@@ -71,7 +72,7 @@ def process_clip(
     *,
     start: float = 0.0,
     end: float | None = None,
-    fps: float = 4.0,
+    fps: float = FPS,
     max_frames: int = 16,
     decode_side: int = 640,
     frame_side: int = 256,
@@ -107,7 +108,7 @@ def process_tracks(
     *,
     start: float = 0.0,
     end: float | None = None,
-    fps: float = 4.0,
+    fps: float = FPS,
     max_frames: int = 16,
     decode_side: int = 640,
     frame_side: int = 256,

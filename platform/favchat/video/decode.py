@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from favchat.config.data import FPS
 from favchat.video.cursor import INDEXED_CONTAINERS
 from favchat.video.errors import VideoError
 from favchat.video.file_info import IMAGE_FOLDER, VideoInfo, probe
@@ -49,7 +50,7 @@ def read_frames(
     *,
     start: float = 0.0,
     end: float | None = None,
-    fps: float = 4.0,
+    fps: float = FPS,
     max_frames: int = 16,
     max_side: int | None = None,
 ) -> Frames:

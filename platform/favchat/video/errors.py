@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from favchat.errors import UserError
+
 Stage = Literal["open", "decode", "cut", "detect", "track"]
 
 
-class VideoError(Exception):
+class VideoError(UserError):
     """A video that cannot become a clip.
 
     Attributes:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from favchat.config import ConfigError, DataConfig
+from favchat.config.data import FPS
 from favchat.video.clip import CutPolicy, ProcessedClip, process_tracks
 from favchat.video.detect import CenterFaceDetector, FaceDetector
 from favchat.video.images import decode_images, encode_images
@@ -23,7 +24,7 @@ from favchat.video.images import decode_images, encode_images
 class ClipSpecification:
     """Sampling, face and picture settings of a clip; the settings of ``data`` of the same names explain them."""
 
-    fps: float = 8.0
+    fps: float = FPS
     max_frames: int = 32
     decode_side: int = 640
     frame_side: int = 256

@@ -10,8 +10,8 @@ from upath import UPath
 
 from favchat.config import ConfigError, SourceConfig
 from favchat.data.corpus.clip import Clip, EmotionSegment
+from favchat.data.listing.entries import Listing
 from favchat.data.sources.celebv_hq import celebv_hq_clips
-from favchat.data.sources.entries import Listing
 from favchat.io import paths
 from favchat.labels.attributes import ACTION, APPEARANCE
 

@@ -7,8 +7,8 @@ from upath import UPath
 
 from favchat.config import ConfigError, SourceConfig
 from favchat.data.corpus.clip import Clip
+from favchat.data.listing.expression_lists import read_labels
 from favchat.data.sources.dfew import dfew_clips
-from favchat.data.sources.expression_lists import read_labels
 from favchat.data.sources.ferv39k import ferv39k_clips
 from favchat.data.sources.mafw import mafw_clips, mafw_lists
 from favchat.io import paths

@@ -10,7 +10,7 @@ import pytest
 
 from favchat.config import ConfigError, SourceConfig
 from favchat.data.corpus.clip import Clip
-from favchat.data.sources.entries import Listing
+from favchat.data.listing.entries import Listing
 from favchat.data.sources.manifest import manifest_clips
 from favchat.labels.attributes import ACTION, APPEARANCE
 

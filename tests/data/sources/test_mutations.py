@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from upath import UPath
 
 from favchat.config import ConfigError, SourceConfig
+from favchat.data.listing.entries import Listing
+from favchat.data.listing.rejects import write_source_rejects
 from favchat.data.sources import list_clips
-from favchat.data.sources.entries import Listing
-from favchat.data.sources.rejects import write_source_rejects
 from favchat.labels.attributes import ACTION, APPEARANCE
 
 SCALARS = st.one_of(

@@ -11,7 +11,7 @@ from favchat.evaluation.evaluate import TaskResult, _plan, _untrained
 from favchat.evaluation.labelled_clips import read_clips
 from favchat.evaluation.reporting.report import _task_json
 from favchat.evaluation.scoring.split_leaks import find_leaks
-from favchat.evaluation.tasks import TASKS
+from favchat.plugins import TASKS
 from tests.evaluation.conftest import make_clip, settings, write_shard
 
 

@@ -28,9 +28,9 @@ def test_a_log_gets_a_line_at_each_tenth_and_hears_of_a_restart(tmp_path, capsys
         for step in range(1, 31):
             file.add(step, METRICS)
     said = [line for line in capsys.readouterr().err.splitlines() if line]
-    assert [line.split(",")[0] for line in said] == [f"train questions: step {n}/40" for n in range(4, 31, 4)]
-    assert said[0].startswith("train questions: step 4/40, loss 1.000, 10 tokens/s, ")
-    assert said[0].endswith(" s left")
+    assert [line.split(",")[0] for line in said] == [f"train questions: {n} of 40 steps" for n in range(4, 31, 4)]
+    assert said[0].startswith("train questions: 4 of 40 steps, loss 1.000, 10 tokens/s, ")
+    assert said[0].endswith(" left")
 
 
 def test_a_restart_is_said_and_what_was_said_is_not_said_again(tmp_path, capsys):
@@ -42,7 +42,9 @@ def test_a_restart_is_said_and_what_was_said_is_not_said_again(tmp_path, capsys)
         time.sleep(0.5)
         StepFile(path, after=2).add(3, METRICS)
     said = [line.split(",")[0] for line in capsys.readouterr().err.splitlines() if line]
-    assert said == [f"train questions: {words}" for words in ("step 1/10", "step 2/10", "step 3/10", *AGAIN)]
+    assert said == [
+        f"train questions: {words}" for words in ("1 of 10 steps", "2 of 10 steps", "3 of 10 steps", *AGAIN)
+    ]
 
 
-AGAIN = ("goes on after step 2", "step 3/10")
+AGAIN = ("goes on after step 2", "3 of 10 steps")

@@ -21,12 +21,12 @@ from favchat.data.corpus.parquet_files import name_for, parquet_files, read_fold
 from favchat.data.corpus.row_settings import check_settings
 from favchat.data.corpus.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
 from favchat.data.corpus.splits import draw_splits
+from favchat.data.listing.entries import BadEntry
+from favchat.data.listing.rejects import rejects_file, write_source_rejects
 from favchat.data.prepare.clip_rows import ClipProcessor, ready
 from favchat.data.prepare.near_duplicates import apply_dedup
 from favchat.data.prepare.resume import finished, remove_partial, whole
 from favchat.data.sources import list_clips
-from favchat.data.sources.entries import BadEntry
-from favchat.data.sources.rejects import rejects_file, write_source_rejects
 from favchat.io.paths import path_of
 from favchat.runtime import ray_cluster
 from favchat.runtime.placement import Demand

@@ -22,9 +22,9 @@ from upath import UPath
 
 from favchat.config import ConfigError, SourceConfig
 from favchat.data.corpus.clip import Clip, EmotionSegment, checked_box
-from favchat.data.sources.annotation_files import Object, check_keys, number, read_json
-from favchat.data.sources.entries import Entries, Entry, Listing, checked_text
-from favchat.data.sources.video_files import dataset_folder, emotion_name
+from favchat.data.listing.annotation_files import Object, check_keys, number, read_json
+from favchat.data.listing.entries import Entries, Entry, Listing, checked_text
+from favchat.data.listing.video_files import dataset_folder, emotion_name
 from favchat.labels.attributes import ACTION, APPEARANCE, EXTRA, Attribute
 
 EXPECTED = "<clip id>.mp4 (cut clips) or <ytb_id>.mp4 (raw videos)"
@@ -273,3 +273,6 @@ def _segment(item: Any) -> EmotionSegment:
     if not 0 <= start <= end:
         raise ValueError(f"the emotion segment {item!r} must start at 0 s or later and not end before its start")
     return EmotionSegment(emotion_name(emotion), start, end)
+
+
+SOURCE = celebv_hq_clips

@@ -14,10 +14,10 @@ from upath import UPath
 
 from favchat.config import ConfigError, SourceConfig
 from favchat.data.corpus.clip import Clip
-from favchat.data.sources.annotation_files import check_keys, read_json
+from favchat.data.listing.annotation_files import check_keys, read_json
+from favchat.data.listing.entries import Entries, Entry, Listing
+from favchat.data.listing.video_files import dataset_folder
 from favchat.data.sources.celebv_hq import VideoNames, checked_id, json_entries, part_of_video
-from favchat.data.sources.entries import Entries, Entry, Listing
-from favchat.data.sources.video_files import dataset_folder
 from favchat.labels.attributes import ACTION, APPEARANCE, EMOTION
 
 APPEARANCE_TEXTS = ("face40_details_new", "face40_details")
@@ -206,3 +206,6 @@ def _says(sentences: list[str], words: str) -> bool:
 @cache
 def _pattern(words: str) -> re.Pattern[str]:
     return re.compile(rf"\b{words}(?!\w)")
+
+
+SOURCE = celebv_text_clips

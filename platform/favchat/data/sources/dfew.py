@@ -7,9 +7,9 @@ from collections import defaultdict
 from upath import UPath
 
 from favchat.config import SourceConfig
-from favchat.data.sources.entries import Listing
-from favchat.data.sources.expression_lists import ExpressionList, first_folder, listed_clips, numbered
-from favchat.data.sources.video_files import dataset_folder, is_video
+from favchat.data.listing.entries import Listing
+from favchat.data.listing.expression_lists import ExpressionList, first_folder, listed_clips, numbered
+from favchat.data.listing.video_files import dataset_folder, is_video
 
 _EMOTIONS = "happy sad neutral angry surprise disgust fear"
 _CLIPS = ["Clip/jpg_256", "Clip/clip_224x224", "Clip/clip_224x224_avi", "Clip/original", "Clip/clip_224x224_16f"]
@@ -56,3 +56,6 @@ def _by_number(media: UPath) -> dict[str, list[UPath]]:
         if entry.stem.isdigit() and (is_video(entry.name) or entry.is_dir()):
             found[entry.stem.lstrip("0")].append(entry)
     return found
+
+
+SOURCE = dfew_clips

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from favchat.config import SourceConfig
-from favchat.data.sources.entries import Listing
-from favchat.data.sources.expression_lists import ExpressionList, first_folder, listed_clips, numbered
-from favchat.data.sources.video_files import dataset_folder
+from favchat.data.listing.entries import Listing
+from favchat.data.listing.expression_lists import ExpressionList, first_folder, listed_clips, numbered
+from favchat.data.listing.video_files import dataset_folder
 
 _EMOTIONS = "happy sad neutral angry surprise disgust fear"
 
@@ -27,3 +27,6 @@ def ferv39k_lists() -> list[ExpressionList]:
         ExpressionList("4_setups/All_scenes/{split}_All.csv", {name: name for name in _EMOTIONS.split()}),
         ExpressionList("ferv39k_all_scenes_{split}.csv", numbered(_EMOTIONS)),
     ]
+
+
+SOURCE = ferv39k_clips

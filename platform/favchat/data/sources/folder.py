@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from favchat.config import ConfigError, SourceConfig
 from favchat.data.corpus.clip import Clip
-from favchat.data.sources.entries import Entries, Entry, Listing
-from favchat.data.sources.video_files import KNOWN_SUFFIXES, clip_ids, is_video
+from favchat.data.listing.entries import Entries, Entry, Listing
+from favchat.data.listing.video_files import KNOWN_SUFFIXES, clip_ids, is_video
 from favchat.io import paths
 
 
@@ -14,7 +14,8 @@ def folder_clips(source: SourceConfig) -> Listing:
 
     ``source.path`` is a folder, one video file, or a pattern (``*``, ``?``, ``[...]``, ``**`` for any depth), local or
     at any address that fsspec opens. Hidden files and folders are passed over. A clip's id is its path below the
-    folder (of a pattern: below the folder above the first wildcard) without the suffix, see ``listing.clip_ids``.
+    folder (of a pattern: below the folder above the first wildcard) without the suffix, see
+    ``favchat.data.listing.video_files.clip_ids``.
 
     Raises:
         ConfigError: The path does not exist, is no video, or holds no video.
@@ -43,3 +44,6 @@ def folder_clips(source: SourceConfig) -> Listing:
         except ValueError:
             found.reject(entry, "the file's name is no UTF-8; rename it", name=clip_id, video=video)
     return found.listing(absent=False)
+
+
+SOURCE = folder_clips

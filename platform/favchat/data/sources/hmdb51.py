@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from favchat.config import ConfigError, SourceConfig
 from favchat.data.corpus.clip import Clip
-from favchat.data.sources.entries import Entries, Entry, Listing
-from favchat.data.sources.video_files import clip_ids, dataset_folder, is_video
+from favchat.data.listing.entries import Entries, Entry, Listing
+from favchat.data.listing.video_files import clip_ids, dataset_folder, is_video
 from favchat.labels.attributes import ACTION
 
 ACTIONS = frozenset({"chew", "drink", "eat", "kiss", "laugh", "smile", "smoke", "talk"})
@@ -51,3 +51,6 @@ def _film(stem: str, kind: str) -> str | None:
     """``Alpha_Dog_laugh_h_nm_np1_fr_med_0``, ``laugh`` -> ``Alpha_Dog``; None where the name is built otherwise."""
     film, sign, _ = stem.partition(f"_{kind}_")
     return film if film and sign else None
+
+
+SOURCE = hmdb51_clips

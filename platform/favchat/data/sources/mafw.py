@@ -7,9 +7,9 @@ come with an unknown emotion.
 from __future__ import annotations
 
 from favchat.config import SourceConfig
-from favchat.data.sources.entries import Listing
-from favchat.data.sources.expression_lists import ExpressionList, first_folder, listed_clips, numbered
-from favchat.data.sources.video_files import dataset_folder
+from favchat.data.listing.entries import Listing
+from favchat.data.listing.expression_lists import ExpressionList, first_folder, listed_clips, numbered
+from favchat.data.listing.video_files import dataset_folder
 
 _EMOTIONS = "anger disgust fear happiness neutral sadness surprise contempt anxiety helplessness disappointment"
 
@@ -35,3 +35,6 @@ def mafw_lists(fold: int) -> list[ExpressionList]:
         ),
         ExpressionList(f"mafw_single_split0{fold}_{{split}}.csv", numbered(_EMOTIONS)),
     ]
+
+
+SOURCE = mafw_clips

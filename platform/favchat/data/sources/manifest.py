@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 
 from favchat.config import ConfigError, SourceConfig
 from favchat.data.corpus.clip import Clip, checked_box
-from favchat.data.sources.annotation_files import Object, check_keys, decoded, number, parse_json
-from favchat.data.sources.entries import Entries, Entry, Listing
-from favchat.data.sources.video_files import clip_ids, emotion_name, safe
+from favchat.data.listing.annotation_files import Object, check_keys, decoded, number, parse_json
+from favchat.data.listing.entries import Entries, Entry, Listing
+from favchat.data.listing.video_files import clip_ids, emotion_name, safe
 from favchat.io import paths
 from favchat.labels.attributes import ACTION, APPEARANCE, EMOTION
 
@@ -298,3 +298,6 @@ def _emotion(entry: Entry, row: Row) -> str | None:
         entry.lose("emotions left out", f"has several emotions: {', '.join(sorted(shown))}")
         return None
     return shown.pop() if shown else None
+
+
+SOURCE = manifest_clips

@@ -8,9 +8,9 @@ from upath import UPath
 
 from favchat.config import ConfigError, SourceConfig
 from favchat.data.corpus.clip import Clip, checked_box
-from favchat.data.sources.annotation_files import number
-from favchat.data.sources.entries import Entries, Entry, Listing
-from favchat.data.sources.video_files import dataset_folder, safe
+from favchat.data.listing.annotation_files import number
+from favchat.data.listing.entries import Entries, Entry, Listing
+from favchat.data.listing.video_files import dataset_folder, safe
 
 _IMAGES = frozenset({".jpg", ".jpeg", ".png"})
 
@@ -75,3 +75,6 @@ def _boxes(path: UPath) -> tuple[dict[str, list[tuple[float, ...]]], list[str]]:
 def _median(frames: list[tuple[float, ...]]) -> tuple[float, float, float, float]:
     x, y, width, height = (statistics.median(values) for values in zip(*frames, strict=True))
     return checked_box([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
+
+
+SOURCE = youtube_faces_clips

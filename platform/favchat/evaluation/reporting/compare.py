@@ -32,9 +32,9 @@ from favchat.evaluation.scoring.resampling import (
     paired_means,
     resampled,
 )
-from favchat.evaluation.tasks import TASKS
 from favchat.io.paths import path_of
 from favchat.labels.attributes import attribute
+from favchat.plugins import TASKS
 
 Line = tuple[str, Paired, tuple[int, int, float] | None]
 """A metric, its two values, and of WAR the questions that only one side got right."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from favchat.evaluation.asking.eval_question import EvalQuestion
 from favchat.evaluation.labelled_clips import LabelledClip, NothingToAskError
-from favchat.evaluation.tasks.base import EXPRESSION_LEAD, Task, TaskContext, choice, claim, closed, yes_no
+from favchat.evaluation.task import EXPRESSION_LEAD, Task, TaskContext, choice, claim, closed, yes_no
 from favchat.labels.attributes import ACTION, APPEARANCE, EMOTION
 
 NAME = "celebv_hq_attributes"

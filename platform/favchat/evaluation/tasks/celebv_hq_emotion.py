@@ -6,7 +6,7 @@ from favchat.data.annotate.grammar import seconds
 from favchat.data.annotate.known_labels import known_labels_of
 from favchat.evaluation.asking.eval_question import EvalQuestion
 from favchat.evaluation.labelled_clips import LabelledClip, NothingToAskError
-from favchat.evaluation.tasks.base import EXPRESSION_LEAD, Task, TaskContext, choice, closed, yes_no
+from favchat.evaluation.task import EXPRESSION_LEAD, Task, TaskContext, choice, closed, yes_no
 from favchat.evaluation.tasks.celebv_hq_attributes import ACCESS
 from favchat.labels.attributes import EMOTION
 

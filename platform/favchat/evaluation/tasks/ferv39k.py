@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from favchat.data.sources.ferv39k import ferv39k_lists
-from favchat.evaluation.tasks.base import Task
-from favchat.evaluation.tasks.expressions import expression_items, listed
+from favchat.evaluation.expression_task import expression_items, listed
+from favchat.evaluation.task import Task
 
 CLASSES = ("happy", "sad", "neutral", "angry", "surprise", "disgust", "fear")
 ACCESS = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from favchat.evaluation.asking.eval_question import EvalQuestion
-from favchat.evaluation.tasks.base import Task, TaskContext
+from favchat.evaluation.task import Task, TaskContext
 
 NAME = "linear_probe"
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from favchat.data.sources.mafw import mafw_lists
-from favchat.evaluation.tasks.base import Task
-from favchat.evaluation.tasks.expressions import expression_items, listed
+from favchat.evaluation.expression_task import expression_items, listed
+from favchat.evaluation.task import Task
 
 CLASSES = (
     "anger",

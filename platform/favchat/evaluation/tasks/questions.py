@@ -7,7 +7,7 @@ from typing import Any
 from favchat.data.annotate.grammar import UNKNOWN
 from favchat.evaluation.asking.eval_question import EvalQuestion
 from favchat.evaluation.labelled_clips import LabelledClip, NothingToAskError, read_annotations
-from favchat.evaluation.tasks.base import EXPRESSION_LEAD, Task, TaskContext, closed, yes_no
+from favchat.evaluation.task import EXPRESSION_LEAD, Task, TaskContext, closed, yes_no
 from favchat.labels.attribute_parser import parse_statements
 from favchat.labels.attributes import attribute
 

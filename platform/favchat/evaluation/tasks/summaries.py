@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from favchat.evaluation.asking.eval_question import EvalQuestion
 from favchat.evaluation.labelled_clips import NothingToAskError, read_annotations
-from favchat.evaluation.tasks.base import Task, TaskContext
+from favchat.evaluation.task import Task, TaskContext
 
 NAME = "summaries"
 QUESTION = "Describe the person in this video."

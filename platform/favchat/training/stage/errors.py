@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from favchat.errors import UserError
 
-class TrainingError(RuntimeError):
+
+class TrainingError(UserError, RuntimeError):
     """A training ended; the message says why and what to do. Ray Train does not try again."""
 
 

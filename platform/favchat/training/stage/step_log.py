@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -123,5 +124,5 @@ def main_loss(metrics: Mapping[str, float]) -> float:
 
 
 def _line(line: dict[str, Any], step: int, steps: int, loss: str, rate: str) -> str:
-    left = line["elapsed"] / step * (steps - step)
-    return f"step {step}/{steps}, loss {loss}, {rate} tokens/s, {left:.0f} s left"
+    left = timedelta(seconds=round(line["elapsed"] / step * (steps - step)))
+    return f"{step:,} of {steps:,} steps, loss {loss}, {rate} tokens/s, {left} left"

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from upath import UPath
 
 from favchat.config import ConfigError
-from favchat.data.sources.expression_lists import ExpressionList, read_labels
-from favchat.data.sources.video_files import safe
+from favchat.data.listing.expression_lists import ExpressionList, read_labels
+from favchat.data.listing.video_files import safe
 from favchat.evaluation.asking.eval_question import EvalQuestion
 from favchat.evaluation.labelled_clips import LabelledClip, NothingToAskError
-from favchat.evaluation.tasks.base import EXPRESSION_LEAD, TaskContext, choice, closed
+from favchat.evaluation.task import EXPRESSION_LEAD, TaskContext, choice, closed
 from favchat.io.paths import path_of
 from favchat.labels.attributes import attribute
 

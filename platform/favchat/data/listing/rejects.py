@@ -11,8 +11,8 @@ from upath import UPath
 from favchat.config import SourceConfig
 from favchat.data.corpus.parquet_files import write_whole
 from favchat.data.corpus.schema import REJECT_SCHEMA, REJECTS
-from favchat.data.sources.entries import BadEntry
-from favchat.data.sources.video_files import safe
+from favchat.data.listing.entries import BadEntry
+from favchat.data.listing.video_files import safe
 
 STAGE = "source"
 """The stage of such a reject."""

@@ -11,9 +11,9 @@ from upath import UPath
 
 from favchat.config import ConfigError
 from favchat.data.corpus.clip import Clip
-from favchat.data.sources.annotation_files import decoded
-from favchat.data.sources.entries import Entries, Entry, Listing
-from favchat.data.sources.video_files import emotion_name, safe
+from favchat.data.listing.annotation_files import decoded
+from favchat.data.listing.entries import Entries, Entry, Listing
+from favchat.data.listing.video_files import emotion_name, safe
 
 _LOG = logging.getLogger(__name__)
 
