@@ -34,7 +34,7 @@ import numpy as np
 import psutil
 
 from favchat.config import Config, load
-from favchat.runtime.ray_cluster import quiet_environment
+from favchat.runtime.environment import quiet_environment
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
 from serve.app import serving
