@@ -14,7 +14,7 @@ import time
 from collections import Counter as Counts
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal, TypeVar, cast
@@ -47,6 +47,7 @@ from serve.observe import Observer
 from serve.openapi import CHAT_BODY, EVENTS, describe_api, errors, file_of, text_of
 from serve.protocol import Answer, ChatCompletionRequest, usage
 from serve.request_record import current
+from serve.responses_route import ResponsesRoute
 from serve.served_model import ServedModel, configs_of
 from serve.store import CHUNK, StoredFile, no_file
 from serve.track import describe
@@ -89,7 +90,8 @@ class Api:
         self.served = {model.name: model for model in found}
         # What is no model's own work is done by the first one's.
         self.config, self.store, self.media, self.encoder = config, found[0].store, media, encoder
-        self.created = int(time.time())
+        self.contexts: dict[str, int] = {}
+        """Of each model the tokens that a chat and its answer may have together, once its engine has told."""
         self.traffic = Traffic()
         self.keys = KeyRing.of(config.serve)
         self.readiness = Readiness(self._parts, lambda: self.traffic.draining)
@@ -138,6 +140,7 @@ class Api:
             },
             openapi_extra={"requestBody": CHAT_BODY},
         )(self.chat_completions)
+        ResponsesRoute(self._check, self._answer, _api_error).add_to(app)
         # What is no coroutine runs in a thread: it may wait for the disk, or for another process with the store's lock.
         app.get("/v1/models", responses=errors())(self.models)
         app.get("/v1/models/{model}", responses=errors(404))(self.model)
@@ -207,24 +210,29 @@ class Api:
         answer = Answer(body.model)
         pieces = self._answer(body, answer)
         # What is refused is refused here, before a streamed response has begun.
-        first = await anext(pieces)
+        await anext(pieces)
         if body.stream:
             with_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
-            return StreamingResponse(_events(answer, pieces, with_usage), media_type="text/event-stream")
-        text, last = [], first
+            return StreamingResponse(_events(answer, pieces, body.n or 1, with_usage), media_type="text/event-stream")
+        parts: list[list[Piece]] = [[] for _ in range(body.n or 1)]
         async with aclosing(pieces):
-            async for last in pieces:
-                text.append(last.text)
-        return answer.whole("".join(text), last.finish_reason, usage_of(last))
+            async for piece in pieces:
+                parts[piece.index].append(piece)
+        return answer.whole(parts)
 
-    def models(self) -> dict[str, Any]:
+    async def models(self) -> dict[str, Any]:
         """The models."""
-        return {"object": "list", "data": [self.model(name) for name in self.served]}
+        return {"object": "list", "data": [await self.model(name) for name in self.served]}
 
-    def model(self, model: str) -> dict[str, Any]:
+    async def model(self, model: str) -> dict[str, Any]:
         """One model."""
-        self._model(model)
-        return {"id": model, "object": "model", "created": self.created, "owned_by": "favchat"}
+        served = self._model(model)
+        if model not in self.contexts:
+            with in_openai_s_words():
+                self.contexts[model] = await served.engine.context.remote()
+        created = await asyncio.to_thread(_born, served.config.serve.model or "")
+        about = {"created": created, "owned_by": "favchat", "max_model_len": self.contexts[model]}
+        return {"id": model, "object": "model", **about}
 
     async def upload(
         self,
@@ -337,9 +345,12 @@ class Api:
 
     def _read(self, body: bytes) -> ChatCompletionRequest:
         request = ChatCompletionRequest.parse(body)
+        self._check(request)
+        return request
+
+    def _check(self, request: ChatCompletionRequest) -> None:
         self._model(request.model)
         request.check(self.config.serve)
-        return request
 
     @asynccontextmanager
     async def _at(self, address: str) -> AsyncIterator[str]:
@@ -409,7 +420,8 @@ class Api:
             notice = no_video()
             answer.notices.append(notice)
             yield Piece("", 0, 0)
-            yield Piece(notice["message"], 0, 0, "stop")
+            for index in range(body.n or 1):
+                yield Piece(notice["message"], 0, 0, "stop", index)
             return
         served = self._model(body.model)
         async with AsyncExitStack() as stack:
@@ -426,6 +438,7 @@ class Api:
             chat = body.chat([keys[address] for address in addresses])
             async with aclosing(self._written(chat, served)) as pieces:
                 async for piece in pieces:
+                    answer.notices += piece.notices
                     yield piece
 
     async def _written(self, chat: Chat, served: ServedModel) -> AsyncGenerator[Piece]:
@@ -479,6 +492,12 @@ def _decoded(address: str) -> bytes:
         raise ApiError(400, f"The data: address cannot be read: {error}.", "messages", "invalid_data_url") from None
 
 
+def _born(model: str) -> int:
+    """When a model's files were written, seconds since 1970; 0 of a hub's."""
+    config = Path(model) / "config.json"
+    return int(config.stat().st_mtime) if config.is_file() else 0
+
+
 def _send(path: Path, media_type: str) -> StreamingResponse:
     """A file of the store. It is opened here, so that it comes whole even if it is deleted meanwhile."""
     try:
@@ -495,18 +514,21 @@ def _parts(file: BinaryIO) -> Iterator[bytes]:
             yield part
 
 
-async def _events(answer: Answer, pieces: AsyncGenerator[Piece], with_usage: bool) -> AsyncIterator[str]:
-    """Server-sent events of a streamed answer."""
-    yield _event(answer.chunk({"role": "assistant", "content": ""}))
+async def _events(answer: Answer, pieces: AsyncGenerator[Piece], count: int, with_usage: bool) -> AsyncIterator[str]:
+    """Server-sent events of streamed answers."""
+    for index in range(count):
+        yield _event(answer.chunk({"role": "assistant", "content": ""}, index))
+    last: dict[int, Piece] = {}
     try:
         async with aclosing(pieces):
             async for piece in until_deadline(pieces):
-                if piece.text:
-                    yield _event(answer.chunk({"content": piece.text}))
+                last[piece.index] = piece
+                if piece.text or piece.logprobs:
+                    yield _event(answer.chunk({"content": piece.text}, piece.index, piece))
                 if piece.finish_reason:
-                    yield _event(answer.chunk({}, piece.finish_reason))
-                    if with_usage:
-                        yield _event(answer.usage_chunk(usage_of(piece)))
+                    yield _event(answer.chunk({}, piece.index, replace(piece, text="", logprobs=[])))
+        if with_usage:
+            yield _event(answer.usage_chunk(usage([*last.values()])))
     except Exception as error:  # the status line is gone: the error is an event
         fault = _api_error(error)
         current().code = fault.code
@@ -517,11 +539,6 @@ async def _events(answer: Answer, pieces: AsyncGenerator[Piece], with_usage: boo
 
 def _event(data: dict[str, Any]) -> str:
     return f"data: {json.dumps(data)}\n\n"
-
-
-def usage_of(piece: Piece) -> dict[str, Any]:
-    """Token counts of an answer whose last piece this is."""
-    return usage(piece.prompt_tokens, piece.completion_tokens, piece.cached_tokens)
 
 
 def _file_object(stored: StoredFile) -> dict[str, Any]:

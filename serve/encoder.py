@@ -116,7 +116,9 @@ class EncoderReplica:
             except ApiError as error:
                 faults[key] = error
         if clips:
-            for key, features in zip(clips, video_features(self.model, self.processor, [*clips.values()]), strict=True):
+            for key, features in zip(
+                clips, video_features(self.model, self.processor, [*clips.values()], self.calibration), strict=True
+            ):
                 try:
                     self.store.write(self.store.features(key), partial(save_file, features))
                     self.encoded += 1
@@ -144,9 +146,12 @@ def blank_clip(processor: FaVChatProcessor) -> ProcessedClip:
 
 @torch.inference_mode()
 def video_features(
-    model: FaVChatForConditionalGeneration, processor: FaVChatProcessor, clips: list[ProcessedClip]
+    model: FaVChatForConditionalGeneration,
+    processor: FaVChatProcessor,
+    clips: list[ProcessedClip],
+    calibration: Calibration | None = None,
 ) -> list[dict[str, Tensor]]:
-    """What the language model and the API need of each clip.
+    """What the language model and the API need of each clip, its scores as they are calibrated.
 
     Returns:
         For each clip: `tokens` `(S, H)`; `levels` `(K, S, H)`, zero at all but face tokens; `logits` and
@@ -164,7 +169,11 @@ def video_features(
         levels[:, index, :, general:] = level
     sequences = output.sequence()  # (V, S, H)
     head = model.model.adapter.attribute_head
-    scores = output.attribute_logits if head is None else head.probabilities(output.attribute_logits)  # (V, A)
+    scores = output.attribute_logits  # (V, A)
+    if head is not None:
+        prior, known = head.get_buffer("prior").cpu(), calibration or Calibration()
+        rows = scores_of(scores.cpu(), prior, processor.attributes, known)
+        scores = torch.tensor([[one.score for one in row] for row in rows])
     attributes = levels.new_zeros(videos, len(output.levels), output.attribute_tokens.shape[1], width)
     top_k = model.config.adapter_config.num_experts_per_tok
     usage = []

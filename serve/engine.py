@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from queue import Empty
 from typing import Any, Literal
 
@@ -20,12 +22,15 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 from favchat.config import Config, ServeConfig
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
 from favchat.model.generation import WHOLE_ANSWERS, starts_of
+from favchat.model.grounding import probability_of_yes
 from favchat.model.processing_favchat import SYSTEM
 from favchat.runtime.threads import allowed_cpus
-from serve.chat import Chat, Piece
+from serve.chat import Chat, Logprob, Piece, TokenText
+from serve.decoding import Decoding, Penalties, Sampling, TokenLogprobs, drawn, processor_list
 from serve.errors import ApiError, busy
+from serve.grammars import Grammars, Matcher
 from serve.language_model import VirtualTokenLM
-from serve.sampling import Sampling, processor_list
+from serve.merge import merged
 from serve.store import VideoStore, gone
 from serve.text_stream import TextStream
 from serve.visual_pool import PoolFullError, VisualPool
@@ -34,6 +39,9 @@ PAGE_TOKENS = 16
 """Tokens of a page of the cache. A prefix is shared in whole pages, and a video has some tens of tokens."""
 MAX_BATCH_TOKENS = 1024
 """Tokens of all requests that one forward computes; longer prompts are computed in parts."""
+LOWEST = -9999.0
+"""What OpenAI's clients read for minus infinity, which JSON has no word for."""
+TINY = 1e-12
 
 
 class Engine:
@@ -87,6 +95,7 @@ class Engine:
             )
         )
         self._manager.logit_processor = processor_list()
+        self._grammars = Grammars(processor.tokenizer, sorted(self._ends))
         self._manager.start()
         self._scores: dict[str, list[float]] = {}
         """Of each video in the pool the scores of the attributes that the model was taught."""
@@ -107,6 +116,11 @@ class Engine:
     def close(self) -> None:
         """Stop; requests that are running fail."""
         self._manager.stop(block=True, hard_stop=True)
+
+    @property
+    def context(self) -> int:
+        """Tokens that a chat and its answer may have together."""
+        return self._limit
 
     def check(self) -> None:
         """See that the engine still computes.
@@ -129,48 +143,164 @@ class Engine:
             # In a thread: others are being written to while a long text is tokenised.
             ids = await asyncio.to_thread(self._prompt, chat, spans)
             budget = self._budget(chat, len(ids))
+            self._check_bias(chat)
+            form = chat.form
+            # A faulty form is refused before there is an answer.
+            matchers = [await asyncio.to_thread(self._grammars.matcher, form) for _ in range(chat.n)] if form else []
             cached = self._cached(ids)
-            yield Piece("", len(ids), 0, cached_tokens=cached)
-            stream = TextStream(self.processor.tokenizer, chat.stop)
-            # What the scores say comes first, and the language model goes on from there.
-            start = self._start(chat)
-            fixed = self.processor.answer_ids(start)[:-1] if start else []
-            begun = fixed[:budget]
-            if begun and (start in WHOLE_ANSWERS or len(begun) == budget):
-                text = stream.push(begun, last=True)
-                whole = start in WHOLE_ANSWERS and len(begun) == len(fixed)
-                reason: Literal["stop", "length"] = "stop" if whole or stream.stopped else "length"
-                yield Piece(text, len(ids), len(begun), reason, cached)
+            yield Piece("", len(ids), 0, notices=self._cut(chat, budget), cached_tokens=cached)
+            if chat.options:
+                yield replace(await self._choose(chat, ids), cached_tokens=cached)
                 return
-            answers = self._tokens([*ids, *begun], budget - len(begun), self._sampling(chat))
-            async with aclosing(answers):
-                async for written, done in answers:
-                    tokens = [*begun, *written]
-                    text = stream.push(tokens, last=done)
-                    ending: Literal["stop", "length"] | None = None
-                    if done or stream.stopped:
-                        ending = "stop" if stream.stopped or tokens[-1] in self._ends else "length"
-                    if text or ending:
-                        yield Piece(text, len(ids), len(tokens), ending, cached)
-                    if ending:
-                        return
+            answers = [self._answer(chat, ids, budget, n, matchers[n] if matchers else None) for n in range(chat.n)]
+            async with aclosing(merged(answers)) as pieces:
+                async for piece in pieces:
+                    yield replace(piece, cached_tokens=cached)
 
-    def _start(self, chat: Chat) -> str | None:
-        """How the answer has to begin, see :func:`favchat.model.grounding.start_of_answer`; of one video alone."""
+    async def _answer(
+        self, chat: Chat, ids: list[int], budget: int, index: int, matcher: Matcher | None
+    ) -> AsyncGenerator[Piece]:
+        """The pieces of one answer."""
+        stream, told = TextStream(self.processor.tokenizer, chat.stop), 0
+        # What the scores say comes first, and the language model goes on from there.
+        start, likely = self._start(chat) if matcher is None else (None, 1.0)
+        fixed = self.processor.answer_ids(start)[:-1] if start else []
+        begun = fixed[:budget]
+        noted = {n: TokenLogprobs(token, math.log(likely) if n == 0 else 0.0) for n, token in enumerate(begun)}
+        if begun and (start in WHOLE_ANSWERS or len(begun) == budget):
+            text = stream.push(begun, last=True)
+            whole = start in WHOLE_ANSWERS and len(begun) == len(fixed)
+            reason: Literal["stop", "length"] | None = "stop" if whole or stream.stopped else "length"
+            yield Piece(text, len(ids), len(begun), reason, index, self._logprobs(chat, noted, 0, len(begun)))
+            return
+        if begun:  # nobody waits for the model to read what is decided
+            text, told = stream.push(begun), len(begun)
+            reason = "stop" if stream.stopped else None
+            yield Piece(text, len(ids), told, reason, index, self._logprobs(chat, noted, 0, told))
+            if reason:
+                return
+        prompt = [*ids, *begun]
+        decoding = self._decoding(chat, prompt, len(begun), index, matcher)
+        async with aclosing(self._tokens(prompt, budget - len(begun), decoding)) as answers:
+            async for written, done in answers:
+                tokens = [*begun, *written]
+                text = stream.push(tokens, last=done)
+                reason = None
+                if done or stream.stopped:
+                    reason = "stop" if stream.stopped or tokens[-1] in self._ends else "length"
+                if text or reason:
+                    if decoding is not None:
+                        noted |= {len(begun) + step: one for step, one in list(decoding.noted.items())}
+                    end = len(tokens) - (tokens[-1] in self._ends)
+                    logprobs = self._logprobs(chat, noted, told, end)
+                    told = end
+                    yield Piece(text, len(ids), len(tokens), reason, index, logprobs)
+                if reason:
+                    return
+
+    async def _choose(self, chat: Chat, ids: list[int]) -> Piece:
+        """The option that the scores say, where they decide, else the likeliest one or one drawn."""
+        begin = dict.fromkeys(chat.options, 0.0)
+        start, likely = self._start(chat)
+        said = [option for option in begin if start and option.strip().lower().startswith(start.lower())]
+        others = [option for option in begin if option not in said]
+        if start in ("Yes", "No") and len(said) == 1 == len(others):
+            probabilities = {said[0]: likely, others[0]: 1 - likely}
+            best, noted = said[0], {0: TokenLogprobs(self._option_ids(said[0])[0], math.log(max(likely, TINY)))}
+        else:
+            probabilities, by_option = await self._likelihoods(ids, list(begin), chat)
+            best = drawn(probabilities, chat.temperature, chat.seed)
+            noted = by_option[best]
+        tokens = self._option_ids(best)
+        logprobs = self._logprobs(chat, noted, 0, min(len(noted), len(tokens) - 1))
+        return Piece(best, len(ids), len(tokens), "stop", 0, logprobs, {one: probabilities[one] for one in begin})
+
+    def _option_ids(self, option: str) -> list[int]:
+        return self.processor.answer_ids(option)
+
+    async def _likelihoods(
+        self, ids: list[int], options: list[str], chat: Chat
+    ) -> tuple[dict[str, float], dict[str, dict[int, TokenLogprobs]]]:
+        """Probability of each option, of all options, and its tokens'; each is computed as a whole answer.
+
+        The first one's prompt is computed before the others begin, which then find it in the cache.
+        """
+
+        async def noted(option: str, begun: asyncio.Event) -> dict[int, TokenLogprobs]:
+            tokens = self._option_ids(option)
+            decoding = Decoding(ids, forced=tokens, top=chat.logprobs or 0)
+            async with aclosing(self._tokens(ids, len(tokens), decoding)) as steps:
+                async for _ in steps:
+                    begun.set()
+            return decoding.noted
+
+        begun = asyncio.Event()
+        first = asyncio.ensure_future(noted(options[0], begun))
+        waiting = asyncio.ensure_future(begun.wait())
+        tasks = [first]
+        try:
+            await asyncio.wait([first, waiting], return_when=asyncio.FIRST_COMPLETED)
+            tasks += [asyncio.ensure_future(noted(option, begun)) for option in options[1:]]
+            found = dict(zip(options, await asyncio.gather(*tasks), strict=True))
+        finally:
+            for task in (*tasks, waiting):
+                task.cancel()
+            await asyncio.gather(*tasks, waiting, return_exceptions=True)
+        totals = {option: sum(one.logprob for one in steps.values()) for option, steps in found.items()}
+        highest = max(totals.values())
+        weights = {option: math.exp(total - highest) for option, total in totals.items()}
+        return {option: weight / sum(weights.values()) for option, weight in weights.items()}, found
+
+    def _logprobs(self, chat: Chat, noted: Mapping[int, TokenLogprobs], begin: int, end: int) -> list[Logprob]:
+        """Of tokens `begin` to `end` of an answer, if they were asked for."""
+        if chat.logprobs is None:
+            return []
+        steps = [noted[step] for step in range(begin, end) if step in noted]
+        return [
+            Logprob(self._token_text(one.token, one.logprob), [self._token_text(*pair) for pair in one.top])
+            for one in steps
+        ]
+
+    def _token_text(self, token: int, logprob: float) -> TokenText:
+        text = self.processor.tokenizer.decode([token])
+        return TokenText(text, text.encode("utf-8", "replace"), max(logprob, LOWEST))
+
+    def _start(self, chat: Chat) -> tuple[str | None, float]:
+        """How the answer has to begin, see :func:`favchat.model.grounding.start_of_answer`, and how likely that is.
+
+        Of one video alone.
+        """
         scores = self._scores.get(chat.videos[0], []) if len(chat.videos) == 1 else []
         if not scores:
+            return None, 1.0
+        question = _text(chat.messages[-1])
+        start = starts_of([scores], [True], self.processor.attributes, [question])[0]
+        likely = probability_of_yes(question, dict(zip(self.processor.attributes, scores, strict=True)))
+        if likely is None or start not in ("Yes", "No"):
+            return start, 1.0
+        return start, max(likely if start == "Yes" else 1 - likely, TINY)
+
+    def _decoding(
+        self, chat: Chat, prompt: list[int], begun: int, index: int, matcher: Matcher | None
+    ) -> Decoding | None:
+        """How to choose the tokens of one answer; None: the most likely ones."""
+        sampling = self._sampling(chat, index)
+        bias = tuple(chat.logit_bias.items())
+        penalties = Penalties(chat.frequency_penalty, chat.presence_penalty, chat.repetition_penalty, bias)
+        plain = penalties == Penalties()
+        if sampling is None and plain and matcher is None and chat.logprobs is None:
             return None
-        return starts_of([scores], [True], self.processor.attributes, [_text(chat.messages[-1])])[0]
+        return Decoding(prompt, begun, sampling, None if plain else penalties, matcher, top=chat.logprobs)
 
     async def _tokens(
-        self, ids: list[int], budget: int, sampling: Sampling | None
+        self, ids: list[int], budget: int, decoding: Decoding | None
     ) -> AsyncGenerator[tuple[list[int], bool]]:
         """All tokens so far and whether they are all, each time there is one more."""
         outputs: asyncio.Queue[Any] = asyncio.Queue()
         request = uuid.uuid4().hex
         self._forget_leftovers()
         self._manager.register_result_handler(request, outputs.put_nowait)
-        settings = {} if sampling is None else {"sampling": sampling}
+        settings = {} if decoding is None else {"decoding": decoding}
         finished, count = False, 0
         self.counters["requests"] += 1
         self.counters["running"] += 1
@@ -253,27 +383,35 @@ class Engine:
         return min((len(cache.match_prefix_blocks(ids)) * cache.tokens_per_page for cache in caches), default=0)
 
     def _budget(self, chat: Chat, prompt_tokens: int) -> int:
-        """Tokens that the answer may have."""
-        longest = self.config.max_new_tokens
-        if chat.max_tokens is not None and chat.max_tokens > longest:
-            raise ApiError(400, f"max_tokens = {chat.max_tokens}: this server writes at most {longest}.", "max_tokens")
+        """Tokens that the answer may have: what was asked for, the server's limit, what the context has room for."""
         room = self._limit - prompt_tokens
-        wanted = chat.max_tokens or min(longest, max(room, 1))
-        if wanted > room:
+        if room < 1:
             raise ApiError(
                 400,
-                f"The chat has {prompt_tokens} tokens and asks for {wanted} more; the model's context holds "
-                f"{self._limit}. Shorten the chat, send fewer videos or lower max_tokens.",
+                f"The chat has {prompt_tokens} tokens; the model's context holds {self._limit}. Shorten the chat or "
+                "send fewer videos.",
                 "messages",
                 "context_length_exceeded",
             )
-        return wanted
+        return min(chat.max_tokens or self.config.max_new_tokens, self.config.max_new_tokens, room)
 
-    def _sampling(self, chat: Chat) -> Sampling | None:
+    def _check_bias(self, chat: Chat) -> None:
+        """A token that does not exist would stop the whole batch."""
+        for token in chat.logit_bias:
+            if token >= len(self.processor.tokenizer):
+                raise ApiError(400, f"logit_bias: there is no token {token}.", "logit_bias")
+
+    def _cut(self, chat: Chat, budget: int) -> tuple[dict[str, str], ...]:
+        if chat.max_tokens is None or chat.max_tokens <= budget:
+            return ()
+        message = f"{chat.max_tokens} tokens were asked for; this answer may have {budget}."
+        return ({"code": "max_tokens_cut", "message": message},)
+
+    def _sampling(self, chat: Chat, index: int) -> Sampling | None:
         if chat.temperature == 0 or chat.top_p == 0:
             return None
         seed = secrets.randbits(31) if chat.seed is None else chat.seed
-        return Sampling(chat.temperature, chat.top_p, seed)
+        return Sampling(chat.temperature, chat.top_p, seed + index, chat.top_k, chat.min_p)
 
 
 def _text(message: dict[str, Any]) -> str:
@@ -305,6 +443,10 @@ class EngineReplica:
         """Answer a chat, see :meth:`Engine.generate`."""
         async for piece in self.engine.generate(chat):
             yield piece
+
+    async def context(self) -> int:
+        """Tokens that a chat and its answer may have together."""
+        return self.engine.context
 
     async def counters(self) -> dict[str, int]:
         """What this replica has done."""

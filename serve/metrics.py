@@ -6,6 +6,7 @@ import time
 from collections import Counter as Counts
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
@@ -91,14 +92,16 @@ class Writing:
     def __init__(self, metrics: Metrics, model: str) -> None:
         self._metrics, self._model, self._record = metrics, model, current()
         self._began = self._last = time.monotonic()
-        self._piece = Piece("", 0, 0)
+        self._pieces: dict[int, Piece] = {}
         self._count(1)
 
     def see(self, piece: Piece) -> None:
         """A piece came."""
         metrics, model, now = self._metrics, self._model, time.monotonic()
-        new = piece.completion_tokens - self._piece.completion_tokens
-        if new and not self._piece.completion_tokens:
+        first = not any(one.completion_tokens for one in self._pieces.values())
+        before = self._pieces.get(piece.index, Piece("", 0, 0))
+        new = piece.completion_tokens - before.completion_tokens
+        if new and first:
             metrics.first_token.labels(model).observe(now - self._began)
             self._record.facts.setdefault("first_token_ms", round(1e3 * (now - self._record.began), 1))
         elif new:
@@ -107,16 +110,18 @@ class Writing:
             metrics.batch.labels(model).observe(metrics.at_once[model])
             metrics.tokens.labels(model).inc(new)
             self._last = now
-        elif not self._piece.prompt_tokens:
+        elif not self._pieces:
             metrics.prompt_tokens.labels(model).inc(piece.prompt_tokens)
             metrics.cached_tokens.labels(model).inc(piece.cached_tokens)
-        self._piece = piece
+        self._pieces[piece.index] = piece
 
     def close(self) -> None:
         """The answer is written, or given up."""
         self._count(-1)
-        record, piece = self._record, self._piece
-        record.tokens += piece.prompt_tokens + piece.completion_tokens
+        pieces = [*self._pieces.values()] or [Piece("", 0, 0)]
+        written = sum(piece.completion_tokens for piece in pieces)
+        piece, record = replace(pieces[0], completion_tokens=written), self._record
+        record.tokens += piece.prompt_tokens + written
         facts = record.facts
         facts["model"] = self._model
         for name in ("prompt_tokens", "cached_tokens", "completion_tokens"):

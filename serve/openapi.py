@@ -6,9 +6,12 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 
 from serve.health import PROBES
 from serve.protocol import ChatCompletionRequest
+from serve.responses import ResponsesRequest
 
 REFERENCE = "#/components/schemas/{model}"
 
@@ -72,10 +75,13 @@ def text_of(content_type: str) -> dict[int | str, dict[str, Any]]:
 def describe_api(app: FastAPI, models: list[str]) -> dict[str, Any]:
     """The OpenAPI description of the application, whose models have these names."""
     schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
-    body = ChatCompletionRequest.model_json_schema(ref_template=REFERENCE)
-    body["properties"]["model"] = {"enum": models}
     parts = schema.setdefault("components", {}).setdefault("schemas", {})
-    parts |= body.pop("$defs", {}) | {"Error": ERROR, ChatCompletionRequest.__name__: body}
+    parts["Error"] = ERROR
+    kinds: tuple[type[BaseModel], ...] = (ChatCompletionRequest, ResponsesRequest)
+    _, described = models_json_schema([(kind, "validation") for kind in kinds], ref_template=REFERENCE)
+    parts |= described["$defs"]
+    for kind in kinds:
+        parts[kind.__name__]["properties"]["model"] = {"enum": models}
     for path in schema["paths"].values():
         for operation in path.values():
             # FastAPI's own answer to a faulty request, which this API gives as 400.

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from favchat.config import ServeConfig
-from serve.chat import Chat
+from serve.chat import Chat, Piece, TokenText
 from serve.errors import ApiError
+from serve.forms import Structured
 from serve.parameters import IGNORED, INERT, PART_INERT, refuse
 
 PLACEHOLDERS = ("<|video|>", "<|frame|>", "<|face|>")
@@ -26,6 +29,10 @@ VIDEOS = 16
 ELEMENTS = 2**18
 """Most values in a request: they are counted before they are read, because reading millions stops all else."""
 FIELD = re.compile(r"\w+")
+ANSWERS = 8
+"""Most answers to one chat."""
+BIASED = 1024
+"""Most tokens whose logits a request changes."""
 STOPS = 4
 STOP_LETTERS = 256
 """Longest stop string."""
@@ -54,6 +61,29 @@ class VideoPart(_Part):
     type: Literal["video_url"]
     video_url: VideoUrl
 
+    @property
+    def address(self) -> str:
+        """Where it is."""
+        return self.video_url.url
+
+
+class ImageUrl(_Part):
+    """Where a picture is: as a video's."""
+
+    url: str
+
+
+class ImagePart(_Part):
+    """A picture in a message: a video of one frame."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+    @property
+    def address(self) -> str:
+        """Where it is."""
+        return self.image_url.url
+
 
 class TextPart(_Part):
     """A text in a message."""
@@ -67,7 +97,10 @@ class Message(_Part):
 
     role: Literal["system", "developer", "user", "assistant"]
     content: (
-        str | Annotated[list[Annotated[VideoPart | TextPart, Field(discriminator="type")]], Field(max_length=PARTS)]
+        str
+        | Annotated[
+            list[Annotated[VideoPart | ImagePart | TextPart, Field(discriminator="type")]], Field(max_length=PARTS)
+        ]
     )
 
 
@@ -77,6 +110,8 @@ class StreamOptions(_Part):
     include_usage: bool | None = False
 
 
+TokenId = Annotated[int, Field(ge=0, lt=2**31)]
+Bias = Annotated[float, Field(ge=-100, le=100)]
 StopString = Annotated[str, Field(min_length=1, max_length=STOP_LETTERS)]
 
 
@@ -90,7 +125,7 @@ def _document_the_rest(schema: dict[str, Any]) -> None:
     schema["additionalProperties"] = False
 
 
-class ChatCompletionRequest(BaseModel):
+class ChatCompletionRequest(Structured):
     """The body of ``POST /v1/chat/completions``; unknown fields are kept, to tell the harmful from the harmless."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False, json_schema_extra=_document_the_rest)
@@ -105,6 +140,15 @@ class ChatCompletionRequest(BaseModel):
     top_p: float | None = Field(default=None, ge=0, le=1)
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
     stop: StopString | Annotated[list[StopString], Field(max_length=STOPS)] | None = None
+    n: int | None = Field(default=None, ge=1, le=ANSWERS)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    repetition_penalty: float | None = Field(default=None, gt=0, le=10)
+    logit_bias: Annotated[dict[TokenId, Bias], Field(max_length=BIASED)] | None = None
+    top_k: int | None = Field(default=None, ge=-1)
+    min_p: float | None = Field(default=None, ge=0, le=1)
 
     @classmethod
     def parse(cls, body: bytes) -> ChatCompletionRequest:
@@ -113,26 +157,18 @@ class ChatCompletionRequest(BaseModel):
         Raises:
             ApiError: It is none; the message names the field.
         """
-        if sum(body.count(sign) for sign in (b"{", b"[", b",")) > ELEMENTS:
-            raise ApiError(400, f"The request has more than {ELEMENTS} elements.", code="invalid_request")
-        try:
+        too_many(body)
+        with faulty():
             return cls.model_validate_json(body)
-        except ValidationError as error:
-            faults = error.errors(include_url=False, include_context=False, include_input=False)
-            # Of the faults that each branch of a union has, the deepest is of the branch that was meant.
-            fault = max(faults, key=lambda fault: len(fault["loc"]))
-            names = [str(part) for part in fault["loc"] if FIELD.fullmatch(str(part)) and part != "str"]
-            place = ".".join(names)[:200]
-            raise ApiError(400, f"{place or 'body'}: {fault['msg'][:500]}", place or None, "invalid_request") from None
 
     def addresses(self) -> list[str]:
         """The addresses of the videos, in order."""
         return [
-            part.video_url.url
+            part.address
             for message in self.messages
             if not isinstance(message.content, str)
             for part in message.content
-            if isinstance(part, VideoPart)
+            if not isinstance(part, TextPart)
         ]
 
     def check(self, limits: ServeConfig) -> None:
@@ -145,11 +181,11 @@ class ChatCompletionRequest(BaseModel):
         refuse(extra, INERT)
         if self.stream_options is not None:
             refuse(self.stream_options.model_extra, PART_INERT, "stream_options.")
-        tokens = self._max_tokens()
-        if tokens is not None and tokens > limits.max_new_tokens:
-            longest = limits.max_new_tokens
-            name = "max_tokens" if self.max_completion_tokens is None else "max_completion_tokens"
-            raise ApiError(400, f"{name} = {tokens}: this server writes at most {longest}.", name)
+        if self.top_logprobs and not self.logprobs:
+            raise ApiError(400, "top_logprobs: set logprobs, too.", "top_logprobs")
+        _, options = self.form()
+        if options and (self.n or 1) > 1:
+            raise ApiError(400, "n: of options one is chosen.", "n")
         most = min(VIDEOS, limits.max_videos)
         if len(set(self.addresses())) > most:
             raise ApiError(400, f"A chat takes at most {most} different videos.", "messages")
@@ -171,6 +207,7 @@ class ChatCompletionRequest(BaseModel):
     def chat(self, videos: list[str]) -> Chat:
         """The request for the engine, its videos known by their SHA-256."""
         temperature = self.temperature or 0.0
+        form, options = self.form()
         return Chat(
             messages=[{"role": ROLES.get(m.role, m.role), "content": _content(m)} for m in self.messages],
             videos=videos,
@@ -179,6 +216,16 @@ class ChatCompletionRequest(BaseModel):
             top_p=1.0 if self.top_p is None else self.top_p,
             seed=self.seed,
             stop=[self.stop] if isinstance(self.stop, str) else self.stop or [],
+            top_k=max(self.top_k or 0, 0),
+            min_p=self.min_p or 0.0,
+            n=self.n or 1,
+            logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+            frequency_penalty=self.frequency_penalty or 0.0,
+            presence_penalty=self.presence_penalty or 0.0,
+            repetition_penalty=1.0 if self.repetition_penalty is None else self.repetition_penalty,
+            logit_bias=self.logit_bias or {},
+            form=form,
+            options=options,
         )
 
     def _max_tokens(self) -> int | None:
@@ -199,37 +246,91 @@ class Answer:
         self._common = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
         self.notices: list[dict[str, str]] = []
 
-    def whole(self, text: str, finish_reason: str | None, usage: dict[str, Any]) -> dict[str, Any]:
-        """The whole answer."""
-        message = {"role": "assistant", "content": text, "refusal": None}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}
+    def whole(self, parts: Sequence[Sequence[Piece]]) -> dict[str, Any]:
+        """The whole answers, each from its pieces."""
         return {
             **self._common,
             "object": "chat.completion",
-            "choices": [choice],
-            "usage": usage,
+            "choices": [_choice(index, pieces) for index, pieces in enumerate(parts)],
+            "usage": usage([pieces[-1] for pieces in parts]),
             "notices": self.notices,
         }
 
-    def chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+    def chunk(self, delta: dict[str, Any], index: int = 0, piece: Piece | None = None) -> dict[str, Any]:
         """A part of a streamed answer; the notices come with the last one."""
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        choice: dict[str, Any] = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
         chunk = {**self._common, "object": "chat.completion.chunk", "choices": [choice]}
-        return {**chunk, "notices": self.notices} if finish_reason else chunk
+        if piece is None:
+            return chunk
+        if piece.text or piece.logprobs:
+            choice["logprobs"] = logprobs([piece])
+        elif piece.finish_reason:
+            choice["finish_reason"] = piece.finish_reason
+            if piece.options is not None:
+                choice["option_probabilities"] = piece.options
+            chunk["notices"] = self.notices
+        return chunk
 
     def usage_chunk(self, usage: dict[str, Any]) -> dict[str, Any]:
         """The last part, if usage was asked for."""
         return {**self._common, "object": "chat.completion.chunk", "choices": [], "usage": usage}
 
 
-def usage(prompt_tokens: int, completion_tokens: int, cached_tokens: int = 0) -> dict[str, Any]:
-    """Token counts; those of the prompt that were cached are a part of its own."""
+def usage(last: Sequence[Piece]) -> dict[str, Any]:
+    """Token counts, from the last piece of each answer; those of the prompt that were cached are a part of its own."""
+    prompt, completion = last[0].prompt_tokens, sum(piece.completion_tokens for piece in last)
     return {
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": completion_tokens,
-        "total_tokens": prompt_tokens + completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": cached_tokens},
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": last[0].cached_tokens},
     }
+
+
+def _choice(index: int, pieces: Sequence[Piece]) -> dict[str, Any]:
+    text = "".join(piece.text for piece in pieces)
+    choice = {
+        "index": index,
+        "message": {"role": "assistant", "content": text, "refusal": None},
+        "logprobs": logprobs(pieces),
+        "finish_reason": pieces[-1].finish_reason,
+    }
+    options = pieces[-1].options
+    return choice if options is None else {**choice, "option_probabilities": options}
+
+
+def logprobs(pieces: Sequence[Piece]) -> dict[str, Any] | None:
+    """The tokens of some pieces as OpenAI tells them; null where none were asked for."""
+    tokens = [
+        {**_token(one.token), "top_logprobs": [_token(other) for other in one.top]}
+        for piece in pieces
+        for one in piece.logprobs
+    ]
+    return {"content": tokens, "refusal": None} if tokens else None
+
+
+def _token(token: TokenText) -> dict[str, Any]:
+    return {"token": token.text, "logprob": token.logprob, "bytes": list(token.data)}
+
+
+def too_many(body: bytes) -> None:
+    """Refuse a body of so many values that reading it would stop all else."""
+    if sum(body.count(sign) for sign in (b"{", b"[", b",")) > ELEMENTS:
+        raise ApiError(400, f"The request has more than {ELEMENTS} elements.", code="invalid_request")
+
+
+@contextmanager
+def faulty() -> Iterator[None]:
+    """Say in OpenAI's shape which field of a body is at fault."""
+    try:
+        yield
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        # Of the faults that each branch of a union has, the deepest is of the branch that was meant.
+        fault = max(faults, key=lambda fault: len(fault["loc"]))
+        names = [str(part) for part in fault["loc"] if FIELD.fullmatch(str(part)) and part != "str"]
+        place = ".".join(names)[:200]
+        raise ApiError(400, f"{place or 'body'}: {fault['msg'][:500]}", place or None, "invalid_request") from None
 
 
 def _refuse_unknown(message: Message, where: str) -> None:
@@ -241,6 +342,8 @@ def _refuse_unknown(message: Message, where: str) -> None:
         refuse(part.model_extra, {}, place)
         if isinstance(part, VideoPart):
             refuse(part.video_url.model_extra, {}, f"{place}video_url.")
+        if isinstance(part, ImagePart):
+            refuse(part.image_url.model_extra, PART_INERT, f"{place}image_url.")
 
 
 def _texts(message: Message) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -24,7 +25,10 @@ from favchat.video import ClipSpecification
 from jobs.quickstart import SAMPLE
 from serve.chat import Chat
 from serve.encoder import video_features
+from serve.engine import Engine
+from serve.media import MediaReplica
 from serve.store import VideoStore
+from tests.serve.local import LocalEncoder, LocalEngine, local_client
 
 CLIPS = SAMPLE / "clips"
 NAMES = ("pexels_0", "capture_0", "franck_1")
@@ -153,6 +157,35 @@ def server(ray_session, centerface, model_folder, tmp_path_factory) -> Iterator[
     config = Config(serve=settings)
     yield Server(serve.app.deploy(config), config)
     ray_serve.shutdown()
+
+
+@pytest.fixture(scope="session")
+def local_openai(talkative, model_folder, centerface, tmp_path_factory) -> Iterator[OpenAI]:
+    """OpenAI's client of an application in this process, with the talkative model."""
+    store = str(tmp_path_factory.mktemp("local"))
+    config = Config(serve=LIMITS.model_copy(update={"model": str(model_folder), "store": store, "name": "tiny"}))
+    engine = Engine(*talkative, VideoStore.of(config), config.serve)
+    with local_client(config, MediaReplica(config), LocalEncoder(config), LocalEngine(engine)) as http:
+        yield OpenAI(base_url="http://testserver/v1", api_key="none", max_retries=0, http_client=http)
+    engine.close()
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "smiling": {"type": "boolean"},
+        "emotion": {"enum": ["happy", "neutral"]},
+        "age": {"type": "integer", "minimum": 0, "maximum": 99},
+    },
+    "required": ["smiling", "emotion", "age"],
+    "additionalProperties": False,
+}
+
+
+def picture(kind: str) -> bytes:
+    with av.open(str(clip_path("pexels_0"))) as container:
+        image = next(container.decode(video=0)).to_ndarray(format="bgr24")
+    return cv2.imencode(f".{kind}", image)[1].tobytes()
 
 
 def clip_path(name: str) -> Path:

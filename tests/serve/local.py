@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from fastapi.testclient import TestClient
 from favchat.config import Config
 from serve.api import Api
 from serve.encoder import EncoderReplica
+from serve.engine import Engine, EngineReplica
 from serve.errors import ApiError
 
 
@@ -27,7 +29,32 @@ class LocalHandle:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.replica, name)
+        if inspect.isasyncgenfunction(method):
+            return type("Method", (), {"remote": lambda _, *given: LocalStream(method(*given))})()
         return type("Method", (), {"remote": staticmethod(method)})
+
+
+class LocalStream:
+    """What a streaming method gives."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> Any:
+        return self._stream
+
+    def cancel(self) -> None:
+        asyncio.get_running_loop().create_task(self._stream.aclose())
+
+
+class LocalEngine(EngineReplica):
+    """An engine's deployment around an engine that is there."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def __del__(self) -> None:
+        """Whoever made the engine closes it."""
 
 
 class LocalEncoder(EncoderReplica):

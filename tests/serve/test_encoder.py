@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from favchat.face_scores.values import Calibration
 from serve.encoder import EncoderReplica
 from serve.errors import ApiError
 from serve.store import VideoStore
@@ -17,6 +18,7 @@ def replica(talkative, clips, tmp_path) -> EncoderReplica:
     replica.model, replica.processor = talkative
     replica.store = VideoStore(tmp_path, version="test", max_videos=8)
     replica.encoded = replica.batches = 0
+    replica.calibration = Calibration()
     for name in NAMES:
         with clip_path(name).open("rb") as file:
             replica.store.write_clip(replica.store.add(file), clips[name], {})

@@ -1,6 +1,7 @@
 """The engine under continuous batching, without Ray."""
 
 import asyncio
+import math
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -13,6 +14,7 @@ from favchat.config import ModelConfig, ServeConfig
 from favchat.labels.everyday_templates import CANNOT_TELL
 from favchat.model.build import build
 from favchat.model.generation import answer as plain_answer
+from serve.chat import Piece
 from serve.encoder import video_features
 from serve.engine import PAGE_TOKENS, Engine
 from serve.errors import ApiError
@@ -35,6 +37,10 @@ async def answer(engine: Engine, chat) -> str:
 async def ends(engine: Engine, chat) -> tuple[str, str | None]:
     pieces = [piece async for piece in engine.generate(chat)]
     return "".join(piece.text for piece in pieces), pieces[-1].finish_reason
+
+
+async def last(engine: Engine, chat) -> Piece:
+    return [piece async for piece in engine.generate(chat)][-1]
 
 
 def spied(monkeypatch, engine: Engine) -> tuple[list[list[int]], list[int]]:
@@ -136,11 +142,11 @@ def test_leaving_early_cancels(engine, encoded) -> None:
 
 
 def test_a_request_that_cannot_be_answered_gives_its_video_free(engine, encoded) -> None:
-    with pytest.raises(ApiError, match="writes at most 1000") as caught:
-        asyncio.run(answer(engine, encoded.chat("pexels_0", max_tokens=1001)))
+    with pytest.raises(ApiError, match="no token 99999") as caught:
+        asyncio.run(answer(engine, encoded.chat("pexels_0", logit_bias={99999: 1.0})))
     assert caught.value.status == 400
     with pytest.raises(ApiError, match="context holds 2048") as caught:
-        asyncio.run(answer(engine, encoded.chat("pexels_0", question="word " * 400)))
+        asyncio.run(answer(engine, encoded.chat("pexels_0", question="word " * 500)))
     assert caught.value.code == "context_length_exceeded"
     with pytest.raises(ApiError) as caught:
         asyncio.run(answer(engine, encoded.chat("pexels_0", "capture_0")))  # the pool holds one
@@ -219,6 +225,11 @@ def test_answers_begin_as_the_scores_say_as_in_plain_generation(tiny_preset, cli
         found = [asyncio.run(answer(engine, chat)) for chat in chats]
         short = asyncio.run(ends(engine, encoded.chat("capture_0", question=questions[0], max_tokens=2)))
         cut = asyncio.run(ends(engine, encoded.chat("capture_0", question=questions[2], max_tokens=7)))
+        likely = asyncio.run(last(engine, encoded.chat("capture_0", question=questions[0], logprobs=0, max_tokens=3)))
+        said = [
+            asyncio.run(last(engine, encoded.chat("capture_0", question=question, options=["no", "yes, surely"])))
+            for question in questions[:2]
+        ]
     finally:
         engine.close()
     plain = plain_answer(model, processor, [clips["capture_0"]] * 4, questions, max_new_tokens=37)
@@ -227,3 +238,7 @@ def test_answers_begin_as_the_scores_say_as_in_plain_generation(tiny_preset, cli
     assert not found[3].startswith(("Yes", "No", CANNOT_TELL))
     assert found[0].strip().startswith(plain[0])
     assert (short, cut) == (("Ye", "length"), ("I can't", "length"))  # a byte each
+    sure = 1 / (1 + math.exp(-3))  # the scores' logits are 3 and -3
+    assert [one.token.logprob for one in likely.logprobs] == pytest.approx([math.log(sure), 0, 0], abs=1e-4)
+    assert [one.text for one in said] == ["yes, surely", "no"]
+    assert said[0].options == pytest.approx({"no": 1 - sure, "yes, surely": sure}, abs=1e-4)

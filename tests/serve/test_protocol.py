@@ -39,7 +39,7 @@ def test_a_value_that_changes_nothing_is_taken(name, value) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("use_beam_search", 0), ("min_p", False), ("n", True), ("ignore_eos", 0.0)]
+    ("name", "value"), [("use_beam_search", 0), ("min_tokens", False), ("best_of", True), ("ignore_eos", 0.0)]
 )
 def test_numbers_do_not_pass_for_booleans(name, value) -> None:
     assert fault(**{name: value}).param == name
@@ -94,14 +94,18 @@ def test_an_answer_as_clients_send_it_back_is_taken() -> None:
         ({"messages": HELLO * 513}, "messages"),
         ({"messages": [{"role": "user", "content": "x" * 16_001}]}, "messages"),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}] * 65}]}, "messages.0.content"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages.0.content.0"),
+        ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages.0.content.0"),
         ({"model": "x" * 257}, "model"),
         ({"seed": 2**63}, "seed"),
         ({"temperature": float("nan")}, "temperature"),
         ({"top_p": float("inf")}, "top_p"),
         ({"max_tokens": 0}, "max_tokens"),
-        ({"max_tokens": 513}, "max_tokens"),
-        ({"max_completion_tokens": 513}, "max_completion_tokens"),
+        ({"n": 9}, "n"),
+        ({"frequency_penalty": 2.1}, "frequency_penalty"),
+        ({"logit_bias": {"x": 1}}, "logit_bias.x"),
+        ({"guided_choice": []}, "guided_choice"),
+        ({"guided_choice": ["x"] * 65}, "guided_choice"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
     ],
 )
 def test_what_is_too_long_or_out_of_range_names_its_field(fields, param) -> None:

@@ -94,6 +94,16 @@ def start_of_answer(question: str, scores: Mapping[str, float]) -> str | None:
     return "Yes" if true is holds else "No"
 
 
+def probability_of_yes(question: str, scores: Mapping[str, float]) -> float | None:
+    """How likely the scores hold "yes" to be, 0..1; None where they do not decide. Arguments as above."""
+    asked = asked_attribute(question)
+    if asked is None or asked[0] not in scores:
+        return None
+    name, holds = asked
+    true = 1 - scores[name] if attribute(name).negated else scores[name]
+    return true if holds else 1 - true
+
+
 def asked_attribute(question: str) -> tuple[str, bool] | None:
     """The one attribute that a yes/no question asks for, and whether "yes" says that its statement holds.
 

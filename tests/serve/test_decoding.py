@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from serve.sampling import Sampling, perturbed
+from serve.decoding import Sampling, perturbed
 
 LOGITS = torch.tensor([2.0, 1.0, 0.0, -1.0, -4.0])
 
