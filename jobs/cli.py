@@ -203,10 +203,11 @@ def export(
 
 @app.command()
 def tune(config: ConfigArgument, overrides: Overrides = None, print_config: PrintConfig = False) -> None:
-    """Train with several numbers of experts and find the best; needs data.out and tune.out.
+    """Train with several combinations of settings and find the best; needs data.out and tune.out.
 
-    tune.num_experts and tune.top_k list the choices, tune.search is grid (default) or optuna. tune.out/best.yaml is a
-    configuration for favchat train. Started again with the same settings it goes on where it was.
+    tune.space lists the settings and what each may be (tune.num_experts and tune.top_k are short forms), tune.search is
+    grid (default), random, optuna or another searcher of Ray Tune. tune.out/best.yaml is a configuration for favchat
+    train. Started again with the same settings it goes on where it was.
     """
     settings = _settings(config, overrides, print_config)
     import tune.sweep

@@ -1,1 +1,1 @@
-"""The sweep over expert counts."""
+"""Sweeps over settings, with Ray Tune."""

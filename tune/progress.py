@@ -11,6 +11,7 @@ from ray.tune.experiment import Trial
 from rich.console import Console
 
 from tune.space import chosen
+from tune.trial import COUNTER, FINISHED
 
 QUIET_S = 60.0
 """After so many seconds without a report it is said what the sweep waits for, and again after twice as many."""
@@ -44,12 +45,14 @@ class Progress(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """Say how good a trial is by now."""
-        self._say(trial, f"report {result['training_iteration']}, {self._metric} {result[self._metric]:.4f}")
+        """Say how good a trial is by now; its last report repeats the one before."""
+        if FINISHED in result:
+            return
+        self._say(trial, f"step {result[COUNTER]}, {self._metric} {result[self._metric]:.4f}")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Say that a trial has ended."""
-        self._say(trial, "finished" if "train_seconds" in (trial.last_result or {}) else "stopped early")
+        self._say(trial, "finished" if FINISHED in (trial.last_result or {}) else "stopped early")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Say where a trial's error lies."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import math
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import yaml
 from ray.tune import Result, ResultGrid
@@ -15,31 +18,37 @@ from rich.table import Table
 
 from favchat.config import Config
 from favchat.tracking import Run
-from tune.space import Point, chosen
-from tune.trial import trial_config
+from favchat.training.stage.job import REPORTS
+from favchat.training.stage.step_log import read_steps
+from tune.space import Point, chosen, short_names
+from tune.trial import COUNTER, FINISHED, trial_config
+
+DEAD = 0.1
+"""An expert is dead that gets less than this part of its even share of the tokens."""
 
 
 @dataclass(frozen=True)
 class Trial:
     """How one trial ended."""
 
-    num_experts: int
-    top_k: int
+    point: Point
+    """Its combination."""
     active_parameters: int
     """Parameters of the adapter that one token passes through."""
     status: str
     """``finished``, ``stopped`` by the scheduler, or ``failed``."""
-    reports: int
-    """Reports it made."""
+    steps: int
+    """Optimiser steps of the whole curriculum that it took."""
     metric: float | None
     """The sweep's metric at its last report."""
     seconds: float
-    """Wall time of the trial, the start of its processes included."""
-
-    @property
-    def point(self) -> Point:
-        """Its combination."""
-        return Point(self.num_experts, self.top_k)
+    """Seconds of training, those before an interruption included."""
+    dead_experts: int | None
+    """Experts of all layers that got next to nothing in the last stage's last steps; None: nothing was counted."""
+    step_seconds: float | None
+    """Median of a step in the last stage."""
+    memory_gb: float | None
+    """The most memory that its worker took."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +69,17 @@ class SweepResult:
     def show(self, console: Console | None = None) -> None:
         """Show the trials as a table."""
         table = Table(title=f"{len(self.trials)} trials, best first", title_justify="left")
-        for heading in ("experts", "top-k", "active parameters", self.metric, "reports", "seconds", "status"):
+        swept = _swept(self.trials)
+        headings = [*short_names(swept).values(), "active parameters", self.metric, "steps", "seconds", "status"]
+        for heading in headings:
             table.add_column(heading, justify="left" if heading == "status" else "right")
         for trial in self.trials:
+            settings = _settings(trial.point)
             table.add_row(
-                str(trial.num_experts),
-                str(trial.top_k),
+                *(str(settings.get(key, "-")) for key in swept),
                 f"{trial.active_parameters:,}",
                 "-" if trial.metric is None else f"{trial.metric:.4f}",
-                str(trial.reports),
+                str(trial.steps),
                 f"{trial.seconds:.0f}",
                 trial.status,
             )
@@ -76,11 +87,11 @@ class SweepResult:
 
     def summary(self) -> str:
         """One line for a person."""
-        best = self.trials[0]
-        return (
-            f"best: {best.num_experts} experts, top-{best.top_k}, {self.metric} {best.metric:.4f} -> {self.best}, "
-            f"{self.picture}"
-        )
+        point = best_point(self.trials)
+        words = ", ".join(f"{key} = {value}" for key, value in point.settings.items()) or "as it is"
+        metrics = [trial.metric for trial in self.trials if trial.point.label == point.label and trial.metric]
+        seeds = f" (mean of {len(metrics)} seeds)" if len(metrics) > 1 else ""
+        return f"best: {words}, {self.metric} {fmean(metrics):.4f}{seeds} -> {self.best}, {self.picture}"
 
 
 def write_report(results: ResultGrid, config: Config, metric: str, run: Run, out: Path) -> SweepResult:
@@ -94,23 +105,43 @@ def write_report(results: ResultGrid, config: Config, metric: str, run: Run, out
         errors = "; ".join(str(error) for error in results.errors) or "none was started"
         raise RuntimeError(f"no trial of the sweep in {out} finished: {errors}")
     result = SweepResult(metric, trials, out / "best.yaml", out / "results.csv", out / "quality.png", run)
-    result.best.write_text(best_config(config, trials[0].point, f"{metric} {trials[0].metric:.4f}"))
-    with result.table.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Trial)])
-        writer.writeheader()
-        writer.writerows(asdict(trial) for trial in trials)
+    point = best_point(trials)
+    reached = fmean(trial.metric for trial in trials if trial.point.label == point.label and trial.metric is not None)
+    result.best.write_text(best_config(config, point, f"{metric} {reached:.4f}"))
+    write_table(trials, result.table)
     draw(trials, metric, result.picture)
     for path in (result.best, result.table, result.picture):
         run.log_artifact(path)
-    run.log_metrics({f"best_{metric}": trials[0].metric}, 0)
+    run.log_metrics({f"best_{metric}": reached}, 0)
     return result
 
 
+def best_point(trials: list[Trial]) -> Point:
+    """The combination whose trials, all of them finished, have the smallest mean; seeds do not compete."""
+    groups: defaultdict[str, list[Trial]] = defaultdict(list)
+    for trial in trials:
+        groups[trial.point.label].append(trial)
+    whole = [group for group in groups.values() if all(trial.status == "finished" for trial in group)]
+    # Where no combination is whole, the best single trial.
+    found = min(whole or [trials[:1]], key=lambda group: fmean(trial.metric or 0.0 for trial in group))
+    return found[0].point._replace(seed=None) if len(found) > 1 else found[0].point
+
+
 def best_config(config: Config, point: Point, quality: str) -> str:
-    """The sweep's configuration with the best adapter and without its folders, as YAML."""
+    """The sweep's configuration with the best settings and without its folders, as YAML."""
     settings = point.apply(config).model_dump(mode="json", exclude={"tune": True, "training": {"out"}})
-    words = f"# The best of a sweep: {point.num_experts} experts, top-{point.top_k}, {quality}.\n"
-    return words + yaml.safe_dump(settings, sort_keys=False)
+    return f"# The best of a sweep: {point.name}, {quality}.\n" + yaml.safe_dump(settings, sort_keys=False)
+
+
+def write_table(trials: list[Trial], path: Path) -> None:
+    """Write the trials as CSV: a column for each swept setting, then those of :class:`Trial`."""
+    swept, rest = _swept(trials), [field.name for field in fields(Trial) if field.name != "point"]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["trial", *swept, *rest])
+        writer.writeheader()
+        for trial in trials:
+            settings = {key: value for key, value in _settings(trial.point).items() if value is not None}
+            writer.writerow({"trial": trial.point.name} | settings | {name: getattr(trial, name) for name in rest})
 
 
 def draw(trials: list[Trial], metric: str, path: Path) -> None:
@@ -119,17 +150,13 @@ def draw(trials: list[Trial], metric: str, path: Path) -> None:
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
-    shown = [trial for trial in trials if trial.metric is not None]
-    for index, top_k in enumerate(sorted({trial.top_k for trial in shown})):
-        color = f"C{index}"
-        group = sorted((t for t in shown if t.top_k == top_k), key=lambda trial: trial.num_experts)
-        finished = [trial for trial in group if trial.status == "finished"]
-        stopped = [trial for trial in group if trial.status == "stopped"]
-        axes.plot(*_coordinates(finished), "o", color=color, label=f"top-{top_k}")
-        axes.plot(*_coordinates(stopped), "x", color=color, label=f"top-{top_k}, stopped early" if stopped else None)
-        for trial in group:
-            place = (trial.active_parameters, trial.metric or 0.0)
-            axes.annotate(f"{trial.num_experts} experts", place, xytext=(7, 3), textcoords="offset points", fontsize=8)
+    for status, mark in (("finished", "o"), ("stopped", "x")):
+        group = [trial for trial in trials if trial.status == status and trial.metric is not None]
+        places = [(trial.active_parameters, trial.metric or 0.0) for trial in group]
+        if places:
+            axes.plot(*zip(*places, strict=True), mark, color="C0", label=status)
+        for trial, place in zip(group, places, strict=True):
+            axes.annotate(trial.point.name, place, xytext=(7, 3), textcoords="offset points", fontsize=7)
     axes.set_xlabel("active parameters of the adapter")
     axes.set_ylabel(f"{metric} (lower is better)")
     axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -141,26 +168,60 @@ def draw(trials: list[Trial], metric: str, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _coordinates(trials: list[Trial]) -> tuple[list[int], list[float]]:
-    return [trial.active_parameters for trial in trials], [trial.metric or 0.0 for trial in trials]
+def _settings(point: Point) -> dict[str, Any]:
+    return point.settings | ({} if point.seed is None else {"seed": point.seed})
+
+
+def _swept(trials: list[Trial]) -> list[str]:
+    """The keys that the trials differ in; a setting whose condition is not met is no part of a trial."""
+    return list(dict.fromkeys(key for trial in trials for key in _settings(trial.point)))
 
 
 def _trials(results: list[Result], config: Config, metric: str) -> list[Trial]:
     """The trials; of a combination that was drawn again, the better one."""
-    count = _parameter_count([trial_config(config, chosen(result.config or {})) for result in results])
+    points = [chosen(result.config or {}) for result in results]
+    configs = {point: trial_config(config, point) for point in points}
+    count = _parameter_count(list(configs.values()))
     by_point: dict[Point, Trial] = {}
-    for result in results:
-        point, values = chosen(result.config or {}), result.metrics or {}
+    for point, result in zip(points, results, strict=True):
+        values = result.metrics or {}
         trial = Trial(
-            *point,
-            active_parameters=count(point),
-            status="failed" if result.error else "finished" if "train_seconds" in values else "stopped",
-            reports=values.get("training_iteration", 0),
+            point,
+            active_parameters=count(configs[point]),
+            status="failed" if result.error else "finished" if FINISHED in values else "stopped",
+            steps=values.get(COUNTER, 0),
             metric=values.get(metric),
-            seconds=values.get("time_total_s", 0.0),
+            **_costs(configs[point]),
         )
         by_point[point] = min(trial, by_point.get(point, trial), key=_rank)
     return list(by_point.values())
+
+
+def _costs(config: Config) -> dict[str, Any]:
+    """What a trial took, and how many of its experts are dead, from what its workers kept."""
+    folders = [Path(config.training.out or "") / "stages" / stage.name for stage in config.training.stages]
+    stages = [(lines, folder) for folder in folders if (lines := read_steps(folder / "steps.jsonl"))]
+    if not stages:
+        return {"seconds": 0.0, "dead_experts": None, "step_seconds": None, "memory_gb": None}
+    last, folder = stages[-1]
+    seconds = sorted(line["seconds"] for line in last)
+    counted: list[dict[str, Any]] = [line for line in read_steps(folder / REPORTS) if "expert_choices" in line]
+    return {
+        "seconds": round(sum(lines[-1]["elapsed"] for lines, _ in stages), 1),
+        "dead_experts": dead_experts(counted[-1]["expert_choices"]) if counted else None,
+        "step_seconds": round(seconds[len(seconds) // 2], 3),
+        "memory_gb": round(max(line["memory_gb"] for lines, _ in stages for line in lines), 2),
+    }
+
+
+def dead_experts(choices: list[list[list[int]]]) -> int:
+    """How many experts got next to nothing.
+
+    Args:
+        choices: `(layers, streams, experts)`, how often each was chosen.
+    """
+    layers = [[sum(expert) for expert in zip(*layer, strict=True)] for layer in choices]
+    return sum(chosen < DEAD * sum(layer) / len(layer) for layer in layers for chosen in layer)
 
 
 def _rank(trial: Trial) -> tuple[int, float]:
@@ -169,19 +230,22 @@ def _rank(trial: Trial) -> tuple[int, float]:
     return status, math.inf if trial.metric is None else trial.metric
 
 
-def _parameter_count(configs: list[Config]) -> Callable[[Point], int]:
-    """Counts a combination's active parameters; the adapters' other sizes come from any trial's saved model."""
+def _parameter_count(configs: list[Config]) -> Callable[[Config], int]:
+    """Counts a trial's active parameters; what a trial without a saved model lacks comes from any that has one."""
     models = [path for config in configs for path in Path(config.training.out or "").glob("stages/*/*/config.json")]
     if not models:
-        return lambda point: 0
+        return lambda config: 0
     # Takes seconds to import, which the start of a sweep need not wait for.
     from favchat.model import FaVChatConfig
     from favchat.model.adapter import active_parameters
+    from favchat.model.build import ADAPTER_NAMES
 
-    adapter = FaVChatConfig.from_pretrained(models[0].parent).adapter_config
-
-    def count(point: Point) -> int:
-        adapter.num_experts, adapter.num_experts_per_tok = point
+    def count(config: Config) -> int:
+        own = sorted(Path(config.training.out or "").glob("stages/*/*/config.json"))
+        adapter = FaVChatConfig.from_pretrained((own or models)[0].parent).adapter_config
+        if not own:
+            for name, value in config.model.adapter.model_dump(exclude={"face_levels", "mirror_faces"}).items():
+                setattr(adapter, ADAPTER_NAMES.get(name, name), value)
         return active_parameters(adapter)
 
     return count

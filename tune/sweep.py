@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune as ray_tune
-from ray.tune.schedulers import ASHAScheduler
+from rich.console import Console
 
 from favchat import tracking
 from favchat.backbones.names import resolve_backbones
 from favchat.config import Config, ConfigError, StageConfig, TrainingConfig, require
 from favchat.data.corpus.requirements import check_corpus
+from favchat.io.paths import absolute
 from favchat.io.settings_record import check_settings, keep_settings, settings_of
 from favchat.runtime import ray_cluster
-from favchat.training.batches.samples import some_samples
+from favchat.training.batches.samples import some_clips, some_samples
 from favchat.training.curriculum import demands
 from favchat.training.stage_settings import common_settings, one_stage
 from tune.leftovers import Leftovers, wait_for_groups
 from tune.progress import Progress
 from tune.report import SweepResult, write_report
-from tune.space import grid, optuna_search
-from tune.trial import Sweep, run_trial, trial_folder
+from tune.schedule import scheduler
+from tune.search import searcher
+from tune.space import check_space, chosen, grid, grid_points
+from tune.trial import Sweep, curriculum_steps, run_trial, trial_folder
 
 RAY_FOLDER = "ray"
 """Ray Tune's own state, below ``tune.out``."""
@@ -31,6 +37,8 @@ RECORD = "sweep.json"
 """The settings that decide what the sweep compares."""
 FREE = {"threads", "checkpoint_every", "keep", "max_failures"}
 """Settings of ``training`` that may change while a sweep is interrupted: no result depends on them."""
+FREE_TUNE = {"out", "max_concurrent", "max_failures", "hours"}
+"""Those of ``tune``."""
 
 TRIAL: dict[str, float] = {"memory": 1024**2}
 """What a trial's own process asks for: it only waits, and Ray Tune wants some resource named.
@@ -40,14 +48,15 @@ as right after a killed sweep whose processes are still dying, would keep every 
 
 
 def run(config: Config) -> SweepResult:
-    """Try every combination of the ``tune`` section, one training each, on the cluster of the ``ray`` section.
+    """Try the combinations of the ``tune`` section, one training each, on the cluster of the ``ray`` section.
 
     Called again with the same ``tune.out`` it goes on where it was: finished trials are not run again, failed and
-    interrupted ones are, each from its last finished stage.
+    interrupted ones are, each from its last checkpoint.
 
     Raises:
-        ConfigError: A setting is missing, or ``tune.out`` holds a sweep with other settings.
+        ConfigError: A setting is missing or cannot be swept, or ``tune.out`` holds a sweep with other settings.
         RuntimeError: Every trial failed.
+        KeyboardInterrupt: Somebody stopped it; the same call goes on.
     """
     corpus, folder = require(config, "data.out", "tune.out")
     if not config.training.stages:
@@ -57,9 +66,13 @@ def run(config: Config) -> SweepResult:
             "training.init, or a stage's init, names a trained model, whose number of experts is what it is; set it to "
             "null: the trials of a sweep begin with adapters of their own"
         )
+    check_space(config)
+    tell_impossible(config)
     check_corpus(corpus, annotations=True)
     resolve_backbones(config.model)  # a name that leads nowhere is told before anything starts
     out = Path(folder).absolute()
+    # Trials have working directories of their own.
+    config = config.model_copy(update={"data": config.data.model_copy(update={"out": absolute(corpus)})})
     refusal = f"tune.out = {out} holds a sweep with other settings; choose another or delete it"
     check_settings(out / RECORD, sweep_settings(config), sweep_settings(Config(training=_bare(config))), refusal)
     metric = config.tune.metric or default_metric(config, corpus)
@@ -67,59 +80,115 @@ def run(config: Config) -> SweepResult:
     ray_cluster.start(config.ray, dashboard=True, demands=demands(config))
     parent = _parent_run(config, out)
     try:
-        # Ray Tune prints a header that no setting turns off; progress goes to standard error.
-        with redirect_stdout(StringIO()):
-            results = _tuner(config, out, metric, Sweep(config, parent)).fit()
+        sweep = Sweep(config, parent, metric, config.tune.max_concurrent or _fit_at_once(config))
+        results = _fit(_tuner(sweep, out))
         wait_for_groups()
         parent.end_children()
         result = write_report(results, config, metric, parent, out)
         # Ray Tune kills a trial's processes in no order: one whose workers died first still calls its run failed.
         stopped = [trial_folder(config, trial.point) for trial in result.trials if trial.status == "stopped"]
         parent.end_children(not_failed=[tracking.training_name(folder) for folder in stopped])
-    except BaseException:
-        parent.finish("FAILED")
+    except BaseException as error:
+        parent.end_children()
+        parent.finish(tracking.status_of(error))
         raise
     parent.finish()
     return result
 
 
+def tell_impossible(config: Config) -> None:
+    """Say how many combinations of a grid the configuration itself refuses.
+
+    Raises:
+        ConfigError: All of them.
+    """
+    if config.tune.search != "grid":
+        return
+    found, left_out = grid_points(config)
+    if left_out:
+        name, reason = next(iter(left_out.items()))
+        Console(stderr=True, soft_wrap=True).print(
+            f"tune: {len(left_out)} of {len(found) + len(left_out)} combinations are impossible and left out, such as "
+            f"{name}: {reason}",
+            highlight=False,
+        )
+
+
 def default_metric(config: Config, corpus: str) -> str:
-    """``val_loss`` where the last stage has held-out samples, else ``language_loss``."""
-    training = config.training
-    held_out = some_samples(corpus, training.stages[-1].task, training.val_split, min(1, training.val_batches))
-    return "val_loss" if held_out.num_rows else "language_loss"
+    """``val_loss`` where the last stage has held-out samples, else the loss that it trains on."""
+    training, last = config.training, config.training.stages[-1]
+    if last.task == "attributes":
+        held_out, otherwise = some_clips(corpus, training.val_split, min(1, training.val_batches)), "attribute_loss"
+    else:
+        held_out = some_samples(corpus, last.task, training.val_split, min(1, training.val_batches))
+        otherwise = "language_loss"
+    return "val_loss" if held_out.num_rows else otherwise
 
 
-def _tuner(config: Config, out: Path, metric: str, sweep: Sweep) -> ray_tune.Tuner:
+def _tuner(sweep: Sweep, out: Path) -> ray_tune.Tuner:
+    config, metric = sweep.config, sweep.metric
     # The CPUs and GPUs belong to the workers of its training.
     trainable = ray_tune.with_resources(ray_tune.with_parameters(run_trial, sweep=sweep), TRIAL)
     place = out / RAY_FOLDER
     if ray_tune.Tuner.can_restore(str(place)):
         return ray_tune.Tuner.restore(str(place), trainable, resume_unfinished=True, resume_errored=True)
     tune = config.tune
-    scheduler = None
-    if tune.asha:
-        scheduler = ASHAScheduler(
-            grace_period=tune.asha.grace_period,
-            reduction_factor=tune.asha.reduction_factor,
-            max_t=tune.reports * len(config.training.stages) + 1,
-        )
-    by_optuna = tune.search == "optuna"
+    is_grid = tune.search == "grid"
     return ray_tune.Tuner(
         trainable,
-        param_space={} if by_optuna else grid(tune),
+        param_space=grid(config) if is_grid else {},
         tune_config=ray_tune.TuneConfig(
-            metric=metric,
-            mode="min",
-            scheduler=scheduler,
-            search_alg=optuna_search(tune, metric, config.seed) if by_optuna else None,
-            num_samples=tune.num_samples if by_optuna else 1,
-            max_concurrent_trials=tune.max_concurrent,
+            metric=None if tune.scheduler else metric,
+            mode=None if tune.scheduler else "min",
+            scheduler=scheduler(tune.scheduler, metric, sum(curriculum_steps(config).values())),
+            search_alg=None if is_grid else searcher(config, metric),
+            num_samples=1 if is_grid else tune.num_samples * tune.seeds,
+            max_concurrent_trials=sweep.at_once,
+            time_budget_s=tune.hours and 3600 * tune.hours,
+            trial_dirname_creator=_state_folder,
         ),
         run_config=ray_tune.RunConfig(
-            name=RAY_FOLDER, storage_path=str(out), verbose=0, callbacks=[Progress(metric), Leftovers()]
+            name=RAY_FOLDER,
+            storage_path=str(out),
+            verbose=0,
+            callbacks=[Progress(metric), Leftovers()],
+            failure_config=ray_tune.FailureConfig(max_failures=tune.max_failures),
         ),
     )
+
+
+def _state_folder(trial: Any) -> str:
+    """What the folder of Ray Tune's own state of a trial is called; a combination may be drawn twice."""
+    return f"{chosen(trial.config).name}-{trial.trial_id}"
+
+
+def _fit_at_once(config: Config) -> int:
+    """How many trials the cluster has room for: GPUs for all of their workers, or CPUs beside the one for Ray Data."""
+    there, workers = ray.cluster_resources(), config.training.num_workers
+    free = there.get("GPU", 0.0) if config.training.use_gpu else there.get("CPU", 1.0) - 1
+    return max(1, int(free // workers))
+
+
+def _fit(tuner: ray_tune.Tuner) -> ray_tune.ResultGrid:
+    """Run the trials.
+
+    Raises:
+        KeyboardInterrupt: Somebody stopped them, and their state is kept. Ray Tune itself ends quietly then.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return tuner.fit()
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        # Ray Tune prints a header that no setting turns off; progress goes to standard error.
+        with redirect_stdout(StringIO()):
+            results = tuner.fit()
+        # Its own handler puts the former one back when it is called, and only then.
+        interrupted = signal.getsignal(signal.SIGINT) is before
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupted:
+        raise KeyboardInterrupt
+    return results
 
 
 def _parent_run(config: Config, out: Path) -> tracking.Run:
@@ -142,7 +211,7 @@ def sweep_settings(config: Config) -> dict[str, Any]:
     settings["training.stages"] = [stage.name for stage in training.stages]
     for stage in training.stages:
         settings |= one_stage(stage)
-    return settings | settings_of(config.tune, "tune.", {"out"})
+    return settings | settings_of(config.tune, "tune.", FREE_TUNE)
 
 
 def _bare(config: Config) -> TrainingConfig:

@@ -1,19 +1,33 @@
-"""One trial: a whole training with one combination of experts."""
+"""One trial: a whole training with one combination of settings."""
 
 from __future__ import annotations
 
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 from ray import tune as ray_tune
-from ray.tune.integration.ray_train import TuneReportCallback
 
 from favchat.config import Config
 from favchat.runtime.environment import quiet_environment
 from favchat.tracking import Run
+from favchat.training.batches.stage_source import StageSource
+from favchat.training.stage.job import REPORTS
+from favchat.training.stage.step_log import main_loss, read_steps
 from tune.space import Point, chosen
+
+COUNTER = "curriculum_step"
+"""Of a report: optimiser steps since the beginning of the first stage; what schedulers count."""
+FINISHED = "train_seconds"
+"""Only in a trial's last report: seconds that its stages took."""
+LOOK_S = 0.2
+"""Seconds between two looks for new reports."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +37,10 @@ class Sweep:
     config: Config
     run: Run
     """The parent of the trials' MLflow runs."""
+    metric: str
+    """What is compared."""
+    at_once: int = 1
+    """Trials that run at once."""
 
 
 def trial_folder(config: Config, point: Point) -> Path:
@@ -31,7 +49,8 @@ def trial_folder(config: Config, point: Point) -> Path:
 
 
 def trial_config(config: Config, point: Point) -> Config:
-    """The configuration of one trial: its adapter, a folder below ``tune.out``, and nothing registered."""
+    """The configuration of one trial: its settings, a folder below ``tune.out``, and nothing registered."""
+    config = point.apply(config)
     training = config.training.model_copy(
         update={
             "out": str(trial_folder(config, point)),
@@ -40,28 +59,118 @@ def trial_config(config: Config, point: Point) -> Config:
         }
     )
     tracking = config.tracking.model_copy(update={"registered_model": None})
-    return point.apply(config).model_copy(update={"training": training, "tracking": tracking})
+    return config.model_copy(update={"training": training, "tracking": tracking})
+
+
+def curriculum_steps(config: Config) -> dict[str, int]:
+    """The optimiser steps of each stage, in their order.
+
+    Raises:
+        ConfigError: A stage has no samples, or not enough for a batch.
+    """
+    return {stage.name: StageSource(config, stage, None).steps for stage in config.training.stages}
 
 
 def run_trial(parameters: dict[str, Any], sweep: Sweep) -> None:
     """Train with the code of ``favchat train``, and pass each of its reports on to Ray Tune.
 
-    A trial that was interrupted goes on after its last finished stage. A combination that Optuna draws again costs
-    nothing: it waits for the folder of the first and reports what lies there.
+    The reports are those that the workers keep in the trial's folder. A trial that was interrupted tells those after
+    the last that Ray Tune remembers, then trains on from its last checkpoint: none is lost and none comes twice. A
+    combination that is drawn again costs nothing: it waits for the folder of the first and tells what lies there.
     """
-    # Where trials run: what starts the sweep does not train.
-    from favchat.training.curriculum import train
-
     quiet_environment()
-    config = trial_config(sweep.config, chosen(parameters))
+    point = chosen(parameters)
+    config = trial_config(sweep.config, point)
     out = Path(config.training.out or "")
     out.mkdir(parents=True, exist_ok=True)
     with FileLock(out / ".lock"):
-        result = train(
-            config,
-            parent=sweep.run,
-            callbacks=[TuneReportCallback()],
-            runs_at_once=config.tune.max_concurrent,
-        )
-    # Stages that had been finished before reported nothing this time.
-    ray_tune.report({**result.stages[-1].metrics, "train_seconds": sum(stage.seconds for stage in result.stages)})
+        training = Training(config, sweep)
+        report: dict[str, Any] = {}
+        for report in training.reports(after=_told()):
+            _tell(report)
+        seconds = training.seconds()
+    # Where all had been told before, there is none to repeat.
+    last = report or list(kept_reports(config, sweep.metric))[-1]
+    _tell({**last, FINISHED: seconds})
+
+
+class Training:
+    """A training in a thread of its own, and what it reports meanwhile."""
+
+    def __init__(self, config: Config, sweep: Sweep):
+        self._config, self._sweep = config, sweep
+        self._error: BaseException | None = None
+        self._seconds = 0.0
+        # A daemon: a trial that is stopped ends, and its training with it.
+        self._thread = threading.Thread(target=self._train, daemon=True)
+        self._thread.start()
+
+    def reports(self, after: int) -> Iterator[dict[str, Any]]:
+        """The reports beyond a step of the curriculum, as they come.
+
+        Raises:
+            BaseException: That of the training.
+        """
+        while True:
+            ended = not self._thread.is_alive()
+            for report in kept_reports(self._config, self._sweep.metric):
+                if report[COUNTER] > after:
+                    after = report[COUNTER]
+                    yield report
+            if ended:
+                break
+            time.sleep(LOOK_S)
+        if self._error:
+            raise self._error
+
+    def seconds(self) -> float:
+        """Seconds that the stages took, those before an interruption included."""
+        return self._seconds
+
+    def _train(self) -> None:
+        # Where trials run: what starts the sweep does not train.
+        from favchat.training.curriculum import train
+
+        try:
+            result = train(self._config, parent=self._sweep.run, runs_at_once=self._sweep.at_once)
+            self._seconds = sum(stage.seconds for stage in result.stages)
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
+            self._error = error
+
+
+def kept_reports(config: Config, metric: str) -> Iterator[dict[str, Any]]:
+    """All reports that a trial has kept in its folder, in their order.
+
+    Each has the step of the curriculum, the stage's name, and the metric of the sweep: where that is a loss that the
+    stage does not have, its own main loss.
+    """
+    before = 0
+    for stage in config.training.stages:
+        folder = Path(config.training.out or "") / "stages" / stage.name
+        for line in read_steps(folder / REPORTS):
+            report: dict[str, Any] = {key: value for key, value in line.items() if key != "expert_choices"}
+            report |= {"stage": stage.name, COUNTER: before + int(line["step"])}
+            report.setdefault(metric, main_loss(line))
+            yield report
+        if not (folder / "stage.json").is_file():
+            return
+        before += int(read_steps(folder / REPORTS)[-1]["step"])
+
+
+def _told() -> int:
+    """The step of the last report that Ray Tune remembers; 0 where there is none."""
+    checkpoint = ray_tune.get_checkpoint()
+    if checkpoint is None:
+        return 0
+    with checkpoint.as_directory() as folder:
+        return int(json.loads((Path(folder) / "told.json").read_text())[COUNTER])
+
+
+def _tell(report: dict[str, Any]) -> None:
+    """Report to Ray Tune, which remembers how far the trial is; the weights lie in the trial's own folder.
+
+    All of these tiny checkpoints are kept: the sweep's state, which is written later, may still name an older one.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "told.json").write_text(json.dumps({COUNTER: report[COUNTER]}))
+        ray_tune.report(report, checkpoint=ray_tune.Checkpoint.from_directory(folder))

@@ -217,6 +217,11 @@ def attempt(doing: str, work: Callable[[], T]) -> T | None:
         return None
 
 
+def status_of(error: BaseException) -> str:
+    """What a run is marked as that ends with an error: ``KILLED`` where somebody stopped it, else ``FAILED``."""
+    return "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
+
+
 def start_run(config: TrackingConfig, name: str, tags: Mapping[str, str] | None = None) -> Run:
     """Start a top-level run.
 

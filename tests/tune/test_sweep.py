@@ -1,6 +1,7 @@
 """Sweeps on a real local Ray. One that is killed runs in a process of its own."""
 
 import csv
+import json
 import os
 import re
 import signal
@@ -19,8 +20,11 @@ from favchat.config import Config, ConfigError, load
 from favchat.hub.load import load as load_model
 from favchat.io.settings_record import changes
 from favchat.training.curriculum import train
+from favchat.training.stage.step_log import read_steps
 from jobs.cli import CONFIGS
 from tune.report import SweepResult
+from tune.space import decode
+from tune.trial import COUNTER
 
 PARENT = "tags.mlflow.parentRunId = '{}'"
 
@@ -38,11 +42,12 @@ def words(corpus, out, *more):
         "training.val_answers=2",
         "training.val_answer_tokens=8",
         "training.threads=1",
+        "training.checkpoint_every=1",
         "tune.reports=3",
-        # The better one comes first, so that ASHA, which keeps the better half, stops others after their first report.
-        "tune.num_experts=[4,2]",
+        # The better ones come first, so that ASHA, which keeps the better half, stops others after their first report.
+        "tune.num_experts=[2,4]",
         "tune.top_k=[1,2]",
-        "tune.asha={grace_period: 1, reduction_factor: 2}",
+        "tune.scheduler={name: asha, grace_steps: 1, reduction_factor: 2}",
         "tune.max_concurrent=1",
         "ray.num_cpus=2",
         *more,
@@ -51,13 +56,9 @@ def words(corpus, out, *more):
 
 @dataclass(frozen=True)
 class Swept:
-    """A sweep of two times two, killed after its first trial, then run again to its end."""
+    """A sweep of two times two, killed in the middle of its first trial, then run again to its end."""
 
     config: Config
-    first: Path
-    """Weights of the trial that was finished before."""
-    written: int
-    """When they were written, in ns."""
     free: float
     """CPUs that nobody holds after the end, of two."""
     result: SweepResult
@@ -75,23 +76,40 @@ def swept(ray_session, corpus, new_store, tmp_path_factory):
         too_long.start()
         for line in process.stderr:
             lines.append(line)
-            if ": finished" in line:
+            if ": step 2" in line:
                 break
         too_long.cancel()
         os.killpg(process.pid, signal.SIGKILL)
-    finished = re.match(r"tune (\S+): finished", lines[-1])
-    assert finished, "".join(lines)
+    assert re.match(r"tune num_experts2-top_k1: step 2", lines[-1]), "".join(lines)
     assert not (out / "best.yaml").exists()
-    weights = out / "trials" / finished[1] / "model" / "model.safetensors"
-    written = weights.stat().st_mtime_ns
     config = load(CONFIGS / "tiny.yaml", settings)
     # This Ray has no dashboard, whose watchers would look after stopped trials too.
     result = tune.sweep.run(config)
-    return Swept(config, weights, written, ray.available_resources().get("CPU", 0.0), result)
+    return Swept(config, ray.available_resources().get("CPU", 0.0), result)
 
 
-def test_a_killed_sweep_goes_on_where_it_was(swept):
-    assert swept.first.stat().st_mtime_ns == swept.written
+def settings_of(trial):
+    """Experts and top-k of a trial."""
+    settings = trial.point.settings
+    return settings["model.adapter.num_experts"], settings["model.adapter.top_k"]
+
+
+def told(swept, name):
+    """What Ray Tune was told by a trial, before and after the kill, in order."""
+    for file in (Path(swept.config.tune.out) / "ray").rglob("result.json"):
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        if decode(lines[0]["config"]["point"]).name == name:
+            return lines
+    raise AssertionError(f"no trial {name}")
+
+
+def test_a_killed_trial_goes_on_counting_where_it_was(swept):
+    lines = told(swept, "num_experts2-top_k1")
+    # The last one says that it has finished.
+    assert [line[COUNTER] for line in lines] == [1, 2, 3, 3]
+    assert [line["training_iteration"] for line in lines] == [1, 2, 3, 4]
+    steps = read_steps(Path(swept.config.tune.out) / "trials/num_experts2-top_k1/stages/questions/steps.jsonl")
+    assert [line["step"] for line in steps] == [1, 2, 3]
 
 
 def test_the_cpus_of_trials_that_were_stopped_early_come_back(swept):
@@ -100,7 +118,7 @@ def test_the_cpus_of_trials_that_were_stopped_early_come_back(swept):
 
 
 def test_a_sweep_that_has_ended_runs_nothing_again(swept):
-    before = {path: path.stat().st_mtime_ns for path in swept.first.parents[2].rglob("*.safetensors")}
+    before = {path: path.stat().st_mtime_ns for path in Path(swept.config.tune.out).rglob("*.safetensors")}
     again = tune.sweep.run(swept.config)
     assert again.trials == swept.result.trials
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -108,7 +126,7 @@ def test_a_sweep_that_has_ended_runs_nothing_again(swept):
 
 def test_every_combination_is_tried_and_the_best_comes_first(swept):
     result = swept.result
-    assert {(trial.num_experts, trial.top_k) for trial in result.trials} == {(2, 1), (2, 2), (4, 1), (4, 2)}
+    assert {settings_of(trial) for trial in result.trials} == {(2, 1), (2, 2), (4, 1), (4, 2)}
     assert result.metric == "val_loss"
     metrics = [trial.metric for trial in result.trials if trial.status == "finished"]
     assert metrics == sorted(metrics)
@@ -117,7 +135,7 @@ def test_every_combination_is_tried_and_the_best_comes_first(swept):
 
 
 def test_active_parameters_are_those_of_top_k_experts(swept):
-    count = {(trial.num_experts, trial.top_k): trial.active_parameters for trial in swept.result.trials}
+    count = {settings_of(trial): trial.active_parameters for trial in swept.result.trials}
     for top_k in (1, 2):  # two more rows of the router, and no more experts at work
         assert count[4, top_k] - count[2, top_k] == 2 * 32
     assert count[2, 2] - count[2, 1] == count[4, 2] - count[4, 1] > 0  # one expert more
@@ -137,17 +155,14 @@ def test_train_takes_the_best_configuration(swept, new_store, tmp_path):
     config, result = swept.config, swept.result
     store = f"tracking.uri={new_store(tmp_path / 'x.db')}"
     best = load(result.best, [f"training.out={tmp_path / 'run'}", store])
-    assert (best.model.adapter.num_experts, best.model.adapter.top_k) == (
-        result.trials[0].num_experts,
-        result.trials[0].top_k,
-    )
+    assert (best.model.adapter.num_experts, best.model.adapter.top_k) == settings_of(result.trials[0])
     assert best.training.stages == config.training.stages
     assert best.tune == load(CONFIGS / "tiny.yaml").tune
     # The best trial's own model is what this configuration trains: its record fits.
-    trial = result.best.parent / "trials" / f"experts{best.model.adapter.num_experts}-top{best.model.adapter.top_k}"
+    trial = result.best.parent / "trials" / result.trials[0].point.name
     again = train(load(result.best, [f"training.out={trial}", store]))
     assert again.stages[0].metrics["val_loss"] == result.trials[0].metric
-    assert load_model(str(again.model))[0].config.adapter_config.num_experts == result.trials[0].num_experts
+    assert load_model(str(again.model))[0].config.adapter_config.num_experts == settings_of(result.trials[0])[0]
 
 
 def test_mlflow_has_a_parent_with_a_child_for_each_trial(swept):
@@ -161,7 +176,7 @@ def test_mlflow_has_a_parent_with_a_child_for_each_trial(swept):
     children = client.search_runs([result.run.experiment_id], PARENT.format(result.run.run_id))
     # One for each trial, also for one that was running when the sweep was killed.
     assert sorted(child.info.run_name for child in children) == [
-        f"train experts{experts}-top{top_k}" for experts in (2, 4) for top_k in (1, 2)
+        f"train num_experts{experts}-top_k{top_k}" for experts in (2, 4) for top_k in (1, 2)
     ]
     assert {child.info.status for child in children} == {"FINISHED", "KILLED"}
     for child in children:

@@ -27,11 +27,11 @@ from favchat.config.sections import (
     StageConfig,
     TrackingConfig,
     TrainingConfig,
-    TuneConfig,
 )
 from favchat.config.server import ServerConfig
 from favchat.config.serving import ApiKeyConfig
 from favchat.config.stage_data import MixedSamplesConfig, SamplesConfig, StageDataConfig
+from favchat.config.tune import DimensionConfig, SchedulerConfig, TuneConfig
 from favchat.errors import ConfigError
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "DataConfig",
+    "DimensionConfig",
     "EndpointConfig",
     "EvaluationConfig",
     "FacesConfig",
@@ -58,6 +59,7 @@ __all__ = [
     "QualityWeights",
     "RayConfig",
     "SamplesConfig",
+    "SchedulerConfig",
     "Section",
     "SelectionConfig",
     "ServeConfig",

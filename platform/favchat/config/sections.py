@@ -13,6 +13,7 @@ from favchat.config.optimisation import OptimisationConfig
 from favchat.config.section import Place, Section
 from favchat.config.serving import ApiKeyConfig, Auth
 from favchat.config.stage_data import StageDataConfig
+from favchat.config.tune import TuneConfig
 from favchat.labels.attributes import attribute
 
 
@@ -300,51 +301,6 @@ class ServeConfig(Section):
             raise ValueError(f"models: '{wrong}' is no name; one has up to 64 letters, digits, dots, - and _")
         if self.name in self.models:
             raise ValueError(f"models: '{self.name}' is the name of serve.model; give one of them another")
-        return self
-
-
-class AshaConfig(Section):
-    """Asynchronous successive halving, arXiv 1810.05934: poor trials of a sweep are stopped early."""
-
-    grace_period: int = Field(default=2, ge=1)
-    """No trial is stopped before this many reports; ``tune.reports`` of them make a stage."""
-    reduction_factor: float = Field(default=3, gt=1)
-    """Of the trials that come to a rung one in so many goes on."""
-
-
-class TuneConfig(Section):
-    """A sweep over the adapter's expert counts with Ray Tune."""
-
-    out: Place | None = None
-    """Folder of the sweep: ``best.yaml``, ``results.csv`` and ``quality.png`` are the result."""
-    search: Literal["grid", "optuna"] = "grid"
-    """``grid``: every combination once. ``optuna``: ``num_samples`` of them, chosen by Optuna's TPE sampler."""
-    num_experts: list[int] = Field(default=[2, 4], min_length=1)
-    """Choices of ``model.adapter.num_experts``."""
-    top_k: list[int] = Field(default=[1, 2], min_length=1)
-    """Choices of ``model.adapter.top_k``; combinations with more than ``num_experts`` are left out."""
-    num_samples: int = Field(default=8, ge=1)
-    """Trials of ``search=optuna``."""
-    max_concurrent: int = Field(default=1, ge=1)
-    """Trials that run at once."""
-    reports: int = Field(default=4, ge=1)
-    """How often a stage of a trial reports, in place of ``training.reports``."""
-    metric: Literal["val_loss", "language_loss"] | None = None
-    """What is to be small at the end of the last stage: ``val_loss``, the mean loss a token of held-out answers, or
-    ``language_loss``, that of the last steps' training answers; by default the first where the corpus has a
-    ``training.val_split``, else the second."""
-    asha: AshaConfig | None = None
-    """Stops poor trials early; null: every trial runs to its end."""
-
-    @model_validator(mode="after")
-    def _something_fits(self) -> TuneConfig:
-        if min(self.num_experts) < 1 or min(self.top_k) < 1:
-            raise ValueError("num_experts and top_k must be 1 or more")
-        if min(self.top_k) > max(self.num_experts):
-            raise ValueError(
-                f"no combination fits: the smallest top_k = {min(self.top_k)} is more than the largest "
-                f"num_experts = {max(self.num_experts)}"
-            )
         return self
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import ray
-from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
+from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError
 
@@ -85,7 +85,6 @@ def train(
     config: Config,
     *,
     parent: tracking.Run | None = None,
-    callbacks: Sequence[UserCallback] = (),
     runs_at_once: int = 1,
 ) -> TrainResult:
     """Run every stage of the curriculum, on the cluster of the ``ray`` section unless Ray runs already.
@@ -96,7 +95,6 @@ def train(
     Args:
         config: Needs ``data.out``, ``training.out`` and ``training.stages``.
         parent: The MLflow run below which this one is kept.
-        callbacks: Get each stage's reports, as Ray Train's ``RunConfig`` hands them over.
         runs_at_once: How many trainings share the cluster's CPUs.
 
     Raises:
@@ -141,12 +139,13 @@ def train(
     try:
         for stage, init, kept in zip(config.training.stages, inits, settings, strict=True):
             start = init or (str(results[-1].model) if results else None)
-            results.append(_run_stage(config, stage, start, kept, run, callbacks, runs_at_once))
+            results.append(_run_stage(config, stage, start, kept, run, runs_at_once))
         _calibrate(config, config.training.stages[-1], results[-1].model)
         _link_tree(results[-1].model, out / "model")
         registered = tracking.attempt("the model is not registered", lambda: _register(config, out, run))
-    except BaseException:
-        tracking.attempt("the run is not marked as failed", lambda: run.finish("FAILED"))
+    except BaseException as error:
+        ended = tracking.status_of(error)
+        tracking.attempt("the run is not marked as ended", lambda: run.finish(ended))
         raise
     tracking.attempt("the run is not marked as finished", run.finish)
     return TrainResult(out / "model", results, run, registered)
@@ -198,7 +197,6 @@ def _run_stage(
     init: str | None,
     settings: Settings,
     parent: tracking.Run,
-    callbacks: Sequence[UserCallback],
     runs_at_once: int,
 ) -> StageResult:
     folder = _folder(config, stage)
@@ -215,10 +213,11 @@ def _run_stage(
     job = StageJob(config, stage, steps, init, source, folder, asdict(run) if run else None, runs_at_once)
     try:
         with progress_bar(job.step_file, stage.name, steps):
-            metrics = _fit(job, callbacks, scaling(config, runs_at_once))
-    except BaseException:
+            metrics = _fit(job, scaling(config, runs_at_once))
+    except BaseException as error:
         if run:
-            tracking.attempt("the stage's run is not marked as failed", lambda: run.finish("FAILED"))
+            ended = tracking.status_of(error)
+            tracking.attempt("the stage's run is not marked as ended", lambda: run.finish(ended))
         raise
     lines = read_steps(job.step_file)
     losses = [main_loss(line) for line in lines]
@@ -253,13 +252,12 @@ def _folder(config: Config, stage: StageConfig) -> Path:
     return Path(config.training.out or "").absolute() / "stages" / stage.name
 
 
-def _fit(job: StageJob, callbacks: Sequence[UserCallback], scaling: ScalingConfig) -> dict[str, float]:
+def _fit(job: StageJob, scaling: ScalingConfig) -> dict[str, float]:
     """Run a stage's workers until they have left a model; return the last report.
 
     Ray Train gets no checkpoints: it commits them seconds after they are reported, and copies them. The workers find
     the last one in the stage's folder.
     """
-    handlers: list[Any] = [*callbacks]  # Ray's annotation still names the class of its first version
     own = job.folder / "ray"
     shutil.rmtree(own, ignore_errors=True)
     trainer = TorchTrainer(
@@ -269,7 +267,6 @@ def _fit(job: StageJob, callbacks: Sequence[UserCallback], scaling: ScalingConfi
         run_config=RunConfig(
             name=job.stage.name,
             storage_path=str(own),
-            callbacks=handlers,
             failure_config=FailureConfig(max_failures=job.config.training.max_failures),
         ),
     )

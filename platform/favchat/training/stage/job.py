@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from favchat.training.batches.batch import BatchSource
 
 
+REPORTS = "reports.jsonl"
+"""In a stage's folder: its reports."""
+
+
 @dataclass(frozen=True)
 class StageJob:
     """All that a worker needs to know."""
@@ -47,3 +51,8 @@ class StageJob:
     def step_file(self) -> Path:
         """The metrics of each step, see :class:`favchat.training.stage.step_log.StepFile`."""
         return self.folder / "steps.jsonl"
+
+    @property
+    def report_file(self) -> Path:
+        """The reports, a line each as in the step file, with how often each expert was chosen since the one before."""
+        return self.folder / REPORTS

@@ -31,6 +31,7 @@ class Recorder:
         self._losses: list[float] = []
         self._choices: Tensor | None = None
         self._steps = StepFile(job.step_file, after=begun) if rank == 0 else None
+        self._reports = StepFile(job.report_file, after=begun) if rank == 0 else None
         self._log: BackgroundLog | None = None
         self._system: SystemMetricsMonitor | None = None
         if rank == 0 and job.run:
@@ -83,10 +84,14 @@ class Recorder:
         self._losses.clear()
         return mean
 
-    def validation(self, step: int, val_loss: float | None, answers: dict[str, list[str]]) -> None:
-        """Record a validation, and which experts all workers' steps since the last one chose; all must call this."""
+    def validation(self, report: dict[str, float], answers: dict[str, list[str]]) -> None:
+        """Record a report, and which experts all workers' steps since the last one chose; all must call this."""
+        step, val_loss = int(report["step"]), report.get("val_loss")
         choices = all_reduce_sum(self._choices) if self._choices is not None else None
         self._choices = None
+        if self._reports:
+            used = {"expert_choices": choices.tolist()} if choices is not None else {}
+            self._reports.add(step, {**report, **used})
         if not self._log:
             return
         if val_loss is not None:

@@ -36,7 +36,7 @@ class StepFile:
         self._began = time.monotonic()
         self._file = path.open("a")
 
-    def add(self, step: int, metrics: dict[str, float]) -> None:
+    def add(self, step: int, metrics: dict[str, Any]) -> None:
         """Add a step's line. On a full disk the line is lost, not the training."""
         elapsed = self._before + time.monotonic() - self._began
         try:

@@ -90,7 +90,7 @@ def train_stage(job: StageJob) -> dict[str, float]:
                     answers = validation.answers(engine.module) if asking else {}
                 if val_loss is not None:
                     report["val_loss"] = val_loss
-                recorder.validation(step, val_loss, answers)
+                recorder.validation(report, answers)
                 ray.train.report(report)
             if step % training.checkpoint_every == 0 and step < job.steps:
                 checkpoints.write(
