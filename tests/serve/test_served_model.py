@@ -49,6 +49,9 @@ class Parts:
         self.store.write(self.store.features(key), lambda path: path.touch())
         return 1
 
+    async def context(self) -> int:
+        return 512
+
     def generate(self, chat: Chat) -> "Pieces":
         return Pieces(Piece("", 9, 0), Piece(f"I am {self.name}.", 9, 3, "stop"))
 
@@ -87,7 +90,8 @@ def test_the_model_that_is_asked_for_answers_and_each_reads_the_video_itself(ser
 
 def test_all_models_are_listed(served) -> None:
     client, _ = served
-    assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["one", "two"]
+    found = client.get("/v1/models").json()["data"]
+    assert [(model["id"], model["max_model_len"]) for model in found] == [("one", 512), ("two", 512)]
     assert client.get("/v1/models/two").json()["created"] > 1.7e9
     error = client.get("/v1/models/three").json()["error"]
     assert error["code"] == "model_not_found" and "'one', 'two'" in error["message"]
