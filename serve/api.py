@@ -90,6 +90,7 @@ class Api:
         self.served = {model.name: model for model in found}
         # What is no model's own work is done by the first one's.
         self.config, self.store, self.media, self.encoder = config, found[0].store, media, encoder
+        self.started = int(time.time())
         self.contexts: dict[str, int] = {}
         """Of each model the tokens that a chat and its answer may have together, once its engine has told."""
         self.traffic = Traffic()
@@ -159,8 +160,7 @@ class Api:
             response_class=Response,
             responses={**file_of("video/mp4"), **errors(404)},
         )(self.preview)
-        attributes = AttributesRoute(self.config, self.store, self.media, self.encoder, self._named, self._prepare)
-        attributes.add_to(app)
+        AttributesRoute(lambda name: self._model(name or limits.name), self._named, self._prepare).add_to(app)
         app.get("/healthz", responses=errors())(self.health)
         app.get("/metrics", response_class=Response, responses={**text_of(CONTENT_TYPE), **errors()})(self.tell_metrics)
         app.get(LIVE, responses=errors())(self.live)
@@ -230,7 +230,7 @@ class Api:
         if model not in self.contexts:
             with in_openai_s_words():
                 self.contexts[model] = await served.engine.context.remote()
-        created = await asyncio.to_thread(_born, served.config.serve.model or "")
+        created = await asyncio.to_thread(_born, served.config.serve.model or "") or self.started
         about = {"created": created, "owned_by": "favchat", "max_model_len": self.contexts[model]}
         return {"id": model, "object": "model", **about}
 
@@ -493,7 +493,7 @@ def _decoded(address: str) -> bytes:
 
 
 def _born(model: str) -> int:
-    """When a model's files were written, seconds since 1970; 0 of a hub's."""
+    """When a model's files were written, seconds since 1970; 0 of a hub's, whose are not known."""
     config = Path(model) / "config.json"
     return int(config.stat().st_mtime) if config.is_file() else 0
 

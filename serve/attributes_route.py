@@ -11,15 +11,14 @@ from typing import Annotated
 from fastapi import Body, FastAPI, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
-from ray.serve.handle import DeploymentHandle
 
-from favchat.config import Config
 from favchat.face_scores.report import FaceReport, Scorer, face_report
 from favchat.hub.fingerprint import model_fingerprint
 from serve.deployments import in_openai_s_words
 from serve.errors import ApiError
 from serve.notices import of_video
 from serve.openapi import errors
+from serve.served_model import ServedModel
 from serve.store import VideoStore
 
 CSV = "text/csv"
@@ -35,32 +34,26 @@ class AttributesRequest(BaseModel):
     window_s: float | None = Field(default=None, ge=0, description="Seconds of a window; null: 2, or more; 0: none.")
     stride_s: float | None = Field(default=None, ge=SHORTEST, description="Seconds between two windows' begins.")
     track: int = Field(default=0, ge=0, le=15, description="Which face: 0 the main one.")
+    model: str | None = Field(default=None, description="Which model scores; null: the first.")
 
 
 class AttributesRoute:
     """The route, a client of the media and the encoder deployment: no language model is asked.
 
     Args:
-        config: The whole configuration.
-        store: Where videos lie.
-        media: Handle of the media deployment.
-        encoder: Handle of the encoder deployment.
+        models: The model of a name; null: the first.
         named: Holds the video of an id as long as the context lasts: its SHA-256.
-        prepare: Sees that a video is decoded and encoded.
+        prepare: Sees that a video is decoded and encoded for a model.
     """
 
     def __init__(
         self,
-        config: Config,
-        store: VideoStore,
-        media: DeploymentHandle,
-        encoder: DeploymentHandle,
+        models: Callable[[str | None], ServedModel],
         named: Callable[[str], AbstractAsyncContextManager[str]],
-        prepare: Callable[[str], Awaitable[None]],
+        prepare: Callable[[str, ServedModel], Awaitable[None]],
     ) -> None:
-        self._config, self._store, self._media, self._encoder = config.serve, store, media, encoder
-        self._named, self._prepare = named, prepare
-        self._known: Scorer | None = None
+        self._models, self._named, self._prepare = models, named, prepare
+        self._known: dict[str, Scorer] = {}
 
     def add_to(self, app: FastAPI) -> None:
         """Add the route to an application."""
@@ -84,56 +77,60 @@ class AttributesRoute:
         asked = body or AttributesRequest()
         if asked.window_s is not None and 0 < asked.window_s < SHORTEST:
             raise ApiError(400, f"window_s = {asked.window_s:g}: the shortest has {SHORTEST:g} s.", "window_s")
+        served = self._models(asked.model)
         async with self._named(video_id) as key:
-            report = await asyncio.to_thread(self._remembered, key, asked) or await self._report(key, asked)
+            known = await asyncio.to_thread(_remembered, served.store, key, asked)
+            report = known or await self._report(served, key, asked)
         if CSV in request.headers.get("accept", ""):
             return Response(report.to_csv(), media_type=CSV)
         return Response(report.model_dump_json(), media_type="application/json")
 
-    async def _report(self, key: str, asked: AttributesRequest) -> FaceReport:
-        scorer = await self._scorer()
+    async def _report(self, served: ServedModel, key: str, asked: AttributesRequest) -> FaceReport:
+        scorer = await self._scorer(served)
         try:
-            await self._prepare(key)
+            await self._prepare(key, served)
         except ApiError as error:
             if error.code != "no_face":
                 raise
             cautions = [{"code": "no_face", "message": error.message}]
             return face_report(key, scorer, None, track=asked.track, cautions=cautions)
         with in_openai_s_words():
-            windows = await self._media.windows.remote(key, asked.track, asked.window_s, asked.stride_s)
-            rows = await self._encoder.scores.remote(None if asked.track else key, windows.clips)
+            windows = await served.media.windows.remote(key, asked.track, asked.window_s, asked.stride_s)
+            rows = await served.encoder.scores.remote(None if asked.track else key, windows.clips)
         report = await asyncio.to_thread(
             lambda: face_report(
                 key,
                 scorer,
-                self._store.read_clip(key, asked.track),
+                served.store.read_clip(key, asked.track),
                 rows[0],
                 zip(windows.spans, windows.clips[1:], rows[1:], strict=True),
                 window_s=windows.window_s,
                 stride_s=windows.stride_s,
                 track=asked.track,
-                cautions=of_video(self._store.facts(key), 1),
+                cautions=of_video(served.store.facts(key), 1),
             )
         )
-        await asyncio.to_thread(self._remember, key, asked, report)
+        await asyncio.to_thread(_remember, served.store, key, asked, report)
         return report
 
-    async def _scorer(self) -> Scorer:
-        if self._known is None:
+    async def _scorer(self, served: ServedModel) -> Scorer:
+        if served.name not in self._known:
             with in_openai_s_words():
-                taught, calibration = await self._encoder.taught.remote()
-            revision = await asyncio.to_thread(model_fingerprint, self._config.model or "")
-            self._known = Scorer(self._config.name, revision, taught, calibration)
-        return self._known
+                taught, calibration = await served.encoder.taught.remote()
+            revision = await asyncio.to_thread(model_fingerprint, served.config.serve.model or "")
+            self._known[served.name] = Scorer(served.name, revision, taught, calibration)
+        return self._known[served.name]
 
-    def _remembered(self, key: str, asked: AttributesRequest) -> FaceReport | None:
-        """What was last told of this face, if the same was asked."""
-        with suppress(FileNotFoundError):
-            found = json.loads(self._store.attributes(key, asked.track).read_text())
-            if found["asked"] == asked.model_dump():
-                return FaceReport(**found["report"])
-        return None
 
-    def _remember(self, key: str, asked: AttributesRequest, report: FaceReport) -> None:
-        text = json.dumps({"asked": asked.model_dump(), "report": report.model_dump()})
-        self._store.write(self._store.attributes(key, asked.track), lambda path: path.write_text(text))
+def _remembered(store: VideoStore, key: str, asked: AttributesRequest) -> FaceReport | None:
+    """What was last told of this face, if the same was asked."""
+    with suppress(FileNotFoundError):
+        found = json.loads(store.attributes(key, asked.track).read_text())
+        if found["asked"] == asked.model_dump():
+            return FaceReport(**found["report"])
+    return None
+
+
+def _remember(store: VideoStore, key: str, asked: AttributesRequest, report: FaceReport) -> None:
+    text = json.dumps({"asked": asked.model_dump(), "report": report.model_dump()})
+    store.write(store.attributes(key, asked.track), lambda path: path.write_text(text))

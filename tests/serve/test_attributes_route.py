@@ -176,11 +176,12 @@ def test_of_a_video_without_a_face_nothing_is_told(client) -> None:
         ({"stride_s": 0}, "stride_s"),
         ({"track": -1}, "track"),
         ({"windows": 1}, "windows"),
+        ({"model": "other"}, "model"),
     ],
 )
 def test_a_faulty_request_names_the_field(client, body, param) -> None:
     response = client.post(f"/v1/videos/{'0' * 64}/attributes", json=body)
-    assert (response.status_code, response.json()["error"]["param"]) == (400, param)
+    assert (response.status_code, response.json()["error"]["param"]) == (404 if param == "model" else 400, param)
 
 
 def test_too_many_windows_are_refused(client, monkeypatch) -> None:
