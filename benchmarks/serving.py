@@ -6,8 +6,11 @@ Starts the application on a local Ray and asks it about the sample clips over HT
 way at a time. One by one means `model.generate` in this process on the same questions, one after the other, before
 the server starts: with the encoders, as it stands in the library, and with the time that the encoders take alone
 subtracted. Decoding is in neither. The first question on a video waits for decoding, face tracking and the encoders;
-the second waits for none. Without serve.model the preset's untrained model is used: it is as fast as a trained one.
-Every answer has the same length, as the end-of-turn token is switched off.
+the second waits for none. "Bare" is what a first question needs and no more, in this process: decoding, tracking,
+encoders, one pass of the language model. Scores and a choice of eight options are asked for by turns with questions,
+about new videos and known ones, and compared with a question's whole answer. Without serve.model the preset's untrained
+model is used: it is as fast as a trained one. Every answer has the same length, as the end-of-turn token is switched
+off.
 """
 
 from __future__ import annotations
@@ -29,7 +32,8 @@ import torch
 from openai import OpenAI
 
 from favchat.config import Config, load
-from favchat.model import build
+from favchat.hub.load import load as load_model
+from favchat.model.build import build
 from favchat.runtime.environment import quiet_environment
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
@@ -38,6 +42,9 @@ from serve.app import serving
 CLIPS = SAMPLE / "clips"
 KNOWN = ("pexels_0", "capture_0", "franck_1", "pyfeat_0")
 NEW = ("pexels_1", "capture_1", "franck_2", "pexels_2", "capture_2")
+TURNS = (("pexels_3", "pexels_4"), ("franck_3", "franck_4"), ("capture_4", "capture_3"), ("franck_5", "franck_6"))
+"""New videos by pairs that are alike: a question about the one, scores of the other."""
+OPTIONS = ("neutral", "anger", "contempt", "disgust", "happy", "fear", "sadness", "surprise")
 QUESTIONS = (
     "Is the person smiling?",
     "What is the person's expression?",
@@ -100,9 +107,59 @@ def first_token(client: OpenAI, config: Config, name: str, question: str) -> flo
         stream.close()
 
 
+def bare(model: Any, processor: Any) -> float:
+    """Median seconds of what a first question needs: reading the video, the encoders, one pass over the prompt."""
+    specification = processor.clip_specification
+    detector = specification.make_detector()
+    seconds = []
+    for name in (KNOWN[0], *NEW):
+        began = time.perf_counter()
+        clip = specification.read(CLIPS / f"{name}.mp4", detector)[0]
+        batch = processor([processor.prompt(QUESTIONS[0])], [clip])
+        model.generate(**batch, do_sample=False, max_new_tokens=1)
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds[1:])  # the first one warms up
+
+
+def whole_answer(client: OpenAI, config: Config, name: str, number: int, **more: Any) -> float:
+    """Seconds of a question's answer."""
+    began = time.perf_counter()
+    question = f"{QUESTIONS[number % 4]} ({number})"
+    client.chat.completions.create(model=config.serve.name, messages=message(name, question), extra_body=more or None)
+    return time.perf_counter() - began
+
+
+def scores(client: OpenAI, name: str, window: float) -> float:
+    """Seconds of the scores of a video that is sent first; a window that nobody asked for is computed anew."""
+    data = (CLIPS / f"{name}.mp4").read_bytes()
+    began = time.perf_counter()
+    file = client.files.create(file=(f"{name}.mp4", data), purpose="vision")
+    client.post(f"/videos/{file.id}/attributes", cast_to=object, body={"window_s": window})
+    return time.perf_counter() - began
+
+
+def by_turns(client: OpenAI, config: Config) -> list[str]:
+    """The lines on scores and choices against questions, on new and on known videos."""
+    rows: dict[str, list[tuple[float, float]]] = {"scores, new video": [], "scores, known video": [], "8 options": []}
+    for number, (one, other) in enumerate(TURNS):
+        rows["scores, new video"].append((scores(client, other, 2.0), whole_answer(client, config, one, number)))
+    for number in range(8):
+        name = KNOWN[number % 4]
+        question = whole_answer(client, config, name, 100 + number)
+        rows["scores, known video"].append((scores(client, name, 2.0 + number / 100), question))
+        choice = whole_answer(client, config, name, 200 + number, guided_choice=OPTIONS)
+        rows["8 options"].append((choice, question))
+    lines = ["", "| by turns | median (ms) | a question's answer (ms) | ratio |", "|---|---|---|---|"]
+    for title, pairs in rows.items():
+        own, question = (statistics.median(times) for times in zip(*pairs, strict=True))
+        ratio = statistics.median(mine / theirs for mine, theirs in pairs)
+        lines.append(f"| {title} | {1e3 * own:,.0f} | {1e3 * question:,.0f} | {ratio:.2f}x |")
+    return lines
+
+
 def endless(folder: Path, config: Config) -> tuple[Any, Any]:
     """Load `serve.model` or build the preset's model, without an end-of-turn token, and save it to a folder."""
-    model, processor = build.load(config.serve.model) if config.serve.model else build.build(config.model)
+    model, processor = load_model(config.serve.model) if config.serve.model else build(config.model)
     model.generation_config.eos_token_id = len(processor.tokenizer)  # no token has this id
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
@@ -120,6 +177,7 @@ def measure(config: Config, count: int) -> list[str]:
         alone = total / (whole - encoders)
         lines.append(f"| one by one, with the encoders | {total / whole:.1f} | {total / whole / alone:.2f}x |")
         lines.append(f"| one by one, without | {alone:.1f} | 1x |")
+        alone_first = bare(model, processor)
         del model
         settings = config.serve.model_copy(update={"model": folder})
         with serving(config.model_copy(update={"serve": settings})) as base:
@@ -131,14 +189,16 @@ def measure(config: Config, count: int) -> list[str]:
                 lines.append(f"| served, {concurrency} at a time | {speed:.1f} | {speed / alone:.2f}x |")
             firsts = [first_token(client, config, name, QUESTIONS[0]) for name in NEW]
             seconds = [first_token(client, config, name, QUESTIONS[1]) for name in NEW]
+            turns = by_turns(client, config)
     lines += [
         "",
         "| time to the first token | median (ms) | slowest (ms) |",
         "|---|---|---|",
         f"| first question on a video | {1e3 * statistics.median(firsts):,.0f} | {1e3 * max(firsts):,.0f} |",
+        f"| the same bare | {1e3 * alone_first:,.0f} | |",
         f"| second question | {1e3 * statistics.median(seconds):,.0f} | {1e3 * max(seconds):,.0f} |",
     ]
-    return lines
+    return [*lines, *turns]
 
 
 def main() -> None:

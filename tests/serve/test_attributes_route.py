@@ -15,6 +15,7 @@ from favchat.config import Config, ModelConfig
 from favchat.face_scores.values import Calibration, Measured
 from favchat.hub.fingerprint import model_fingerprint
 from favchat.hub.load import load
+from favchat.hub.names import SHIPPED, resolve_model
 from favchat.labels.attributes import ACTION, APPEARANCE, EMOTION, EXTRA
 from favchat.model.build import build
 from favchat.model.scores import attribute_scores
@@ -90,6 +91,26 @@ def test_scores_are_those_of_the_library(client, folder, clips) -> None:
             assert window["scores"] == pytest.approx(own.scores, abs=1e-3)
             assert window["emotion"] == pytest.approx(own.emotion, abs=1e-3)
         assert report["track"]["yaw"] == alone.track.yaw
+
+
+def test_the_shipped_model_s_scores_are_those_of_the_library_and_calibrated(clips, tmp_path) -> None:
+    place = resolve_model(SHIPPED)
+    config = Config(serve=LIMITS.model_copy(update={"model": place, "store": str(tmp_path), "name": "shipped"}))
+    encoder = LocalEncoder(config)
+    calibration = Calibration.read(place)
+    with local_client(config, MediaReplica(config), encoder) as client:
+        reports = {name: scored(client, upload(client, name), window_s=0) for name in clips}
+    expected = attribute_scores(encoder.model, encoder.processor, [*clips.values()], calibration)
+    for report, scores in zip(reports.values(), expected, strict=True):
+        rows = {row["name"]: row for row in report["attributes"]}
+        assert len(scores) == 47
+        for one in scores:
+            row = rows[one.name]
+            assert (row["probability"], row["score"]) == pytest.approx((one.probability, one.score), abs=1e-3)
+            measured = calibration.measured.get(one.name)
+            assert row["balanced_accuracy"] == (measured and round(measured.balanced_accuracy, 4))
+        assert report["calibration_error"].keys() == calibration.error.keys() != set()
+    assert max(reports["pexels_0"]["emotion"], key=reports["pexels_0"]["emotion"].get) == "happy"
 
 
 def test_all_attributes_are_listed_and_what_was_not_taught_is_null(client, folder) -> None:
