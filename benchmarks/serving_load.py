@@ -6,7 +6,7 @@
 `overload` measures what the server answers with as many clients as it has places, then sends twice as many requests a
 second for some minutes, whether they are answered or not. `faults` kills each of the four deployments while clients
 ask, cuts clients off in mid-upload, sends a video that takes longer to decode than is allowed, and fills the disk, for
-which FOLDER lies empty on a file system of some 30 MB (mount -t tmpfs -o size=30m none FOLDER).
+which FOLDER lies empty on a file system of some 64 MB (mount -t tmpfs -o size=64m none FOLDER).
 """
 
 from __future__ import annotations
@@ -262,7 +262,7 @@ async def cut_off(base: str, config: Config, store: Path) -> str:
     return f"they are gone; of their bytes {left} files are left; the next client: {seen.text()}"
 
 
-def endless_video(seconds: int = 290, side: int = 4096) -> bytes:
+def endless_video(seconds: int = 200, side: int = 4096) -> bytes:
     """A small file that takes long to decode: large pictures, and one key frame for all of them."""
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         with av.open(file.name, "w") as output:

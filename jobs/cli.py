@@ -284,9 +284,17 @@ def ask(
 
 
 @app.command()
-def serve(config: ConfigArgument, overrides: Overrides = None, print_config: PrintConfig = False) -> None:
+def serve(
+    config: ConfigArgument,
+    overrides: Overrides = None,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Take a new version of models:/NAME@ALIAS up without a pause.")
+    ] = False,
+    print_config: PrintConfig = False,
+) -> None:
     """Serve a model behind an OpenAI-compatible API, until Ctrl-C: serve.model=MODEL, else the one of the package."""
-    settings = _settings(config, overrides, print_config)
+    every = ["serve.reload_seconds=30"] if reload else []
+    settings = _settings(config, [*every, *(overrides or [])], print_config)
     import serve.app
 
     serve.app.run(settings, say=typer.echo)

@@ -88,8 +88,7 @@ class Api:
         handles = [(media, encoder, engine), *(further or {}).values()]
         found = [ServedModel(one, *parts) for one, parts in zip(configs_of(config), handles, strict=True)]
         self.served = {model.name: model for model in found}
-        # What is no model's own work is done by the first one's.
-        self.config, self.store, self.media, self.encoder = config, found[0].store, media, encoder
+        self.config, self.store = config, found[0].store
         self.started = int(time.time())
         self.contexts: dict[str, int] = {}
         """Of each model the tokens that a chat and its answer may have together, once its engine has told."""
@@ -113,7 +112,7 @@ class Api:
             default_response_class=AsciiJSON,
             lifespan=self._lifespan,
         )
-        app.state.served = self.served
+        app.state.api = self
         limits = self.config.serve
         # The last one is the first that sees a request.
         app.add_middleware(Deadline, seconds=limits.request_timeout)
@@ -200,6 +199,25 @@ class Api:
         """The metrics, for Prometheus."""
         return Response(self.metrics.text(), media_type=CONTENT_TYPE)
 
+    @property
+    def first(self) -> ServedModel:
+        """The model of ``serve.model``, which also does what is no model's own work."""
+        return self.served[self.config.serve.name]
+
+    async def take_up(
+        self, config: Config, media: DeploymentHandle, encoder: DeploymentHandle, engine: DeploymentHandle
+    ) -> None:
+        """Let another model answer under the name of one that is served.
+
+        Args:
+            config: Its configuration, see :func:`serve.served_model.configs_of`.
+            media: Handle of its media deployment, which is up; so are the others.
+            encoder: Handle of its encoder deployment.
+            engine: Handle of its engine deployment.
+        """
+        self.served[config.serve.name] = ServedModel(config, media, encoder, engine)
+        self.contexts.pop(config.serve.name, None)
+
     async def drain(self, seconds: float) -> None:
         """Answer 503 from now on, and wait at most `seconds` for the requests under way."""
         await self.traffic.drain(seconds)
@@ -249,7 +267,7 @@ class Api:
             raise ApiError(400, f"The file's name has {len(name)} letters; the limit is {LONGEST_NAME}.", "file")
         async with self._taken_in(file.file, "file") as key:
             with in_openai_s_words():
-                playable = await self.media.playable.remote(key)
+                playable = await self.first.media.playable.remote(key)
             holder = current().key
             lifetimes = [life for life in (seconds, self.config.serve.upload_lifetime) if life is not None]
             stored = await asyncio.to_thread(
@@ -291,10 +309,11 @@ class Api:
 
     async def preview(self, video_id: str) -> StreamingResponse:
         """The beginning of a video as browsers can play it."""
+        served = self.first
         async with self._named(video_id) as key:
             with in_openai_s_words(), self.metrics.timed("preview"):
-                await self.media.preview.remote(key)
-            return await asyncio.to_thread(_send, self.store.preview(key), "video/mp4")
+                await served.media.preview.remote(key)
+            return await asyncio.to_thread(_send, served.store.preview(key), "video/mp4")
 
     async def health(self) -> dict[str, Any]:
         """Whether all deployments are there, and what they have done."""
@@ -380,7 +399,7 @@ class Api:
             if not await asyncio.to_thread(self.store.source(incoming.key).exists):
                 try:
                     with in_openai_s_words(), self.metrics.timed("check"):
-                        await self.media.check.remote(incoming.path.name)
+                        await self.first.media.check.remote(incoming.path.name)
                 except ApiError as error:
                     raise ApiError(error.status, error.message, param, error.code) from None
             async with _in_threads(partial(self.store.keep, incoming), self.store.give) as key:
@@ -394,7 +413,7 @@ class Api:
 
     async def _prepare(self, key: str, served: ServedModel | None = None) -> None:
         """See that a video is decoded and encoded for a model, by default the first."""
-        served = served or self.served[self.config.serve.name]
+        served = served or self.first
         found = await asyncio.to_thread(served.store.features(key).exists)
         self.metrics.clips.labels("yes" if found else "no").inc()
         if found:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +20,7 @@ from ray import serve as ray_serve
 from ray.exceptions import RayError
 from ray.serve import Application
 from ray.serve.exceptions import RayServeException
+from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import EncodingType, LoggingConfig
 from transformers import AutoConfig
 
@@ -35,6 +36,7 @@ from serve.engine import EngineReplica
 from serve.keys import KeyRing
 from serve.limits import BODIES
 from serve.media import MediaReplica
+from serve.reload import ModelApplications, Reloader
 from serve.served_model import configs_of, deployment_name
 
 APP = "favchat"
@@ -80,8 +82,19 @@ def application(config: Config) -> Application:
         ConfigError: One of them is missing.
     """
     require(config, "serve.model", "serve.store")
-    serve = config.serve
     first, *further = [bound(one, config) for one in configs_of(config)]
+    return front(config, first, further)
+
+
+def front(config: Config, first: Sequence[Any], further: Sequence[Sequence[Any]]) -> Application:
+    """The API before models that run, or are to run with it.
+
+    Args:
+        config: The whole configuration.
+        first: Media, encoder and engine of ``serve.model``, as deployments or handles.
+        further: Of each of ``serve.models`` the same.
+    """
+    serve = config.serve
     # The queues before the three deployments are the ones that fill: there the API can answer in OpenAI's words, while
     # what waits for the API itself is refused by Ray Serve's proxy in plain text.
     everything = serve.engine_replicas * serve.max_ongoing_requests + 3 * serve.max_queued_requests
@@ -89,7 +102,7 @@ def application(config: Config) -> Application:
     # Beside those, bodies on their way take places there, which BodyLimit counts.
     ongoing = 2 * everything + BODIES
     api = _deployment("api", ray_serve.ingress()(Api), serve, 1, ongoing=ongoing, queued=2 * everything)
-    return api.bind(config, *first, dict(zip(serve.models, further, strict=True)))
+    return api.bind(config, *first, dict(zip(serve.models, map(tuple, further), strict=True)))
 
 
 def bound(config: Config, first: Config) -> tuple[Application, Application, Application]:
@@ -123,7 +136,7 @@ def run(config: Config, say: Callable[[str], None] = print) -> None:
         ConfigError: There is no such model, or the port is taken.
     """
     try:
-        with serving(config) as base:
+        with serving(config, say) as base:
             # Only now: starting Ray puts a handler of its own there, which aborts the process.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             say(_welcome(config, base))
@@ -133,11 +146,15 @@ def run(config: Config, say: Callable[[str], None] = print) -> None:
 
 
 @contextmanager
-def serving(config: Config) -> Iterator[str]:
+def serving(config: Config, say: Callable[[str], None] = lambda line: None) -> Iterator[str]:
     """Serve as long as the context lasts, on the cluster of the ``ray`` section: the address, see :func:`deploy`.
 
     At the end new requests are answered with 503, and those under way get ``serve.drain_timeout``. Then a local cluster
     that was started here ends with all in it; of another one the application alone is removed.
+
+    Args:
+        config: The whole configuration.
+        say: Gets a line for each model that is taken up later, where ``serve.reload_seconds`` is set.
 
     Raises:
         ConfigError: There is no such model, the port is taken, the network may ask and no key is needed, or the
@@ -155,11 +172,8 @@ def serving(config: Config) -> Iterator[str]:
             _check_cluster_port(config.serve)
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         try:
-            base = deploy(stored)
-            try:
+            with deployed(config, stored, say) as base:
                 yield base
-            finally:
-                drain(config.serve.drain_timeout)
         finally:
             if not running:
                 # Not the application first: for the seconds that this takes, Ray would answer 404.
@@ -177,6 +191,49 @@ def deploy(config: Config) -> str:
     ray_serve.start(http_options={"host": config.serve.host, "port": config.serve.port})
     ray_serve.run(application(config), name=APP)
     return address(config)
+
+
+@contextmanager
+def deployed(config: Config, stored: Config, say: Callable[[str], None]) -> Iterator[str]:
+    """Deploy on the running Ray cluster, and drain at the end: the address.
+
+    Args:
+        config: The settings as they were given.
+        stored: What :func:`resolve_config` made of them.
+        say: Gets a line for each model that is taken up later.
+    """
+    if config.serve.reload_seconds is None:
+        base = deploy(stored)
+        try:
+            yield base
+        finally:
+            drain(config.serve.drain_timeout)
+        return
+    models, ending = ModelApplications(lambda one: bound(one, stored)), threading.Event()
+    try:
+        ray_serve.start(http_options={"host": config.serve.host, "port": config.serve.port})
+        first, *further = [models.start(one) for one in configs_of(stored)]
+        ray_serve.run(front(stored, first, further), name=APP)
+        reloader = Reloader(config, stored, resolve=resolve_config, applications=models, take_up=_take_up, say=say)
+        looking = threading.Thread(target=_look, args=(reloader, ending, config.serve), daemon=True)
+        looking.start()
+        try:
+            yield address(stored)
+        finally:
+            ending.set()
+            drain(config.serve.drain_timeout)
+            looking.join(config.serve.drain_timeout)
+    finally:
+        models.end()
+
+
+def _look(reloader: Reloader, ending: threading.Event, serve: ServeConfig) -> None:
+    while not ending.wait(serve.reload_seconds):
+        reloader.look(ending, serve.drain_timeout)
+
+
+def _take_up(config: Config, handles: list[DeploymentHandle]) -> None:
+    ray_serve.get_app_handle(APP).take_up.remote(config, *handles).result(timeout_s=60)
 
 
 def drain(seconds: float) -> None:
@@ -266,6 +323,7 @@ def _deployment(
 def demands(serve: ServeConfig) -> list[Demand]:
     """What the deployments need all at once."""
     cpus, gpus, models = serve.cpus_per_replica, 1 if serve.use_gpu else 0, 1 + len(serve.models)
+    models += serve.reload_seconds is not None  # beside the old one while it comes up
     return [
         Demand("serve.cpus_per_replica", 1, cpus),  # the API
         Demand("serve.media_replicas", models * serve.media_replicas, cpus),

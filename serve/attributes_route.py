@@ -53,7 +53,7 @@ class AttributesRoute:
         prepare: Callable[[str, ServedModel], Awaitable[None]],
     ) -> None:
         self._models, self._named, self._prepare = models, named, prepare
-        self._known: dict[str, Scorer] = {}
+        self._known: dict[str, tuple[ServedModel, Scorer]] = {}
 
     def add_to(self, app: FastAPI) -> None:
         """Add the route to an application."""
@@ -114,12 +114,13 @@ class AttributesRoute:
         return report
 
     async def _scorer(self, served: ServedModel) -> Scorer:
-        if served.name not in self._known:
+        known = self._known.get(served.name)
+        if known is None or known[0] is not served:  # another may have been taken up under the name
             with in_openai_s_words():
                 taught, calibration = await served.encoder.taught.remote()
             revision = await asyncio.to_thread(model_fingerprint, served.config.serve.model or "")
-            self._known[served.name] = Scorer(served.name, revision, taught, calibration)
-        return self._known[served.name]
+            known = self._known[served.name] = served, Scorer(served.name, revision, taught, calibration)
+        return known[1]
 
 
 def _remembered(store: VideoStore, key: str, asked: AttributesRequest) -> FaceReport | None:

@@ -63,7 +63,7 @@ def served(tmp_path) -> tuple[TestClient, dict[str, Parts]]:
     config = Config(serve=LIMITS.model_copy(update=places))
     parts = {one.serve.name: Parts(one) for one in configs_of(config)}
     client = local_client(config, *[parts["one"]] * 3, {"two": (parts["two"],) * 3})
-    for name, model in client.app.state.served.items():
+    for name, model in client.app.state.api.served.items():
         parts[name].store = model.store
     return client, parts
 

@@ -269,6 +269,10 @@ class ServeConfig(Section):
     """Seconds after which the decoding of a video is given up."""
     request_timeout: float = Field(default=600.0, gt=0)
     """Seconds that a request may take, from the last byte of its body to the last of its answer."""
+    reload_seconds: float | None = Field(default=None, gt=0)
+    """Seconds between two looks whether ``model`` or one of ``models`` means another model now, as
+    ``models:/NAME@ALIAS`` may; the new one is started beside the old one and takes over when it is up. null: no looks.
+    ``favchat serve --reload`` sets 30."""
     drain_timeout: float = Field(default=30.0, ge=0)
     """Seconds that requests under way get when the server ends; what comes meanwhile is answered with 503."""
     max_new_tokens: int = Field(default=512, ge=1)
