@@ -6,7 +6,7 @@
 `overload` measures what the server answers with as many clients as it has places, then sends twice as many requests a
 second for some minutes, whether they are answered or not. `faults` kills each of the four deployments while clients
 ask, cuts clients off in mid-upload, sends a video that takes longer to decode than is allowed, and fills the disk, for
-which FOLDER lies empty on a file system of some 64 MB (mount -t tmpfs -o size=64m none FOLDER).
+which FOLDER lies empty on a file system of some 400 MB (mount -t tmpfs -o size=400m none FOLDER).
 """
 
 from __future__ import annotations
@@ -345,7 +345,7 @@ def main() -> None:
     preset = CONFIGS / f"{arguments.config}.yaml"
     with tempfile.TemporaryDirectory() as folder:
         store = f"serve.store={arguments.disk or folder}"
-        first = ["serve.media_timeout=5", "serve.keep_uploads=0"] if arguments.what == "faults" else []
+        first = ["serve.media_timeout=15", "serve.max_videos=24"] if arguments.what == "faults" else []
         config = load(preset if preset.is_file() else arguments.config, [store, *first, *arguments.overrides])
         load_before = os.getloadavg()[0]
         with serving(config) as base:

@@ -23,6 +23,7 @@ from fastapi import FastAPI, File, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response, StreamingResponse
 from fastapi.routing import APIRoute
+from ray.exceptions import RayTaskError
 from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 from starlette.exceptions import HTTPException
@@ -573,6 +574,8 @@ def _is_ours(stored: StoredFile) -> bool:
 
 def _api_error(error: Exception) -> ApiError:
     """Bring any error to OpenAI's shape."""
+    if isinstance(error, RayTaskError) and isinstance(error.cause, Exception):
+        error = error.cause  # Ray's own looks like it and has lost its numbers
     if isinstance(error, ApiError):
         return error
     if isinstance(error, RequestValidationError):

@@ -19,6 +19,7 @@ import numpy as np
 import openai
 import pytest
 import ray
+from ray.exceptions import RayTaskError
 
 import serve.api
 import serve.app
@@ -593,6 +594,8 @@ def test_pages_of_named_origins_may_ask(server) -> None:
 def test_a_full_disk_is_no_fault_of_the_program() -> None:
     full = serve.api._api_error(OSError(errno.ENOSPC, "No space left on device"))
     assert (full.status, full.code) == (503, "server_busy")
+    elsewhere = RayTaskError("prepare", "", OSError(errno.ENOSPC, "No space left on device")).as_instanceof_cause()
+    assert serve.api._api_error(elsewhere).code == "server_busy"  # in another process
     assert serve.api._api_error(OSError(errno.EIO, "Input/output error")).status == 500
 
 
