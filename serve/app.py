@@ -222,7 +222,7 @@ def deployed(config: Config, stored: Config, say: Callable[[str], None]) -> Iter
         finally:
             ending.set()
             drain(config.serve.drain_timeout)
-            looking.join(config.serve.drain_timeout)
+            looking.join()
     finally:
         models.end()
 

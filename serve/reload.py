@@ -13,12 +13,15 @@ from ray.serve import Application
 from ray.serve.api import RunTarget
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import ApplicationStatus
 
 from favchat.backbones.assets import AssetError
 from favchat.config import Config, ConfigError
 from serve.served_model import configs_of
 
 logger = logging.getLogger(__name__)
+LOOK = 0.5
+"""Seconds between two looks whether an application is up."""
 Bind = Callable[[Config], tuple[Application, ...]]
 """Makes the media, encoder and engine deployments of a model."""
 
@@ -34,17 +37,23 @@ class ModelApplications:
         self._bind, self._number = bind, count()
         self._names: dict[str, list[str]] = {}
 
-    def start(self, config: Config) -> list[DeploymentHandle]:
+    def start(self, config: Config, ending: threading.Event | None = None) -> list[DeploymentHandle]:
         """Start a model and wait until its replicas are up: the handles of media, encoder and engine.
 
+        Args:
+            config: The model's configuration, see :func:`serve.served_model.configs_of`.
+            ending: Set where nobody should wait any more.
+
         Raises:
-            RuntimeError: They do not come up; nothing of them is left.
+            RuntimeError: They do not come up, or the wait ended; nothing of them is left.
         """
         parts, number = self._bind(config), next(self._number)
         names = [f"favchat-{config.serve.name}-{kind}-{number}" for kind in ("media", "encoder", "engine")]
         targets = [RunTarget(part, name, route_prefix=None) for part, name in zip(parts, names, strict=True)]
         try:
-            handles = ray_serve.run_many(targets)
+            # Ray Serve's own wait cannot be ended.
+            handles = ray_serve.run_many(targets, wait_for_applications_running=False)
+            _wait(names, ending or threading.Event())
         except BaseException:
             self._delete(names)
             raise
@@ -69,6 +78,19 @@ class ModelApplications:
                 ray_serve.delete(name)
             except (RayError, RayServeException, TimeoutError) as error:
                 logger.warning("the application %s stays: %s", name, error)
+
+
+def _wait(names: list[str], ending: threading.Event) -> None:
+    while True:
+        found = ray_serve.status().applications
+        states = {found[name].status: found[name].message for name in names}
+        for state in (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY):
+            if state in states:
+                raise RuntimeError(states[state])
+        if set(states) == {ApplicationStatus.RUNNING}:
+            return
+        if ending.wait(LOOK):
+            raise RuntimeError("the server ends")
 
 
 class Reloader:
@@ -119,7 +141,7 @@ class Reloader:
                 continue
             self._say(f"taking up {model} as '{name}' ...")
             try:
-                self._take_up(one, self._applications.start(one))
+                self._take_up(one, self._applications.start(one, ending))
             except (RuntimeError, RayError, RayServeException, TimeoutError) as error:
                 self._failed.add(model)
                 self._say(f"'{name}' stays as it is: {model} does not come up: {error}")

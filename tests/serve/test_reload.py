@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,12 +19,21 @@ class Cluster:
         self.running: list[str] = []
         self.broken = False
         monkeypatch.setattr(reload.ray_serve, "run_many", self.run_many)
+        monkeypatch.setattr(reload.ray_serve, "status", self.status)
+        monkeypatch.setattr(reload, "LOOK", 0.0)
         monkeypatch.setattr(reload.ray_serve, "delete", lambda name: name in self.running and self.running.remove(name))
 
-    def run_many(self, targets) -> list[str]:
+    def status(self) -> SimpleNamespace:
+        """New applications come up at the second look."""
+        last = self.running[-3:]
+        states = dict.fromkeys(self.running, "RUNNING") | dict.fromkeys(last, self.states.pop(0))
+        found = {name: SimpleNamespace(status=state, message="no memory") for name, state in states.items()}
+        return SimpleNamespace(applications=found)
+
+    def run_many(self, targets, *, wait_for_applications_running: bool) -> list[str]:
+        assert not wait_for_applications_running
         self.running += [target.name for target in targets]
-        if self.broken:
-            raise RuntimeError("no memory")
+        self.states = ["DEPLOYING", "DEPLOY_FAILED" if self.broken else "RUNNING"]
         return [f"handle of {target.name}" for target in targets]
 
 
@@ -95,6 +105,14 @@ def test_what_does_not_come_up_changes_nothing_and_is_tried_once(server) -> None
     server.cluster.broken, server.versions["one"] = False, "one-v3"
     server.look()
     assert [model for _, model, _ in server.taken] == ["one-v3"]
+
+
+def test_a_server_that_ends_waits_for_no_model(server) -> None:
+    before, ending = list(server.cluster.running), threading.Event()
+    ending.set()
+    server.versions["one"] = "one-v2"
+    server.reloader.look(ending, 60.0)
+    assert server.taken == [] and server.cluster.running == before
 
 
 def test_where_models_cannot_be_looked_up_all_stays(server) -> None:
