@@ -37,8 +37,9 @@ from serve.visual_pool import PoolFullError, VisualPool
 
 PAGE_TOKENS = 16
 """Tokens of a page of the cache. A prefix is shared in whole pages, and a video has some tens of tokens."""
-MAX_BATCH_TOKENS = 1024
-"""Tokens of all requests that one forward computes; longer prompts are computed in parts."""
+MAX_BATCH_TOKENS = 512
+"""Tokens of all requests that one forward computes; longer prompts are computed in parts, beside which others' answers
+go on. With 1024 others waited twice as long for a token, and the long prompt's answer did not begin sooner."""
 LOWEST = -9999.0
 """What OpenAI's clients read for minus infinity, which JSON has no word for."""
 TINY = 1e-12
