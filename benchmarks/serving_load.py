@@ -43,6 +43,7 @@ CLIPS = SAMPLE / "clips"
 NAMES = ("pexels_0", "capture_0", "franck_1", "pyfeat_0")
 QUESTIONS = ("Is the person smiling?", "Describe the person.", "What colour is the hair?", "Is there a beard?")
 PARTS = ("engine", "encoder", "media", "api")
+FAULTS = ("none", *PARTS, "upload", "decoder", "disk")
 CALIBRATION_S = 20.0
 CLIENTS = 4
 """Of `faults`, half of them with known videos and half with a new one each time."""
@@ -57,7 +58,7 @@ class Seen:
     Attributes:
         outcomes: How often each; an answer that did not come whole is `lost`.
         seconds: Of each request, by outcome.
-        times: When each answer with 200 came.
+        times: When each answer with 200 came; of :func:`watched` also when it began and ended.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -227,6 +228,7 @@ async def watched(client: httpx.AsyncClient, config: Config, fault: Callable[[],
         await ask(client, chat(config, data, QUESTIONS[count % len(QUESTIONS)], 32), seen)
         await asyncio.sleep(0.2)
 
+    seen.times.append(time.monotonic())
     tasks = [asyncio.create_task(until(stop, act)) for _ in range(CLIENTS)]
     tasks.append(asyncio.create_task(probed(client, stop, "/readyz", ready)))
     await asyncio.sleep(2)
@@ -234,6 +236,7 @@ async def watched(client: httpx.AsyncClient, config: Config, fault: Callable[[],
     await asyncio.sleep(WATCH_S)
     stop.set()
     await asyncio.gather(*tasks)
+    seen.times.append(time.monotonic())
     return seen, ready
 
 
@@ -284,7 +287,7 @@ def endless_video(seconds: int = 200, side: int = 4096) -> bytes:
         return Path(file.name).read_bytes()
 
 
-async def faults(base: str, config: Config, disk: bool) -> list[str]:
+async def faults(base: str, config: Config, wanted: list[str]) -> list[str]:
     """Break one thing after another."""
     lines = ["| fault | what the clients saw | longest time without an answer | `/readyz` |", "|---|---|---|---|"]
 
@@ -300,19 +303,23 @@ async def faults(base: str, config: Config, disk: bool) -> list[str]:
         async def nothing() -> None:
             pass
 
-        row("none", *await watched(client, config, nothing))
+        if "none" in wanted:
+            row("none", *await watched(client, config, nothing))
         for part in PARTS:
-            row(f"{part} killed", *await watched(client, config, killing(part)))
-        lines.append(f"| 30 clients cut off in mid-upload | {await cut_off(base, config, store)} | | |")
-        print(lines[-1], flush=True)
+            if part in wanted:
+                row(f"{part} killed", *await watched(client, config, killing(part)))
+        if "upload" in wanted:
+            lines.append(f"| 30 clients cut off in mid-upload | {await cut_off(base, config, store)} | | |")
+            print(lines[-1], flush=True)
         slow = Seen()
 
         async def send_slow() -> None:
             await ask(client, chat(config, endless_video(), QUESTIONS[0], 8), slow)
 
-        row("a video that takes too long to decode: the others", *await watched(client, config, send_slow))
-        row("a video that takes too long to decode: who sent it", slow)
-        if disk:
+        if "decoder" in wanted:
+            row("a video that takes too long to decode: the others", *await watched(client, config, send_slow))
+            row("a video that takes too long to decode: who sent it", slow)
+        if "disk" in wanted:
             fill = store / "filling"
 
             async def fill_disk() -> None:
@@ -338,6 +345,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="settings that override the file's")
     parser.add_argument("--minutes", type=float, default=10.0, help="of overload")
     parser.add_argument("--tokens", type=int, default=32, help="longest answer of overload")
+    parser.add_argument("--faults", nargs="+", choices=FAULTS, default=FAULTS, help="which; by default all")
     parser.add_argument("--disk", type=Path, help="of faults: an empty folder on a small file system")
     parser.add_argument("--out", action="store_true", help="also write benchmarks/results/DATE-MACHINE-WHAT.md")
     arguments = parser.parse_args()
@@ -352,7 +360,7 @@ def main() -> None:
             run = (
                 overload(base, config, arguments.minutes, arguments.tokens)
                 if arguments.what == "overload"
-                else faults(base, config, arguments.disk is not None)
+                else faults(base, config, [name for name in arguments.faults if name != "disk" or arguments.disk])
             )
             table = asyncio.run(run)
     cores = os.cpu_count() or 1
