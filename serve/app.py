@@ -138,11 +138,17 @@ def run(config: Config, say: Callable[[str], None] = print) -> None:
     try:
         with serving(config, say) as base:
             # Only now: starting Ray puts a handler of its own there, which aborts the process.
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            signal.signal(signal.SIGTERM, _end_once)
             say(_welcome(config, base))
             threading.Event().wait()
     except KeyboardInterrupt:
         say("stopped")
+
+
+def _end_once(number: int, frame: Any) -> None:
+    """End as at Ctrl-C; whoever sends the signal again, as supervisors do, does not break off what it began."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 @contextmanager
