@@ -217,7 +217,7 @@ def cpu_seconds(work: Callable[[], object]) -> float:
 def batch_rates(source: StageSource, steps: int, rounds: int) -> dict[str, float]:
     """Samples a second of CPU time, for several ways to make batches of the same samples."""
     stage, processor, size = source.stage, source.processor, source.stage.batch_size
-    samples = [sample for step in range(steps) for sample in source.index.samples(source.plan.batch(step))]
+    samples = [sample for step in range(steps) for sample in source.index.samples(source.schedule.batch(step))]
     reader = ClipReader(source.index, source.features, processor.num_frames)
     reader.prepare(np.arange(len(source.index.clip_ids)))
     clips = {str(name): reader.read(number) for number, name in enumerate(source.index.clip_ids)}
@@ -306,7 +306,9 @@ def data_report(config: Config, steps: int, rounds: int) -> list[str]:
     fused, products = (whole_step(source, steps, rounds, attention) for attention in ("sdpa", "eager"))
     torch.set_num_threads(threads)
     base = next(iter(rates.values()))
-    clips = statistics.mean(len(np.unique(source.index.sample_clip[source.plan.batch(step)])) for step in range(steps))
+    clips = statistics.mean(
+        len(np.unique(source.index.sample_clip[source.schedule.batch(step)])) for step in range(steps)
+    )
     return [
         f"Packing: {steps * stage.batch_size} samples, summaries and questions half and half.",
         "",

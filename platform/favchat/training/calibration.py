@@ -1,4 +1,4 @@
-"""Measures on held-out clips how well a trained model tells each attribute, and leaves that in its directory."""
+"""Calibrates a trained model's attribute predictions on held-out clips and writes the result beside its weights."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ CLIPS = 32
 
 
 def calibrate_model(config: Config, stage: StageConfig, folder: Path) -> Calibration | None:
-    """Learn temperatures on half of the people of ``training.val_split``, measure, and write both beside the weights.
+    """Fit temperatures on half of the people of ``training.val_split``, measure on the other half, write both.
 
     Args:
         config: ``data.out`` and ``training.val_split`` are used.
-        stage: The stage that trained the model last; its features are taken where they are there.
+        stage: The stage that trained the model last; its cached features are used where they exist.
         folder: The model's directory.
 
     Returns:
-        What was written; None where the model was taught no attributes or the corpus has too few held-out clips.
+        What was written; None where the model predicts no attributes or the corpus has too few held-out clips.
 
     Raises:
         ConfigError: The model or the corpus cannot be read.
-        TrainingFault: The features cannot be computed.
+        TrainingError: The features cannot be computed.
     """
     out, split = config.data.out or "", config.training.val_split
     if split not in set(read_folder(path_of(out) / SHARDS, ["split"])["split"].to_pylist()):
@@ -51,7 +51,7 @@ def calibrate_model(config: Config, stage: StageConfig, folder: Path) -> Calibra
     if stage.frames is not None:
         processor.num_frames = stage.frames
     index = read_index(out, [SamplesConfig(task="attributes", split=split)], split)
-    if len(index.clip_ids) < FEWEST_CLIPS:  # a temperature of so few says more of them than of the model
+    if len(index.clip_ids) < FEWEST_CLIPS:  # too few to estimate a temperature
         return None
     features = stage_features(config, stage, str(folder), index.files)
     reader = ClipReader(index, features, processor.num_frames)
@@ -78,7 +78,7 @@ def calibrate_model(config: Config, stage: StageConfig, folder: Path) -> Calibra
 
 
 def with_attributes(card: str, found: Calibration, split: str) -> str:
-    """A model card with a section on the attributes before the one on use; what it says of them already goes.
+    """Insert a section on attributes into a model card, before the section on use; replaces an earlier one.
 
     Args:
         card: The card.
@@ -108,7 +108,7 @@ SECTION = "## Attributes"
 
 
 def _halves(out: str, clip_ids: list[str]) -> list[int]:
-    """For each clip 0 or 1, by a hash of whom it shows."""
+    """Assign each clip to half 0 or 1, by a hash of its person."""
     rows = read_folder(path_of(out) / SHARDS, ["clip_id", "identity"]).to_pylist()
     people = {row["clip_id"]: row["identity"] or row["clip_id"] for row in rows}
     return [hashlib.sha256(f"half{people[clip]}".encode()).digest()[0] % 2 for clip in clip_ids]

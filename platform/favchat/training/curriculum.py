@@ -1,4 +1,4 @@
-"""The staged curriculum: one Ray Train run a stage, each starting from the one before."""
+"""The staged curriculum: one Ray Train run per stage, each initialised from the previous one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SETTINGS = "settings.json"
 
 @dataclass(frozen=True)
 class StageResult:
-    """How a stage ended."""
+    """Outcome of a stage."""
 
     name: str
     model: Path
@@ -58,14 +58,14 @@ class StageResult:
     """The last report, see :func:`favchat.training.stage.worker.run`."""
 
     def summary(self) -> str:
-        """A few words for a person."""
+        """Short human-readable summary."""
         val_loss = f", {self.metrics['val_loss']:.2f} held out" if "val_loss" in self.metrics else ""
         return f"{self.name} loss {self.first_loss:.2f} to {self.last_loss:.2f}{val_loss} in {self.seconds:.0f} s"
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a run ended."""
+    """Outcome of a training run."""
 
     model: Path
     """A `from_pretrained` directory: the last stage's model."""
@@ -75,7 +75,7 @@ class TrainResult:
     """The model's name in the registry, such as ``models:/favchat-nano/3``."""
 
     def summary(self) -> str:
-        """One line for a person."""
+        """Human-readable summary of one line."""
         stages = "; ".join(stage.summary() for stage in self.stages)
         registered = f", registered as {self.registered}" if self.registered else ""
         return f"trained {stages} -> {self.model}{registered}"
@@ -87,27 +87,27 @@ def train(
     parent: tracking.Run | None = None,
     runs_at_once: int = 1,
 ) -> TrainResult:
-    """Run every stage of the curriculum, on the cluster of the ``ray`` section unless Ray runs already.
+    """Run all stages of the curriculum, on the cluster of the ``ray`` section unless Ray runs already.
 
-    A stage that an earlier call with the same settings finished is not run again, and one that was cut off goes on from
-    its last checkpoint. With several nodes ``training.out`` and ``data.out`` must lie on storage that all of them see.
+    A stage that an earlier call with the same settings finished is skipped, and an interrupted one resumes from its
+    last checkpoint. With several nodes ``training.out`` and ``data.out`` must lie on storage that all of them see.
 
     Args:
         config: Needs ``data.out``, ``training.out`` and ``training.stages``.
-        parent: The MLflow run below which this one is kept.
-        runs_at_once: How many trainings share the cluster's CPUs.
+        parent: Parent of this MLflow run.
+        runs_at_once: Number of concurrent trainings that share the cluster's CPUs.
 
     Raises:
         ConfigError: Something is missing, or ``training.out`` holds a run with other settings.
         AssetError: An embedded default cannot be fetched.
         ConnectionError: Ray cannot be reached or started.
-        TrainingFault: A stage could not be finished; the message says why.
+        TrainingError: A stage could not be finished; the message says why.
     """
     corpus, folder = require(config, "data.out", "training.out")
     if not config.training.stages:
         raise ConfigError("training.stages is empty: there is nothing to train")
     out, corpus = Path(folder).absolute(), absolute(corpus)
-    # Workers have working directories of their own.
+    # Absolute paths: Ray workers have other working directories.
     config = config.model_copy(update={"data": config.data.model_copy(update={"out": corpus})})
     inits = [
         _resolve(stage.init, f"training.stages.{index}.init", config)
@@ -119,7 +119,7 @@ def train(
     else:
         _warn_of_unused(config, inits[0])
     for stage in config.training.stages:
-        _ = StageSource(config, stage, None).plan  # says before any work that a later stage has no samples
+        _ = StageSource(config, stage, None).schedule  # fail before any work if a later stage has no samples
     ray_cluster.start(config.ray, demands=demands(config))
 
     settings = _all_settings(config, inits)
@@ -152,39 +152,39 @@ def train(
 
 
 def _calibrate(config: Config, stage: StageConfig, model: Path) -> None:
-    """Leave beside the finished model how well it tells attributes, unless an earlier call has done so."""
+    """Calibrate the finished model's attribute predictions, unless an earlier call has done so."""
     taught = json.loads((model / "config.json").read_text())["adapter_config"].get("attributes")
     if not taught or (model / "calibration.json").is_file():
         return
-    # Only here are the classes of the model needed in this process.
+    # Imported here, because nothing else in this process needs the model's classes.
     from favchat.training.calibration import calibrate_model
 
     calibrate_model(config, stage, model)
 
 
 def _resolve(init: str | None, key: str, config: Config) -> str | None:
-    """A place that does not depend on where a worker runs: of a checkpoint, or of a model."""
+    """Resolve a checkpoint or model to a path that is valid in every worker's working directory."""
     if init is not None and (Path(init) / RECORD).is_file():
         return str(Path(init).absolute())
     return None if init is None else resolve_model(init, config.tracking, key=key)
 
 
 def _all_settings(config: Config, inits: Sequence[str | None]) -> list[Settings]:
-    """The settings that decide what each stage learns."""
+    """Settings on which the weights of each stage depend."""
     found: list[Settings] = []
     before = None
     for stage, init in zip(config.training.stages, inits, strict=True):
-        # The stage before is named and not its folder, which may lie elsewhere one day.
+        # The previous stage by name instead of by folder, so that a run can be moved.
         found.append(stage_settings(config, stage, init or before, model_fingerprint(init) if init else None))
         before = f"the end of {stage.name}"
     return found
 
 
 def _warn_of_unused(config: Config, init: str) -> None:
-    """Say which settings of the adapter do nothing, since the first stage starts from a model that has others."""
+    """Warn of adapter settings without effect, because the first stage starts from a trained model with its own."""
     if not Path(init).is_dir() or (Path(init) / RECORD).is_file():
         return
-    # transformers takes seconds to import, which a training that builds its model leaves to its workers.
+    # Imported here: transformers takes seconds to import, and otherwise only the workers need it.
     from favchat.training.stage.starting_model import unused_settings
 
     for line in unused_settings(config.model, init):
@@ -241,7 +241,7 @@ def _run_stage(
     )
     write_text_whole(job.model / "README.md", card)
     write_text_whole(record, json.dumps({**asdict(outcome), "model": job.model.name}, indent=2))
-    # What is finished needs no optimiser any more.
+    # A finished stage needs no optimiser states.
     shutil.rmtree(job.checkpoints, ignore_errors=True)
     if run:
         tracking.attempt("the stage's run is not marked as finished", run.finish)
@@ -253,15 +253,15 @@ def _folder(config: Config, stage: StageConfig) -> Path:
 
 
 def _fit(job: StageJob, scaling: ScalingConfig) -> dict[str, float]:
-    """Run a stage's workers until they have left a model; return the last report.
+    """Run a stage's workers until the model is saved; return the last report.
 
-    Ray Train gets no checkpoints: it commits them seconds after they are reported, and copies them. The workers find
-    the last one in the stage's folder.
+    Checkpoints are not reported to Ray Train, which would copy them and commit them seconds late. Restarted workers
+    find the last one in the stage's folder.
     """
     own = job.folder / "ray"
     shutil.rmtree(own, ignore_errors=True)
     trainer = TorchTrainer(
-        cast(Any, train_stage),  # annotated as if what it returns were lost
+        cast(Any, train_stage),  # Ray annotates it as returning None, but hands the return value on
         train_loop_config={"job": job},
         scaling_config=scaling,
         run_config=RunConfig(
@@ -288,7 +288,7 @@ def _fit(job: StageJob, scaling: ScalingConfig) -> dict[str, float]:
 
 
 def _stage_run(parent: tracking.Run, folder: Path, name: str) -> tracking.Run:
-    """The stage's run below its parent's: the one that an interrupted call has begun, or a new one."""
+    """The stage's MLflow run below its parent: the one of an interrupted call, or a new one."""
     record = folder / "run.json"
     if record.is_file():
         run = tracking.Run(**json.loads(record.read_text()))
@@ -301,7 +301,7 @@ def _stage_run(parent: tracking.Run, folder: Path, name: str) -> tracking.Run:
 
 
 def demands(config: Config) -> list[Demand]:
-    """What a stage needs all at once. Workers without a GPU share the CPUs that are there."""
+    """Resources that a stage needs at the same time. Workers without a GPU share the available CPUs."""
     training = config.training
     if not training.use_gpu:
         return []
@@ -309,7 +309,7 @@ def demands(config: Config) -> list[Demand]:
 
 
 def scaling(config: Config, runs_at_once: int = 1) -> ScalingConfig:
-    """The workers' resources: a GPU each, or the CPUs left when one is set aside for Ray Data, which feeds them.
+    """Resources of the workers: one GPU each, or an equal share of the CPUs, of which one is reserved for Ray Data.
 
     Args:
         config: Number and kind of workers.
@@ -327,7 +327,7 @@ def _register(config: Config, out: Path, run: tracking.Run) -> str | None:
     name, record, model = config.tracking.registered_model, out / "registered.json", out / "model"
     if name is None:
         return None
-    # A stage that was added since, or trained anew with other settings, has left another model in the same place.
+    # If a stage was added or retrained with other settings since, the model at this path is another one.
     settings = kept_settings(out / "stages" / config.training.stages[-1].name / SETTINGS)
     wanted = {"name": name, "model": str(model), "stage": settings}
     done = json.loads(record.read_text()) if record.is_file() else {}
@@ -339,7 +339,7 @@ def _register(config: Config, out: Path, run: tracking.Run) -> str | None:
 
 
 def _link_tree(source: Path, target: Path) -> None:
-    """Make `target` a copy of `source` that shares the files' bytes, replacing an earlier one."""
+    """Replace `target` by a copy of `source` made of hard links."""
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(source, partial, copy_function=_link)
@@ -350,5 +350,5 @@ def _link_tree(source: Path, target: Path) -> None:
 def _link(source: str, target: str) -> None:
     try:
         os.link(source, target)
-    except OSError:  # a file system without hard links
+    except OSError:  # file system without hard links
         shutil.copy2(source, target)

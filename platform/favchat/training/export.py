@@ -1,4 +1,4 @@
-"""A trained model as a directory for others: LoRA merged, another precision, the folder of a hub."""
+"""Exports a trained model: merges LoRA, converts precision, writes a folder for a hub."""
 
 from __future__ import annotations
 
@@ -44,24 +44,24 @@ def export(
 
     Args:
         source: A model directory, a hub name, ``models:/NAME@ALIAS``, or a checkpoint of a stage.
-        out: The directory; it must not exist or be empty.
-        to: ``hub-folder``: what `push_to_hub` would send, with weights in pieces of at most 5 GB and the file that
-            tells git where they go.
-        merge: Whether low-rank updates are added to the weights they belong to; else they lie beside them.
-        precision: Of the weights; by default as they are.
+        out: The directory; it must be empty or not exist.
+        to: ``hub-folder``: what `push_to_hub` would upload, with weights in shards of at most 5 GB and
+            ``.gitattributes``.
+        merge: Whether LoRA updates are merged into the base weights; otherwise they are saved separately.
+        precision: Of the weights; by default unchanged.
 
     Returns:
         `out`.
 
     Raises:
-        ConfigError: There is no model, or something lies in `out`.
+        ConfigError: There is no model, or `out` is not empty.
         OSError: `out` cannot be written.
     """
     place = Path(out).absolute()
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise ConfigError(f"{out}: something lies there already; choose another directory or delete it")
     source = str(Path(source).absolute()) if (Path(source) / RECORD).is_file() else resolve_model(source)
-    # A model that is loaded needs no section, and a checkpoint brings its own.
+    # The model section is needed for neither: a saved model has its own config, and a checkpoint records its section.
     model, processor = starting_model(ModelConfig(), 0, source)
     if merge:
         merge_lora(model)
@@ -70,7 +70,7 @@ def export(
     place.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as partial:
         hub = to == "hub-folder"
-        # In the original format transformers would name the weights as peft's file did that LoRA was loaded from.
+        # With save_original_format transformers would save the weights under peft's names where LoRA was loaded.
         model.save_pretrained(partial, save_original_format=False, **({"max_shard_size": HUB_SHARD} if hub else {}))
         processor.save_pretrained(partial)
         if Path(source, CALIBRATION).is_file():
@@ -86,7 +86,7 @@ def export(
 
 
 def short_card(model: PreTrainedModel) -> str:
-    """A model card of a model that came without one, such as a checkpoint."""
+    """Model card for a model without one, such as a checkpoint."""
     front = ModelCardData(
         library_name="transformers",
         pipeline_tag="video-text-to-text",

@@ -22,16 +22,16 @@ def model_card(
     metrics: Mapping[str, float],
     init: str | None,
 ) -> str:
-    """Write the README.md of a stage's model: what it is made of, what it saw, what was measured, how to use it.
+    """Write the README.md of a stage's model: architecture, training data, metrics, usage.
 
     Args:
         config: The whole configuration.
-        stage: The stage that ended.
-        steps: Its optimiser steps.
-        samples: Samples of an epoch, with what is mixed in.
-        losses: Mean training loss a token of the first and the last tenth of the steps.
+        stage: The finished stage.
+        steps: Number of optimiser steps.
+        samples: Samples per epoch, over all parts of the mixture.
+        losses: Mean training loss per token over the first and the last tenth of the steps.
         metrics: The last report.
-        init: Where the stage started.
+        init: Model or checkpoint that the stage started from.
     """
     front = ModelCardData(
         library_name="transformers",
@@ -124,13 +124,13 @@ unlike those it was trained on. Do not identify people with it, and do not decid
 
 def _backbone(slot: BackboneConfig) -> str:
     if slot.pretrained:
-        # Of a directory its name: where it lay is nobody's business.
+        # Only the directory's name: cards are published, local paths are private.
         return f"`{Path(slot.pretrained).name if Path(slot.pretrained).is_absolute() else slot.pretrained}`"
     return f"random weights, {(slot.config or {}).get('model_type')} layout"
 
 
 def _samples(part: SamplesConfig, split: str) -> str:
-    """Which annotations a stage, or a part of its mixture, is trained on."""
+    """Describe the annotations that a stage, or a part of its mixture, is trained on."""
     chosen = {True: "selected ones", False: "those not selected", None: "all"}[part.selected]
     families = f", families {', '.join(part.families)}" if part.families else ""
     return f"task {part.task}, split {part.split or split}, {chosen}{families}"

@@ -1,4 +1,4 @@
-"""The settings that decide what a stage learns, and what a sweep compares."""
+"""Settings on which a stage's weights depend, for the checks on resuming and for the table of a sweep."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ FREE = {"deepspeed", "accumulate", "gradient_checkpointing", "validate_every"}
 
 
 def stage_settings(config: Config, stage: StageConfig, init: str | None, weights: str | None) -> dict[str, Any]:
-    """Dotted key -> value of every setting that decides what a stage learns.
+    """Dotted key -> value of every setting on which a stage's weights depend.
 
     Args:
         config: The configuration.
         stage: The stage.
-        init: Where it starts, by a name that says the same wherever the run lies.
-        weights: What tells the weights there from others, where they are no earlier stage's.
+        init: Model or checkpoint that it starts from, by a name that does not depend on the run's folder.
+        weights: Fingerprint of those weights, unless they are an earlier stage's.
     """
     return (
         common_settings(config)
@@ -35,13 +35,13 @@ def stage_settings(config: Config, stage: StageConfig, init: str | None, weights
 
 
 def stage_defaults(stage: StageConfig) -> dict[str, Any]:
-    """What a setting of a stage's record is that an earlier version had not yet."""
+    """Values of settings that records of earlier versions lack."""
     plain = Config()
     return stage_settings(plain, StageConfig(name=stage.name, task=stage.task), None, None)
 
 
 def common_settings(config: Config) -> dict[str, Any]:
-    """The settings that stages have in common: seed, model, and corpus, with those of its annotations."""
+    """Settings that all stages share: seed, model, corpus and its annotations."""
     corpus = config.data.out
     kept = corpus_annotation_settings(path_of(corpus)) if corpus else {}
     out = absolute(corpus) if corpus else None
@@ -49,5 +49,5 @@ def common_settings(config: Config) -> dict[str, Any]:
 
 
 def one_stage(stage: StageConfig, exclude: Collection[str] = ()) -> dict[str, Any]:
-    """A stage's own settings, under keys that say its name: its place may change."""
+    """A stage's own settings, keyed by its name instead of its position, which may change."""
     return settings_of(stage, f"training.stages[{stage.name}].", exclude)

@@ -17,7 +17,7 @@ def given(corpus):
     """Fourteen samples about a few clips, and the clips."""
     config = load(CONFIGS / "tiny.yaml", [f"data.out={corpus}", "training.stages.1.batch_size=14"])
     source = StageSource(config, config.training.stages[1], None)
-    samples = source.index.samples(source.plan.batch(0))
+    samples = source.index.samples(source.schedule.batch(0))
     from favchat.training.batches.shard_reader import ClipReader
 
     reader = ClipReader(source.index, None, 4)

@@ -18,16 +18,16 @@ def samples(clips=60, groups=6, seed=0, parts=None, tokens=False):
     )
 
 
-def epoch(plan, number=0):
-    steps = range(number * plan.steps_per_epoch, (number + 1) * plan.steps_per_epoch)
-    return [plan.batch(step) for step in steps]
+def epoch(schedule, number=0):
+    steps = range(number * schedule.steps_per_epoch, (number + 1) * schedule.steps_per_epoch)
+    return [schedule.batch(step) for step in steps]
 
 
-@pytest.mark.parametrize("settings", [{"batch_size": 8}, {"batch_size": 8, "together": False}])
+@pytest.mark.parametrize("settings", [{"batch_size": 8}, {"batch_size": 8, "group_by_clip": False}])
 def test_an_epoch_has_each_sample_once_in_steps_of_one_size(settings):
     given = samples()
-    plan = BatchSchedule(given, seed=0, **settings)
-    batches = epoch(plan)
+    schedule = BatchSchedule(given, seed=0, **settings)
+    batches = epoch(schedule)
     assert sorted(np.concatenate(batches)) == list(range(len(given.clip)))
     assert {len(batch) for batch in batches} <= {8, 9}
     assert len(batches) == len(given.clip) // 8
@@ -35,13 +35,14 @@ def test_an_epoch_has_each_sample_once_in_steps_of_one_size(settings):
 
 def test_the_order_depends_on_seed_and_epoch_alone():
     given = samples()
-    plan = BatchSchedule(given, seed=0, batch_size=8)
-    again = copy.deepcopy(plan)
+    schedule = BatchSchedule(given, seed=0, batch_size=8)
+    again = copy.deepcopy(schedule)
     # Out of turn: nothing of what came before counts.
     for step in (30, 3, 0, 12):
-        assert list(plan.batch(step)) == list(again.batch(step))
+        assert list(schedule.batch(step)) == list(again.batch(step))
     orders = [
-        np.concatenate(epoch(p, e)) for p, e in ((plan, 0), (plan, 1), (BatchSchedule(given, seed=1, batch_size=8), 0))
+        np.concatenate(epoch(p, e))
+        for p, e in ((schedule, 0), (schedule, 1), (BatchSchedule(given, seed=1, batch_size=8), 0))
     ]
     assert len({tuple(order) for order in orders}) == 3
     assert list(orders[0]) != sorted(orders[0])
@@ -50,58 +51,58 @@ def test_the_order_depends_on_seed_and_epoch_alone():
 @pytest.mark.parametrize("workers", [2, 3, 8])
 @pytest.mark.parametrize("budget", [None, 1200])
 def test_the_workers_parts_make_the_batch(workers, budget):
-    plan = BatchSchedule(samples(tokens=True), seed=0, batch_size=8, token_budget=budget, prefix=40)
-    for step in range(2 * plan.steps_per_epoch):
-        parts = [plan.part(step, rank, workers) for rank in range(workers)]
+    schedule = BatchSchedule(samples(tokens=True), seed=0, batch_size=8, token_budget=budget, prefix=40)
+    for step in range(2 * schedule.steps_per_epoch):
+        parts = [schedule.part(step, rank, workers) for rank in range(workers)]
         assert all(len(part) for part in parts)
-        assert list(np.concatenate(parts)) == list(plan.batch(step))
+        assert list(np.concatenate(parts)) == list(schedule.batch(step))
 
 
 def test_samples_about_a_clip_come_together_or_anywhere():
     given = samples()
-    for together, runs in ((True, 60), (False, 100)):
-        order = np.concatenate(epoch(BatchSchedule(given, seed=0, batch_size=8, together=together)))
+    for group_by_clip, runs in ((True, 60), (False, 100)):
+        order = np.concatenate(epoch(BatchSchedule(given, seed=0, batch_size=8, group_by_clip=group_by_clip)))
         changes = 1 + np.count_nonzero(np.diff(given.clip[order]))
-        assert changes == runs if together else changes > runs
+        assert changes == runs if group_by_clip else changes > runs
 
 
 def test_a_window_takes_few_row_groups():
     given = samples(groups=12)  # of 5 clips each
-    plan = BatchSchedule(given, seed=0, batch_size=4, window=10)
+    schedule = BatchSchedule(given, seed=0, batch_size=4, window=10)
     seen, step, ends = [], 0, []
-    while step < plan.steps_per_epoch:
-        end = plan.window_end(step)
-        found = np.concatenate([plan.batch(index) for index in range(step, end)])
+    while step < schedule.steps_per_epoch:
+        end = schedule.window_end(step)
+        found = np.concatenate([schedule.batch(index) for index in range(step, end)])
         seen.append(set(given.group[given.clip[found]]))
         ends.append(end)
         step = end
-    assert step == plan.steps_per_epoch  # a window ends with the epoch
+    assert step == schedule.steps_per_epoch  # a window ends with the epoch
     assert len(seen) == 6
     assert all(len(groups) <= 4 for groups in seen)  # two, and those that a step has in common with its neighbours
-    assert plan.window_end(ends[0] - 1) == ends[0]
+    assert schedule.window_end(ends[0] - 1) == ends[0]
 
 
 def test_a_budget_of_tokens_is_kept_but_for_one_clip():
     given = samples(tokens=True)
-    plan = BatchSchedule(given, seed=0, batch_size=8, token_budget=1000, prefix=40)
-    batches = epoch(plan)
+    schedule = BatchSchedule(given, seed=0, batch_size=8, token_budget=1000, prefix=40)
+    batches = epoch(schedule)
     assert sorted(np.concatenate(batches)) == list(range(len(given.clip)))
     sizes = [given.tokens[batch].sum() + 40 * len(set(given.clip[batch])) for batch in batches]
     assert max(sizes) <= 1000 + 2 * 40 + 60  # a clip's questions may be cut in two, each with a prefix
     assert np.mean(sizes) > 900
-    assert len(epoch(plan, 5)) == len(batches)
+    assert len(epoch(schedule, 5)) == len(batches)
 
 
 def test_a_mixture_keeps_its_shares_and_goes_through_all_of_its_parts():
     given = samples(parts=None)
     own = len(given.clip) - 50
     given = samples(parts=(own, 50))
-    plan = BatchSchedule(given, seed=0, batch_size=8, shares=[0.2])
+    schedule = BatchSchedule(given, seed=0, batch_size=8, shares=[0.2])
     count = round(0.2 * own / 0.8)
     assert count < 50
-    found = [np.concatenate(epoch(plan, number)) for number in range(4)]
+    found = [np.concatenate(epoch(schedule, number)) for number in range(4)]
     for order in found:
-        assert len(order) == plan.samples_per_epoch == own + count
+        assert len(order) == schedule.samples_per_epoch == own + count
         assert sorted(order[order < own]) == list(range(own))
     mixed = np.concatenate([order[order >= own] for order in found])
     uses = np.bincount(mixed - own, minlength=50)

@@ -33,7 +33,7 @@ def test_an_epoch_has_every_selected_annotation_of_the_split(corpus):
     ]
     found = []
     for step in range(made.steps_per_epoch):
-        found += [(s.clip_id, s.question, s.answer) for s in made.index.samples(made.plan.batch(step))]
+        found += [(s.clip_id, s.question, s.answer) for s in made.index.samples(made.schedule.batch(step))]
     assert sorted(found) == sorted(wanted)
     assert made.samples_per_epoch == len(wanted) > 50
 
@@ -63,7 +63,7 @@ def test_no_picture_of_a_step_before_the_start_is_read(corpus, monkeypatch):
     made = source(corpus)
     start = made.steps_per_epoch - 2
     next(made.read_batches(0, 1, start))
-    assert set(read) == set(made.index.sample_clip[made.plan.batch(start)])
+    assert set(read) == set(made.index.sample_clip[made.schedule.batch(start)])
 
 
 def test_the_stage_says_which_samples(corpus):
@@ -81,7 +81,7 @@ def test_the_stage_says_which_samples(corpus):
     own = count(task="qa", split="train", selected=True)
     assert mixed.samples_per_epoch == own + round(own / 3)
     answers = {row["answer"] for row in pq.read_table(corpus / "annotations").to_pylist() if row["task"] == "summary"}
-    order = [s.answer for step in range(mixed.steps_per_epoch) for s in mixed.index.samples(mixed.plan.batch(step))]
+    order = [s.answer for step in range(mixed.steps_per_epoch) for s in mixed.index.samples(mixed.schedule.batch(step))]
     assert sum(answer in answers for answer in order) == round(own / 3)
 
 
@@ -105,12 +105,12 @@ def test_a_stage_may_see_other_frames_and_take_tokens(corpus):
 )
 def test_nothing_to_train_on_is_said(corpus, words, message):
     with pytest.raises(ConfigError, match=message):
-        _ = source(corpus, *words).plan
+        _ = source(corpus, *words).schedule
 
 
 def test_missing_steps_are_named(corpus, tmp_path):
     with pytest.raises(ConfigError, match="run `favchat prepare` first"):
-        _ = source(tmp_path).plan
+        _ = source(tmp_path).schedule
     (tmp_path / "shards").symlink_to(corpus / "shards")
     with pytest.raises(ConfigError, match="run `favchat annotate` first"):
-        _ = source(tmp_path).plan
+        _ = source(tmp_path).schedule

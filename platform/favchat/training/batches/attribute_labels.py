@@ -1,4 +1,4 @@
-"""The labels of the attributes that a model is taught, for the clips that a stage reads."""
+"""Attribute labels of a stage's clips, read from the shards."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def read_labels(out: str, clip_ids: Sequence[str], names: Sequence[str]) -> np.n
 
 
 def log_prior(labels: np.ndarray) -> np.ndarray:
-    """The logarithm of the odds with which each attribute is present among its known labels.
+    """Log-odds of each attribute's frequency among its known labels.
 
     Args:
         labels: `(c, A)`, see :func:`read_labels`.
 
     Returns:
-        `(A,)` float32; with one clip more of either kind, so that an attribute without a yes or a no has one too.
+        `(A,)` float32, with add-one smoothing, so that it is finite for attributes that are always or never present.
     """
     present, absent = (labels == 1).sum(axis=0) + 1.0, (labels == 0).sum(axis=0) + 1.0
     return np.log(present / absent).astype(np.float32)

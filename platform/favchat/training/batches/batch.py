@@ -1,4 +1,4 @@
-"""What a training asks of its data."""
+"""Inputs of a training step: samples, batches, and the interface of what yields them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Sample:
-    """A question about a clip, and its answer."""
+    """A question about a clip with its answer."""
 
     clip_id: str
     question: str
@@ -20,7 +20,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Batch:
-    """One share of a global batch."""
+    """One worker's share of a global batch."""
 
     inputs: Mapping[str, Any]
     """Tensors for `model(**inputs)`, with `labels`."""
@@ -31,11 +31,11 @@ class Batch:
 
 
 class BatchSource(Protocol):
-    """Gives the batches of a stage, in an order that seed and epoch alone decide."""
+    """Yields the batches of a stage, in an order that depends on seed and epoch only."""
 
     @property
     def steps_per_epoch(self) -> int:
-        """Global batches of an epoch."""
+        """Number of global batches in an epoch."""
 
     def batches(self, rank: int, workers: int, start_step: int) -> Iterator[Batch]:
-        """The shares `rank` of `workers` of the global batches, for ever, from the one of step `start_step`, from 0."""
+        """Yield worker `rank`'s share of each global batch, endlessly, from step `start_step` (counted from 0)."""

@@ -1,4 +1,4 @@
-"""From the samples of a step to its tensors."""
+"""Builds a step's tensors from its samples."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from favchat.training.batches.shard_reader import ClipReader
 
 @dataclass(frozen=True)
 class BatchBuilder:
-    """All that making a batch takes; what Ray's tasks get."""
+    """Everything needed to build a batch; serialised to the tasks of Ray Data."""
 
     index: Index
-    plan: BatchSchedule
+    schedule: BatchSchedule
     processor: FaVChatProcessor
     packed: bool
     features: Mapping[str, str] | None
@@ -40,8 +40,8 @@ class BatchBuilder:
     """Whether samples are clips with the labels of their attributes, and no texts."""
 
     def make(self, begin: int, end: int, rank: int, workers: int) -> Iterator[tuple[dict[str, Tensor], list[str], int]]:
-        """Worker `rank`'s batches of the steps `[begin, end)`: tensors, clip ids, tokens without padding."""
-        parts = [self.plan.part(step, rank, workers) for step in range(begin, end)]
+        """Yield worker `rank`'s batches of steps `[begin, end)`: tensors, clip ids, tokens without padding."""
+        parts = [self.schedule.part(step, rank, workers) for step in range(begin, end)]
         reader = ClipReader(self.index, self.features, self.processor.num_frames)
         reader.prepare(np.unique(self.index.sample_clip[np.concatenate(parts)]))
         for part in parts:
@@ -63,7 +63,7 @@ class BatchBuilder:
 
 
 def _hide_faces(samples: list[Sample], clips: dict[str, Any], labels: dict[str, Tensor]) -> list[Sample]:
-    """Give samples that want none a clip of their own without its face; those of a clip stay together."""
+    """Point samples to be trained without a face at a copy of their clip whose crops are black."""
     shown = []
     for sample in samples:
         if sample.faceless:
@@ -80,7 +80,7 @@ HIDDEN = " (face hidden)"
 
 
 def without_face(clip: StoredClip | dict[str, Tensor]) -> StoredClip | dict[str, Tensor]:
-    """A clip in which no face was found: its pictures stay, its crops are black."""
+    """A copy of the clip as if no face had been detected: frames stay, face crops are black."""
     if isinstance(clip, StoredClip):
         return replace(
             clip,
@@ -92,19 +92,19 @@ def without_face(clip: StoredClip | dict[str, Tensor]) -> StoredClip | dict[str,
     return {name: torch.zeros_like(value) if name in emptied else value for name, value in clip.items()}
 
 
-def finished(batch: Mapping[str, Tensor], clip_ids: list[str], tokens: int) -> Batch:
-    """What a training takes of what `Recipe.make` gave.
+def training_batch(batch: Mapping[str, Tensor], clip_ids: list[str], tokens: int) -> Batch:
+    """Build the `Batch` of a training step from what `BatchBuilder.make` yields.
 
-    Masks are large and quickly made: they do not travel.
+    Attention masks are built here and not in Ray's tasks: they are large to transfer and cheap to compute.
     """
     return Batch(with_mask(batch) if "blocks" in batch else dict(batch), clip_ids, tokens)
 
 
 def to_bytes(batch: Mapping[str, Tensor]) -> bytes:
-    """Tensors as a row of a data set holds them."""
+    """Serialise tensors into one value of a Ray Data row."""
     return safetensors.save({name: value.contiguous() for name, value in batch.items()})
 
 
 def from_bytes(value: pa.Scalar) -> dict[str, Tensor]:
-    """What `to_bytes` wrote."""
+    """Inverse of `to_bytes`."""
     return safetensors.load(value.as_py())

@@ -1,4 +1,4 @@
-"""What a stage may read, from metadata alone: its samples' texts, and where their clips lie in the shards."""
+"""Index of a stage's samples, read from metadata only: their texts, and the shard and row of each clip."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class Index:
     parts: tuple[int, ...]
     """Samples of each part of a mixture, which follow each other."""
 
-    def samples(self, which: np.ndarray) -> list[Sample]:
-        """Some samples, by their numbers."""
-        rows = self.texts.take(pa.array(which)).to_pylist()
-        clips = self.clip_ids[self.sample_clip[which]]
+    def samples(self, indices: np.ndarray) -> list[Sample]:
+        """Samples by their indices."""
+        rows = self.texts.take(pa.array(indices)).to_pylist()
+        clips = self.clip_ids[self.sample_clip[indices]]
         return [
             Sample(str(clip), row["question"], row["answer"], row["answer_type"] == NO_FACE_ROW)
             for clip, row in zip(clips, rows, strict=True)
@@ -53,12 +53,12 @@ class Index:
 
 
 def read_index(out: str, parts: list[SamplesConfig], split: str) -> Index:
-    """Find the samples of a stage.
+    """Index the samples of a stage.
 
     Args:
         out: Folder of the corpus (``data.out``).
-        parts: Which samples; the parts of a mixture, the stage's own first.
-        split: The split of parts that name none.
+        parts: Filters that select the samples, one for each part of the mixture, the stage's own first.
+        split: Split of the parts that do not name one.
 
     Raises:
         ConfigError: There are no shards or no annotations, or a part has no samples.
@@ -117,7 +117,7 @@ def read_index(out: str, parts: list[SamplesConfig], split: str) -> Index:
 
 
 def _clips_alone(out: str, clips: pa.Table, split: str) -> pa.Table:
-    """A sample without texts for every clip of a split."""
+    """One sample without texts per clip of a split, for stages that train on attribute labels only."""
     found = clips.filter(pc.field("split") == split).sort_by("clip_id")
     if not found.num_rows:
         raise ConfigError(f"data.out = {out}: no clip of split '{split}'")
@@ -138,5 +138,5 @@ def _choose(out: str, rows: pa.Table, part: SamplesConfig, split: str) -> pa.Tab
         more = "" if part.selected is None else f" that is {'selected' if part.selected else 'not selected'}"
         more += "" if part.families is None else f" of the families {', '.join(part.families)}"
         raise ConfigError(f"data.out = {out}: no annotation of task '{part.task}' in split '{split}'{more}")
-    # The order in which annotations were written must not decide the order of training.
+    # Sort, so that the order of training does not depend on the order in which annotations were written.
     return found.sort_by([("clip_id", "ascending"), ("question", "ascending"), ("answer", "ascending")])

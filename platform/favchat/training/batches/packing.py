@@ -1,9 +1,9 @@
-"""Questions about one clip share its visual tokens: the tensors of a packed batch.
+"""Sequence packing: questions about one clip share its visual tokens.
 
-A sequence is a clip's prefix (the system prompt and the video) and then, one after the other, its questions with their
-answers. A token sees the prefix and what stands before it in its own question, and no other question; positions go on
-from the prefix in each question anew. Every question so sees what it would see alone, and the prefix is computed once.
-Several such sequences may follow each other in a row.
+A sequence is a clip's prefix (system prompt and video) followed by its questions with their answers. A token attends to
+the prefix and to the earlier tokens of its own question, but to no other question, and position ids restart after the
+prefix in each question. Each question is thus computed as if it were alone, while the prefix is computed once. A row of
+the batch may hold several such sequences.
 
 Shapes: B rows, L tokens of a row.
 """
@@ -46,15 +46,15 @@ def pack(
     *,
     first_token_weight: float = 1.0,
 ) -> tuple[dict[str, Tensor], int]:
-    """Make the tensors of a packed batch.
+    """Build the tensors of a packed batch.
 
     Args:
         processor: Of the model. One whose router reads the question gets a prefix for each question, since the visual
             tokens then differ.
-        samples: The samples; those about one clip share a sequence if they follow each other.
-        clips: By clip id what :meth:`FaVChatProcessor.video_inputs` takes.
-        labels: By clip id the labels of the attributes that the model is taught, `(A,)`.
-        first_token_weight: What the first token of each answer counts for, where the others count 1.
+        samples: The samples; adjacent ones about one clip share a sequence.
+        clips: Input of :meth:`FaVChatProcessor.video_inputs` by clip id.
+        labels: Attribute labels `(A,)` by clip id.
+        first_token_weight: Loss weight of the first token of each answer; the others have weight 1.
 
     Returns:
         The batch without its mask, which `with_mask` makes: `input_ids`, `labels` (on the answers only),
@@ -70,7 +70,7 @@ def pack(
             grouped.append([sample])
     sequences = [_sequence(processor, group) for group in grouped]
     rows = rows_of([len(sequence) for sequence in sequences])
-    places = [place for row in rows for place in row]  # videos come in reading order
+    places = [place for row in rows for place in row]  # videos are numbered in reading order
     batch = _tensors([[sequences[place] for place in row] for row in rows], processor.tokenizer.pad_token_id)
     if first_token_weight != 1:
         begins = torch.nn.functional.pad(batch["labels"][:, :-1] == IGNORED, (1, 0), value=True)
@@ -87,7 +87,7 @@ def pack(
 
 
 def with_mask(batch: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Replace `sequences` and `blocks` by a mask, and say where logits are needed.
+    """Replace `sequences` and `blocks` by an attention mask and the positions whose logits the loss needs.
 
     Returns:
         The batch with `attention_mask` `(B, 1, L, L)` float32, what is added to the scores (a mask of truth values
@@ -96,9 +96,9 @@ def with_mask(batch: Mapping[str, Tensor]) -> dict[str, Any]:
     inputs = dict(batch)
     sequences, blocks, labels = inputs.pop("sequences"), inputs.pop("blocks"), inputs["labels"]
     length = sequences.shape[1]
-    seen = blocks.unsqueeze(1)  # (B, 1, L): of the token that is looked at
+    seen = blocks.unsqueeze(1)  # (B, 1, L): block of the key token
     mask = (sequences.unsqueeze(2) == sequences.unsqueeze(1)) & ((seen == 0) | (seen == blocks.unsqueeze(2)))
-    # Padding is a sequence of its own, so that no row of the mask is empty.
+    # Padding forms a sequence of its own: a row of the mask without any key would make the softmax NaN.
     mask &= torch.ones(length, length, dtype=torch.bool).tril()
     hidden = torch.full(mask.shape, torch.finfo(torch.float32).min)
     inputs["attention_mask"] = hidden.masked_fill(mask, 0.0).unsqueeze(1)
@@ -107,13 +107,13 @@ def with_mask(batch: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def rows_of(lengths: Sequence[int]) -> list[list[int]]:
-    """Gather sequences into rows of equal length with little padding (first fit, longest first).
+    """Pack sequences into rows with little padding (first-fit decreasing).
 
     Returns:
         The indices of each row's sequences.
     """
     longest_first = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    # Lengths of a row to try: whole numbers of rows, up to twice the longest sequence, and a little room for the rest.
+    # Candidate row lengths: the total divided by each number of rows, up to twice the longest sequence, plus slack.
     longest, total = max(lengths), sum(lengths)
     counts = np.linspace(max(1, total // max(2 * longest, ROW)), max(1, -(-total // longest)), 8).astype(int)
     capacities = {max(longest, int(room * total / count)) for count in counts for room in (1.0, 1.05, 1.1, 1.2)}
@@ -138,14 +138,14 @@ def rows_of(lengths: Sequence[int]) -> list[list[int]]:
 
 
 def prefix_length(processor: FaVChatProcessor) -> int:
-    """Tokens that all questions about a clip share."""
+    """Number of prefix tokens, which all questions about a clip share."""
     return len(_split(processor, "")[0])
 
 
 def block_lengths(processor: FaVChatProcessor, questions: Sequence[str], answers: Sequence[str]) -> np.ndarray:
-    """Tokens of each question with its answer without the prefix, `(n,)`, with what the prompt puts around them."""
-    around = len(_split(processor, "")[1]) + 1  # the token that ends an answer
-    lengths = np.full(len(questions), around, dtype=np.int64)
+    """Number of tokens `(n,)` of each question and answer, with their chat template tokens but without the prefix."""
+    template_tokens = len(_split(processor, "")[1]) + 1  # and the end-of-answer token
+    lengths = np.full(len(questions), template_tokens, dtype=np.int64)
     for texts in (questions, answers):
         for begin in range(0, len(texts), 4096):
             ids = processor.tokenizer(list(texts[begin : begin + 4096]), add_special_tokens=False)["input_ids"]
@@ -154,7 +154,7 @@ def block_lengths(processor: FaVChatProcessor, questions: Sequence[str], answers
 
 
 def _split(processor: FaVChatProcessor, question: str) -> tuple[list[int], list[int]]:
-    """The ids of a question's prompt: up to the video's end, and after it."""
+    """Token ids of a question's prompt: up to the end of the video, and after it."""
     ids = processor.prompt_ids(processor.prompt(question))
     visual = processor.placeholder_ids
     end = max(index for index, token in enumerate(ids) if token in visual) + 1

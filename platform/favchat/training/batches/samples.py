@@ -1,4 +1,4 @@
-"""From shards and annotations to batches."""
+"""Reads clips and samples from shards and annotations, and collates them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CLIP_COLUMNS = ["clip_id", "timestamps", "frames", "faces", "landmarks", "visibl
 class StoredClip:
     """A clip as read from a shard; see :class:`favchat.video.ProcessedClip` for the shapes.
 
-    Where only the pictures that a model sees were decoded, `frames` and `faces` hold those alone.
+    Where only the frames that the model sees were decoded, `frames` and `faces` hold only those.
     """
 
     frames: np.ndarray
@@ -42,16 +42,16 @@ class StoredClip:
 
 
 def read_clip(row: dict[str, Any], frames: int | None = None) -> StoredClip:
-    """Decode the pictures of a shard's row.
+    """Decode the frames and face crops of a shard's row.
 
     Args:
         row: Its columns as plain Python values (`Table.to_pylist`).
-        frames: How many frames the model sees; no others are decoded. None: all.
+        frames: Number of frames that the model sees; only those are decoded. None: all.
 
     Raises:
         ValueError: A picture cannot be decoded.
     """
-    # The model's package takes seconds to import; who only looks for samples needs none of it.
+    # Imported here: the model's package takes seconds to import, and callers that only select samples do not need it.
     from favchat.model.processing_favchat import picked_frames
 
     count = len(row["frames"])
@@ -66,7 +66,7 @@ def read_clip(row: dict[str, Any], frames: int | None = None) -> StoredClip:
 
 
 def some_samples(out: str, task: str, split: str, count: int) -> pa.Table:
-    """At most `count` samples of one task and split, always the same: spread evenly over the annotations by clip.
+    """Select at most `count` samples of one task and split, deterministically, evenly spaced in the order of clip ids.
 
     Returns:
         A table with the columns of :data:`CLIP_COLUMNS`, `question` and `answer`, a row a sample; empty where the split
@@ -82,14 +82,14 @@ def some_samples(out: str, task: str, split: str, count: int) -> pa.Table:
     clips = [
         read_table(file, CLIP_COLUMNS, filters=wanted)
         for file in parquet_files(path_of(out) / SHARDS)
-        if read_table(file, ["clip_id"], filters=wanted).num_rows  # pictures are read only where needed
+        if read_table(file, ["clip_id"], filters=wanted).num_rows  # read the images of matching clips only
     ]
     by_clip = {clip["clip_id"]: clip for table in clips for clip in table.to_pylist()}
     return pa.Table.from_pylist([by_clip[row["clip_id"]] | row for row in rows.to_pylist()])
 
 
 def some_clips(out: str, split: str, count: int) -> pa.Table:
-    """At most `count` clips of a split with their labels, always the same: spread evenly by id.
+    """Select at most `count` clips of a split with their labels, deterministically, evenly spaced by id.
 
     Returns:
         A table with the columns of :data:`CLIP_COLUMNS` and ``schema.LABEL_COLUMNS``.
@@ -106,7 +106,7 @@ def some_clips(out: str, split: str, count: int) -> pa.Table:
 
 
 def labelled_clips(processor: FaVChatProcessor, batch: pa.Table) -> BatchFeature:
-    """Decode clips of :func:`some_clips`, with the labels of the attributes that the model is taught."""
+    """Decode clips of :func:`some_clips`, with their labels of the attributes that the model predicts."""
     import torch
     from transformers import BatchFeature
 
@@ -117,7 +117,7 @@ def labelled_clips(processor: FaVChatProcessor, batch: pa.Table) -> BatchFeature
 
 
 def _annotations(out: str, task: str, split: str) -> pa.Table:
-    """The selected annotations of one task and split whose clips lie in the shards."""
+    """Selected annotations of one task and split whose clips are in the shards."""
     shards, annotations = path_of(out) / SHARDS, path_of(out) / ANNOTATIONS
     clips = read_folder(shards, ["clip_id"])["clip_id"]
     if not parquet_files(annotations):
@@ -129,7 +129,7 @@ def _annotations(out: str, task: str, split: str) -> pa.Table:
 
 
 def collate(processor: FaVChatProcessor, batch: pa.Table) -> BatchFeature:
-    """Decode and tokenise samples of :func:`some_samples`; labels lie on the answers only."""
+    """Decode and tokenise samples of :func:`some_samples`; only answer tokens have labels."""
     rows = batch.to_pylist()
     questions = [row["question"] for row in rows]
     return processor(
@@ -146,7 +146,7 @@ def pad(
     clips: Mapping[str, Any],
     labels: Mapping[str, Tensor] | None = None,
 ) -> tuple[dict[str, Tensor], int]:
-    """A batch in which each sample has a sequence of its own, padded to the longest; as :func:`pack` otherwise."""
+    """Build a batch with one sequence per sample, padded to the longest; otherwise as :func:`pack`."""
     questions = [sample.question for sample in samples]
     inputs = processor(
         [processor.prompt(question) for question in questions],

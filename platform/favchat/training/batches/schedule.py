@@ -1,7 +1,7 @@
-"""In which order a stage sees its samples: a function of the seed and the number of the step, and of nothing else.
+"""The order of a stage's samples, which depends on the seed and the step number only.
 
-The samples of one step, over all workers, are a global batch. Each worker takes its part of every global batch, so that
-the number of workers changes no loss, and a run that goes on from step k reads nothing of the steps before.
+The samples of one step, over all workers, are a global batch. Each worker takes its share of every global batch, so
+that the loss does not depend on the number of workers, and a run that resumes at step k skips earlier steps unread.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ together."""
 
 @dataclass(frozen=True)
 class Samples:
-    """What the order depends on: n samples about c clips that lie in g row groups, numbered as they are stored."""
+    """Input of the schedule: n samples of c clips in g row groups, numbered in storage order."""
 
     clip: np.ndarray
     """The clip of each sample, `(n,)` integers."""
@@ -47,20 +47,20 @@ class Epoch:
 
 
 class BatchSchedule:
-    """The global batches of a stage, for ever.
+    """The endless sequence of a stage's global batches.
 
     Args:
         samples: The samples.
-        seed: Decides the order, with the number of the epoch.
-        batch_size: Samples of a step.
-        token_budget: Tokens of a step in place of `batch_size`.
-        prefix: Tokens that the samples about one clip share, where they come together.
-        shares: For each further part of the mixture its share of the epoch's samples.
-        together: Whether the samples about a clip come one after the other.
+        seed: Together with the epoch number, seeds the shuffle.
+        batch_size: Samples per step.
+        token_budget: Tokens per step, instead of `batch_size`.
+        prefix: Prefix tokens, counted once for adjacent samples of one clip.
+        shares: Fraction of the epoch's samples for each further part of the mixture.
+        group_by_clip: Whether the samples of a clip are adjacent.
         window: See :data:`WINDOW`.
 
     Raises:
-        ValueError: There are fewer samples than a batch takes, or a part of the mixture has none.
+        ValueError: There are fewer samples than `batch_size`, or a part of the mixture has none.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class BatchSchedule:
         token_budget: int | None = None,
         prefix: int = 0,
         shares: Sequence[float] = (),
-        together: bool = True,
+        group_by_clip: bool = True,
         window: int = WINDOW,
     ):
         if not all(samples.parts):
@@ -83,7 +83,7 @@ class BatchSchedule:
         total = own / (1 - sum(shares))
         self._counts = (own, *(max(1, round(share * total)) for share in shares))
         self._samples, self._seed, self._prefix = samples, seed, prefix
-        self._budget, self._together, self._window = token_budget, together, window
+        self._budget, self._group_by_clip, self._window = token_budget, group_by_clip, window
         self._epoch = lru_cache(maxsize=2)(self._make_epoch)
         if token_budget is None:
             if sum(self._counts) < batch_size:
@@ -95,12 +95,12 @@ class BatchSchedule:
 
     @property
     def samples_per_epoch(self) -> int:
-        """Samples of an epoch, over all parts of the mixture."""
+        """Number of samples per epoch, over all parts of the mixture."""
         return sum(self._counts)
 
     @property
     def largest(self) -> int:
-        """The most that one sample can count for in a step."""
+        """Largest cost of a single sample, in the unit of the batch size (samples or tokens)."""
         tokens = self._samples.tokens
         return 1 if self._budget is None or tokens is None else int(tokens.max()) + self._prefix
 
@@ -112,11 +112,11 @@ class BatchSchedule:
         self._epoch = lru_cache(maxsize=2)(self._make_epoch)
 
     def batch(self, step: int) -> np.ndarray:
-        """The samples of a global batch, counted from 0 over all epochs; `(samples,)`."""
+        """Sample indices `(samples,)` of a global batch; steps are counted from 0 over all epochs."""
         return self.part(step, 0, 1)
 
     def part(self, step: int, rank: int, workers: int) -> np.ndarray:
-        """The samples of one worker's part of a global batch; the parts follow each other.
+        """Sample indices of one worker's contiguous share of a global batch.
 
         Raises:
             ValueError: The batch has fewer samples than there are workers.
@@ -127,7 +127,7 @@ class BatchSchedule:
         return epoch.order[begin + edges[rank] : begin + edges[rank + 1]]
 
     def window_end(self, step: int) -> int:
-        """The first step after `step` that begins in another window, or in another epoch."""
+        """First step after `step` that starts in another shuffle window or epoch."""
         epoch = self._epoch(step // self.steps_per_epoch)
         within = step % self.steps_per_epoch
         windows = epoch.windows[epoch.steps[:-1]]
@@ -144,15 +144,15 @@ class BatchSchedule:
         chosen = self._chosen(number)
         clips = samples.clip[chosen]
         random = np.random.default_rng([self._seed, number])
-        # Row groups in a new order, gathered into windows of so many of their clips.
+        # Shuffle row groups, then gather them into windows of about `window` clips.
         groups = random.permutation(int(samples.group.max()) + 1)
         present = np.unique(clips)
         sizes = np.bincount(samples.group[present], minlength=len(groups))[groups]
         window_of_group = np.empty(len(groups), dtype=np.int64)
         window_of_group[groups] = (np.cumsum(sizes) - sizes) // self._window
         windows = window_of_group[samples.group[clips]]
-        keys = random.random(len(chosen))  # the last key counts most
-        if self._together:
+        keys = random.random(len(chosen))  # the last key is lexsort's primary key
+        if self._group_by_clip:
             by_clip = random.permutation(len(samples.group))[clips]
             sorted_by = np.lexsort((keys, by_clip, windows))
         else:
@@ -160,11 +160,11 @@ class BatchSchedule:
         return chosen[sorted_by], windows[sorted_by]
 
     def _chosen(self, epoch: int) -> np.ndarray:
-        """The samples of an epoch: the stage's own, and the next ones of each further part's endless passes."""
+        """Samples of an epoch: all of the stage's own, and the next ones of each further part, which repeats."""
         chosen, first = [np.arange(self._samples.parts[0])], self._samples.parts[0]
         for part, (size, count) in enumerate(zip(self._samples.parts[1:], self._counts[1:], strict=True), 1):
             begin, end = epoch * count, (epoch + 1) * count
-            for number in range(begin // size, -(-end // size)):  # passes that this epoch touches
+            for number in range(begin // size, -(-end // size)):  # passes over the part that this epoch overlaps
                 passed = np.random.default_rng([self._seed, part, number, 1]).permutation(size)
                 chosen.append(first + passed[max(0, begin - number * size) : end - number * size])
             first += size
@@ -176,20 +176,20 @@ class BatchSchedule:
             return np.ones(len(order), dtype=np.int64)
         clips = self._samples.clip[order]
         first = np.ones(len(order), dtype=bool)
-        if self._together:
+        if self._group_by_clip:
             first[1:] = clips[1:] != clips[:-1]
         return tokens[order] + self._prefix * first
 
 
 def cuts(costs: np.ndarray, parts: int) -> np.ndarray:
-    """Where to cut a sequence into parts that cost nearly the same, none of them empty.
+    """Split a sequence into non-empty contiguous parts of nearly equal cost.
 
     Args:
-        costs: What each element costs, `(n,)` integers.
-        parts: How many parts, at most n.
+        costs: Cost of each element, `(n,)` integers.
+        parts: Number of parts, at most n.
 
     Returns:
-        `(parts + 1,)`: part k is `[cuts[k], cuts[k + 1])`. It costs less than the mean and one element more.
+        `(parts + 1,)`: part k is `[cuts[k], cuts[k + 1])`. It costs less than the mean plus one element.
 
     Raises:
         ValueError: There are fewer elements than parts.
@@ -198,7 +198,7 @@ def cuts(costs: np.ndarray, parts: int) -> np.ndarray:
     if count < parts:
         raise ValueError(f"a batch of {count} sample(s) cannot be divided among {parts} workers and parts of theirs")
     summed = np.cumsum(costs, dtype=np.int64)
-    # After the first element with which the k-th of the total is reached; in integers, as they are exact.
+    # Cut after the element at which the cumulative cost reaches k / parts of the total; integers avoid rounding errors.
     edges = np.searchsorted(summed * parts, np.arange(1, parts) * summed[-1], side="left") + 1
     steps = np.arange(1, parts)
     edges = np.maximum.accumulate(np.maximum(edges, steps) - steps) + steps

@@ -1,4 +1,4 @@
-"""Clips of shards at random: their pictures, or the features that were computed of them."""
+"""Random access to the clips of shards: their images, or their cached encoder features."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from favchat.training.batches.samples import CLIP_COLUMNS, StoredClip, read_clip
 
 
 class ClipReader:
-    """Reads clips by their number in an index.
+    """Reads clips by their position in an index.
 
     Args:
         index: The index.
-        features: The feature file of each shard, both by their addresses, where features take the place of pictures.
-        frames: Frames of a clip that are wanted; of pictures no others are decoded.
+        features: Path of each shard's feature file, by the shard's path; None reads images.
+        frames: Number of frames of a clip that the model sees; only those images are decoded.
     """
 
     def __init__(self, index: Index, features: Mapping[str, str] | None, frames: int):
@@ -32,7 +32,7 @@ class ClipReader:
         self._files: dict[int, pa.RecordBatchFileReader] = {}
 
     def prepare(self, clips: np.ndarray) -> None:
-        """Open what the clips lie in; of pictures whole row groups are read, still compressed.
+        """Open the files of some clips; for images, read whole row groups, still compressed.
 
         Raises:
             ConfigError: A file cannot be read.
@@ -51,7 +51,7 @@ class ClipReader:
                 raise ConfigError(f"data.out: {index.files[file]} cannot be read: {error}") from error
 
     def read(self, clip: int) -> StoredClip | dict[str, torch.Tensor]:
-        """A clip as the processor takes it.
+        """Read a clip in the form that the processor takes.
 
         Raises:
             ConfigError: The shard has changed since the index was made, or a picture cannot be decoded.
@@ -78,11 +78,11 @@ class ClipReader:
 
 
 def feature_table(clip_ids: list[str], tensors: Mapping[str, np.ndarray]) -> bytes:
-    """Write features as an Arrow file in which each clip is a record batch, so that any of them is read by itself.
+    """Serialise features as an Arrow file with one record batch per clip, so that clips can be read individually.
 
     Args:
         clip_ids: n clips.
-        tensors: Arrays `(n, ...)`; they keep their types.
+        tensors: Arrays `(n, ...)`; dtypes are kept.
     """
     fields, columns = [pa.field("clip_id", pa.string())], [pa.array(clip_ids, pa.string())]
     for name, array in tensors.items():
@@ -98,21 +98,21 @@ def feature_table(clip_ids: list[str], tensors: Mapping[str, np.ndarray]) -> byt
     return sink.getvalue().to_pybytes()
 
 
-def open_features(address: str) -> pa.RecordBatchFileReader:
+def open_features(file: str) -> pa.RecordBatchFileReader:
     """Open a file that `feature_table` made; a local one is mapped into memory.
 
     Raises:
         ConfigError: It cannot be read.
     """
-    path = path_of(address)
+    path = path_of(file)
     try:
         return pa.ipc.open_file(pa.PythonFile(path.open("rb")) if hasattr(path, "fs") else pa.memory_map(str(path)))
     except (pa.ArrowInvalid, OSError) as error:
-        raise ConfigError(f"{address} holds no features: {error}; delete it, and it is computed again") from error
+        raise ConfigError(f"{file} holds no features: {error}; delete it, and it is computed again") from error
 
 
 def read_features(reader: pa.RecordBatchFileReader, row: int) -> dict[str, Any]:
-    """A clip's id and tensors."""
+    """Read a clip's id and tensors."""
     batch = reader.get_batch(row)
     found: dict[str, Any] = {"clip_id": batch["clip_id"][0].as_py()}
     for field in batch.schema:

@@ -1,6 +1,6 @@
-"""The batches of a stage: read ahead and made by Ray Data, or in the process itself where no Ray runs.
+"""The batches of a stage: prefetched by Ray Data, or built in this process where Ray does not run.
 
-Ray Train's controller loads this module, which only passes it on: what makes batches is imported where they are made.
+Ray Train's controller also imports this module, only to pass it to the workers: heavy imports are therefore lazy.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 RUNS = 64
 """Shuffle windows that one Ray Data job reads; then the next one begins."""
 BLOCK_BYTES = 2**20
-"""Size from which on finished batches are handed on."""
+"""Bytes of built batches per output block of a task."""
 
 
 @dataclass
 class StageSource:
-    """The samples of a stage as batches, in an order that seed and number of the step alone decide."""
+    """Yields a stage's samples as batches, in an order that depends on seed and step number only."""
 
     config: Config
     stage: StageConfig
@@ -40,27 +40,27 @@ class StageSource:
     """The feature file of each shard, by their addresses, where features take the place of pictures."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """What was read stays here: workers read the metadata themselves."""
+        """Drop the cached index: each worker reads the metadata itself, which is cheaper than sending it."""
         return {name: self.__dict__[name] for name in ("config", "stage", "init", "features")}
 
     @property
     def steps_per_epoch(self) -> int:
-        """Global batches of an epoch, the same in all epochs."""
-        return self.plan.steps_per_epoch
+        """Number of global batches per epoch, the same in all epochs."""
+        return self.schedule.steps_per_epoch
 
     @property
     def steps(self) -> int:
-        """Steps of the stage: as many as it says, or those of its epochs."""
+        """Number of steps of the stage: its `steps`, or as many as its epochs have."""
         return self.stage.steps or math.ceil(self.stage.epochs * self.steps_per_epoch)
 
     @property
     def samples_per_epoch(self) -> int:
-        """Samples of an epoch."""
-        return self.plan.samples_per_epoch
+        """Number of samples per epoch."""
+        return self.schedule.samples_per_epoch
 
     @cached_property
     def index(self) -> Index:
-        """Where the samples are.
+        """Index of the stage's samples.
 
         Raises:
             ConfigError: There are none.
@@ -70,7 +70,7 @@ class StageSource:
 
     @cached_property
     def processor(self) -> FaVChatProcessor:
-        """Makes the tensors.
+        """The processor that builds the tensors.
 
         Raises:
             ConfigError: It cannot be loaded.
@@ -80,14 +80,14 @@ class StageSource:
         return starting_processor(self.config.model, self.init, self.stage.frames)
 
     @cached_property
-    def plan(self) -> BatchSchedule:
-        """The order of the samples.
+    def schedule(self) -> BatchSchedule:
+        """The schedule of the samples.
 
         Raises:
             ConfigError: There are no samples, or a batch is too large or too small for them.
         """
         stage, index, tokens, prefix = self.stage, self.index, None, 0
-        together = stage.packed
+        group_by_clip = stage.packed
         if stage.tokens is not None:
             from favchat.training.batches.packing import block_lengths, prefix_length
 
@@ -96,86 +96,86 @@ class StageSource:
             if not stage.packed or self.processor.route_by_question:
                 tokens, prefix = tokens + prefix, 0
         try:
-            plan = BatchSchedule(
+            schedule = BatchSchedule(
                 Samples(index.sample_clip, index.clip_group, index.parts, tokens),
                 seed=self.config.seed,
                 batch_size=stage.batch_size,
                 token_budget=stage.tokens,
                 prefix=prefix,
                 shares=[part.share for part in stage.mix],
-                together=together,
+                group_by_clip=group_by_clip,
             )
         except ValueError as error:
             raise ConfigError(f"stage '{stage.name}': {error}") from error
-        least = (self._streams + 1) * plan.largest
+        least = (self._streams + 1) * schedule.largest
         if stage.tokens is not None and stage.tokens < least:
             raise ConfigError(
                 f"stage '{stage.name}': tokens = {stage.tokens} may leave a worker without a sample: the longest "
-                f"sample takes {plan.largest}; set at least {least}"
+                f"sample takes {schedule.largest}; set at least {least}"
             )
-        return plan
+        return schedule
 
     @cached_property
-    def recipe(self) -> BatchBuilder:
-        """How batches are made.
+    def builder(self) -> BatchBuilder:
+        """The builder of the batches.
 
         Raises:
-            ConfigError: As `plan`.
+            ConfigError: As `schedule`.
         """
         from favchat.training.batches.batch_builder import BatchBuilder
 
         labels = read_labels(self.config.data.out or "", list(self.index.clip_ids), self.processor.attributes)
         textless, weight = self.stage.task == "attributes", self.stage.first_token_weight
         return BatchBuilder(
-            self.index, self.plan, self.processor, self.stage.packed, self.features, labels, weight, textless
+            self.index, self.schedule, self.processor, self.stage.packed, self.features, labels, weight, textless
         )
 
     @property
     def _streams(self) -> int:
-        """Into how many parts a batch is divided."""
+        """Number of shares of a global batch: workers times accumulation steps."""
         return self.config.training.num_workers * self.stage.accumulate
 
     def batches(self, rank: int, workers: int, start_step: int) -> Iterator[Batch]:
-        """The parts `rank` of `workers` of the global batches, for ever, from step `start_step` on, counted from 0.
+        """Yield worker `rank`'s share of each global batch, endlessly, from step `start_step` (counted from 0).
 
-        Where this process has Ray, tasks of Ray Data read ahead and make them, up to the end of the stage and then a
+        Where this process runs Ray, tasks of Ray Data prefetch and build them, up to the end of the stage and then one
         window at a time; otherwise as `read_batches`.
         """
         ray = sys.modules.get("ray")
         if ray is None or not ray.is_initialized():
             yield from self.read_batches(rank, workers, start_step)
             return
-        shared, plan = ray.put(self.recipe), self.plan
+        shared, schedule = ray.put(self.builder), self.schedule
         while True:
-            runs = [{"begin": start_step, "end": plan.window_end(start_step)}]
+            runs = [{"begin": start_step, "end": schedule.window_end(start_step)}]
             while runs[-1]["end"] < self.steps and len(runs) < RUNS:
-                runs.append({"begin": runs[-1]["end"], "end": plan.window_end(runs[-1]["end"])})
+                runs.append({"begin": runs[-1]["end"], "end": schedule.window_end(runs[-1]["end"])})
             start_step = runs[-1]["end"]
             yield from _streamed(shared, runs, rank, workers, self._streams)
 
     def read_batches(self, rank: int, workers: int, start_step: int) -> Iterator[Batch]:
-        """What `batches` gives, read and made in this process as it is asked for."""
-        from favchat.training.batches.batch_builder import finished
+        """Yield the same batches as `batches`, built lazily in this process."""
+        from favchat.training.batches.batch_builder import training_batch
 
-        plan = self.plan
+        schedule = self.schedule
         while True:
-            end = plan.window_end(start_step)
-            for batch in self.recipe.make(start_step, end, rank, workers):
-                yield finished(*batch)
+            end = schedule.window_end(start_step)
+            for batch in self.builder.make(start_step, end, rank, workers):
+                yield training_batch(*batch)
             start_step = end
 
 
 def _streamed(shared: Any, runs: list[dict[str, int]], rank: int, workers: int, streams: int) -> Iterator[Batch]:
-    """Batches that Ray Data makes, in order. A row of the job is a run of steps over one shuffle window.
+    """Yield batches that Ray Data builds, in order. A row of the dataset is a run of steps in one shuffle window.
 
-    Tasks ask for so little of a CPU that those of all workers fit on one: a task waits for its worker to take what it
-    has made, and the worker may wait for another one's batch at that moment.
+    Tasks request so small a fraction of a CPU that the tasks of all workers fit on one. Otherwise they could deadlock:
+    a task blocks until its worker takes its output, while that worker may wait for another worker's task.
     """
     import ray
     import torch
 
     from favchat.runtime.ray_data import ThrottledCallback
-    from favchat.training.batches.batch_builder import finished, from_bytes, to_bytes
+    from favchat.training.batches.batch_builder import from_bytes, to_bytes, training_batch
 
     def make(run: dict[str, Any]) -> Iterator[dict[str, Any]]:
         torch.set_num_threads(1)
@@ -191,6 +191,6 @@ def _streamed(shared: Any, runs: list[dict[str, int]], rank: int, workers: int, 
     blocks: Iterable[Any] = dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=2)
     for block in blocks:
         for row in range(block.num_rows):
-            yield finished(
+            yield training_batch(
                 from_bytes(block["batch"][row]), block["clip_ids"][row].as_py(), block["tokens"][row].as_py()
             )

@@ -1,1 +1,1 @@
-"""Features of frozen encoders, computed once and kept beside the shards."""
+"""Cache of frozen encoders' features, beside the shards."""

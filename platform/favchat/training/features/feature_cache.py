@@ -1,10 +1,10 @@
-"""What frozen encoders make of the clips, computed once and kept beside the shards.
+"""Cache of frozen encoders' features: computed once per shard and stored beside the shards.
 
-``features/ENCODERS/SHARD.arrow`` in the corpus's folder holds the features of one shard. ENCODERS is a hash of all that
-decides them: both encoders' weights and settings, the processor's, and the frames and cells that are kept. SHARD is a
-hash of the shard's footer, which names every column's sizes and bounds, its size and the time it was written. Whatever
-changes has another name, so that no stale file is ever read. A file is there as a whole or not at all; two runs that
-fill the cache at once write the same bytes under the same name.
+``features/ENCODERS/SHARD.arrow`` in the corpus's folder holds the features of one shard. ENCODERS is a hash of
+everything that they depend on: both encoders' weights and settings, the processor's settings, and the frames and grid
+cells that are kept. SHARD is a hash of the shard's Parquet footer (with every column's size and statistics), file size
+and modification time. Any change gives another name, so that no stale file is read. Files are written atomically; two
+runs that fill the cache concurrently write the same bytes under the same name.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from favchat.training.stage.errors import TrainingError
 def stage_features(
     config: Config, stage: StageConfig, init: str | None, shards: Iterable[str]
 ) -> dict[str, str] | None:
-    """The cached features of a stage, or None where it takes pictures; what is missing, Ray Data computes first.
+    """Return the cached features of a stage, or None where it trains on images; Ray Data computes missing ones first.
 
     Args:
         config: The configuration; ``data.out`` is the corpus.
         stage: The stage.
-        init: Where it starts, see :func:`favchat.training.stage.starting_model.starting_model`.
-        shards: The addresses of the shards that the stage reads.
+        init: Model or checkpoint that it starts from, see :func:`favchat.training.stage.starting_model.starting_model`.
+        shards: Paths of the shards that the stage reads.
 
     Returns:
         The feature file of each shard, for :class:`favchat.training.batches.stage_source.StageSource`.
 
     Raises:
         ConfigError: The model cannot be loaded.
-        TrainingFault: The features cannot be computed or written.
+        TrainingError: The features cannot be computed or written.
     """
     if not stage.cache_features or not encoders_frozen(stage.trainable):
         return None
@@ -45,8 +45,8 @@ def stage_features(
 
     from favchat.runtime.ray_data import quiet_execution
 
-    def look() -> tuple[dict[str, str], list[str]]:
-        """The file of each shard, and the shards without one; the model, needed for their names, goes with the end."""
+    def locate() -> tuple[dict[str, str], list[str]]:
+        """The file of each shard, and the shards without one. The model, needed for the names, is freed on return."""
         from favchat.training.features.feature_encoder import Encoder
 
         encoder = Encoder(config, stage, init)
@@ -66,15 +66,15 @@ def stage_features(
             return {"file": self._encoder.encode(row["shard"])}
 
     try:
-        # In this process: another one would take longer to start than to load the model. But a GPU decides on the
-        # precision, and this process may have none.
-        files, missing = ray.get(ray.remote(num_gpus=1)(look).remote()) if config.training.use_gpu else look()
+        # In this process, because starting a Ray worker takes longer than loading the model. With GPUs it must run on a
+        # GPU worker: the precision, which is part of the file names, depends on the GPU.
+        files, missing = ray.get(ray.remote(num_gpus=1)(locate).remote()) if config.training.use_gpu else locate()
         if missing:
             gpus = 1 if config.training.use_gpu else None
             free = max(1, int(ray.available_resources().get("CPU", 1)))
             count = min(len(missing), config.training.num_workers if gpus else free)
             actors = ray.data.ActorPoolStrategy(min_size=1, max_size=count)
-            # Few shards leave more than one CPU to each.
+            # With fewer shards than CPUs, each task gets several.
             cpus = None if gpus else free // count
             with quiet_execution():
                 rows = [{"shard": shard} for shard in missing]
@@ -89,7 +89,7 @@ def stage_features(
 
 
 def _show(stage: str, done: Iterable[Any], shards: int) -> None:
-    """Run through what comes for each shard: a bar on a terminal, a line before it elsewhere."""
+    """Consume the results of the shards: with a progress bar on a terminal, with one log line elsewhere."""
     console, label = Console(stderr=True), f"train {stage}: features of {shards} shard{'s' if shards > 1 else ''}"
     if not console.is_terminal:
         console.print(label, highlight=False)

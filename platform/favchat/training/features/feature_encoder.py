@@ -34,12 +34,12 @@ CLIPS = 8
 
 
 class Encoder:
-    """The encoders that a stage starts with, and where the cache keeps what they make.
+    """The encoders of a stage and their folder in the feature cache.
 
     Args:
         config: The configuration; ``data.out`` is the corpus.
         stage: The stage.
-        init: Where it starts, see :func:`favchat.training.stage.starting_model.starting_encoders`.
+        init: Its initial model or checkpoint, see :func:`favchat.training.stage.starting_model.starting_encoders`.
     """
 
     def __init__(self, config: Config, stage: StageConfig, init: str | None):
@@ -48,13 +48,13 @@ class Encoder:
             self._processor.num_frames = stage.frames
         self._device = torch.device("cuda" if config.training.use_gpu and torch.cuda.is_available() else "cpu")
         self._model.eval().requires_grad_(False)
-        # As the stage's steps would have them: the stage after it, which starts from what is saved, has them so too.
+        # The precision of training: the next stage, which loads the saved weights, then finds the same features.
         cast_frozen(self._model, stage_precision(stage, config.training.use_gpu))
         self.about = encoder_settings(self._model, self._processor)
         self.folder = features_folder(config.data.out or "", self.about)
 
     def file(self, shard: str) -> UPath:
-        """Where the features of a shard lie, or would lie.
+        """Path of a shard's feature file, which need not exist.
 
         Raises:
             OSError: The shard cannot be read.
@@ -62,7 +62,7 @@ class Encoder:
         return feature_file(self.folder, shard)
 
     def encode(self, shard: str) -> str:
-        """Write the features of a shard, unless they are there; return their address.
+        """Write the features of a shard, unless they exist; return their path.
 
         Raises:
             OSError: The folder cannot be written, or the disk is full.
@@ -83,7 +83,7 @@ class Encoder:
 
     @torch.no_grad()
     def _batches(self, shard: UPath) -> Iterator[tuple[list[str], dict[str, Tensor]]]:
-        self._model.to(self._device)  # not before: who only asks for a file's name takes nothing of a GPU
+        self._model.to(self._device)  # lazily: computing file names needs no GPU memory
         with arrow_source(shard) as source:
             for batch in pq.ParquetFile(source).iter_batches(CLIPS, columns=CLIP_COLUMNS):
                 rows = batch.to_pylist()
@@ -91,25 +91,25 @@ class Encoder:
                 tensors = self._processor.video_inputs(clips)
                 pixels = [tensors.pop(name).to(self._device) for name in ("pixel_values_videos", "pixel_values_faces")]
                 encoded = self._model.encode_frames(*pixels)
-                # In half precision, as far as it goes: the adapter normalises what it gets.
+                # Half precision suffices (values are clipped to its range), because the adapter normalises its input.
                 limit = torch.finfo(torch.float16).max
                 halves = {name: value.clamp(-limit, limit).half().cpu() for name, value in encoded.items()}
                 yield [row["clip_id"] for row in rows], halves | tensors
 
 
 def features_folder(out: str, about: Mapping[str, Any]) -> UPath:
-    """Where the features of some encoders lie in a corpus.
+    """Folder of some encoders' features in a corpus.
 
     Args:
         out: The corpus (``data.out``).
-        about: Of the encoders, see :func:`encoder_settings`.
+        about: Settings of the encoders, see :func:`encoder_settings`.
     """
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
     return path_of(out) / FEATURES / key
 
 
 def feature_file(folder: UPath, shard: str) -> UPath:
-    """Where the features of a shard lie, or would lie, in the folder of some encoders.
+    """Path of a shard's feature file, which need not exist, in the folder of some encoders.
 
     Raises:
         OSError: The shard cannot be read.
@@ -118,7 +118,7 @@ def feature_file(folder: UPath, shard: str) -> UPath:
 
 
 def encoder_settings(model: FaVChatEncoders | FaVChatModel, processor: FaVChatProcessor) -> dict[str, Any]:
-    """All that decides the features of a clip, weights as a hash; they are read where they lie."""
+    """Everything that a clip's features depend on, with the weights as a hash."""
     weights = hashlib.sha256()
     encoders = {name: getattr(model, name) for name in ENCODERS}
     for name, encoder in encoders.items():
@@ -147,18 +147,18 @@ def encoder_settings(model: FaVChatEncoders | FaVChatModel, processor: FaVChatPr
 
 
 def _settings(config: PreTrainedConfig) -> dict[str, Any]:
-    # The weights' precision is part of their hash; this is the one they were loaded in.
+    # Drop the dtype of loading: the precision of the weights is part of their hash.
     return {name: value for name, value in config.to_diff_dict().items() if name != "dtype"}
 
 
 def compute_features(config: Config, stage: StageConfig, init: str | None, shards: Iterable[str]) -> dict[str, str]:
-    """Compute what is missing in the cache for a stage, in this process.
+    """Compute a stage's missing features in this process.
 
     Args:
         config: As for :class:`Encoder`.
         stage: As for :class:`Encoder`.
         init: As for :class:`Encoder`.
-        shards: The addresses of the shards that the stage reads.
+        shards: Paths of the shards that the stage reads.
 
     Returns:
         The feature file of each shard, for :class:`favchat.training.batches.stage_source.StageSource`.

@@ -1,4 +1,4 @@
-"""What the features of a shard depend on: which encoders learn, and which bytes the shard holds."""
+"""Whether a stage's encoders are frozen, and fingerprints of shards: the conditions for caching features."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ ENCODERS = ("vision_model", "face_model")
 
 
 def encoders_frozen(trainable: Iterable[str]) -> bool:
-    """Whether a stage leaves both encoders as they are."""
+    """Whether a stage trains neither encoder."""
     return not any(name.startswith(encoder) for name in trainable for encoder in ENCODERS)
 
 
 def shard_fingerprint(shard: UPath) -> str:
-    """A hash that changes when a shard does; see the module.
+    """A hash that changes when a shard does: of its footer, size and modification time.
 
     Raises:
         OSError: The shard cannot be read.

@@ -1,1 +1,1 @@
-"""One stage of the curriculum: its start, steps, checkpoints and log."""
+"""One stage of the curriculum: initial model, optimiser steps, checkpoints and logging."""

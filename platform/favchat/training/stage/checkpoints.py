@@ -1,8 +1,8 @@
-"""Checkpoints of a stage: whole or absent, readable by any number of workers, without pickles.
+"""Checkpoints of a stage: written atomically, readable with any number of workers, without pickles.
 
 A checkpoint is a folder ``step-000100``. Each worker writes a share of the parameters to ``part-R-of-W.safetensors``:
-for each ``NAME:weight``, ``NAME:exp_avg``, ``NAME:exp_avg_sq`` and ``NAME:step``, whole tensors, however ZeRO had
-spread them. Rank 0 adds ``buffers.safetensors``, what modules that learn count along (batch statistics), and
+for each ``NAME:weight``, ``NAME:exp_avg``, ``NAME:exp_avg_sq`` and ``NAME:step``, full tensors, however ZeRO
+partitions them. Rank 0 adds ``buffers.safetensors``, the buffers of trainable modules (batch statistics), and
 ``checkpoint.json``.
 """
 
@@ -33,7 +33,7 @@ BUFFERS = "buffers.safetensors"
 
 @dataclass(frozen=True)
 class Record:
-    """What a checkpoint says of itself."""
+    """Metadata of a checkpoint."""
 
     step: int
     """Steps taken. Sampler, rates and random numbers follow from it and the seed."""
@@ -42,7 +42,7 @@ class Record:
 
 
 def newest(folder: Path) -> Path | None:
-    """The last whole checkpoint in a folder."""
+    """The last complete checkpoint in a folder."""
     found = [place for place in folder.glob("step-*") if (place / RECORD).is_file()]
     return max(found, key=lambda place: int(place.name.removeprefix("step-")), default=None)
 
@@ -62,17 +62,17 @@ def write(
     Args:
         folder: Of the stage's checkpoints, on storage that all workers see.
         record: Written last.
-        states: What an engine's `states` gives.
-        buffers: What modules that learn count along.
-        keep: Checkpoints that stay.
+        states: Output of an engine's `states`.
+        buffers: Buffers of trainable modules, see :func:`learning_buffers`.
+        keep: Number of checkpoints to keep.
         rank: Of this worker.
-        workers: All of them.
+        workers: Number of workers.
 
     Returns:
         The checkpoint.
 
     Raises:
-        CheckpointFault: On every worker, where one could not write; earlier checkpoints stay.
+        CheckpointError: On all workers, if one could not write; earlier checkpoints are kept.
     """
     place = folder / f"step-{record.step:06d}"
     partial = folder / f".{place.name}.partial"
@@ -103,25 +103,25 @@ def write(
         run_collective(work if who else None, f"cannot write the checkpoint {place}", folder, partial)
     if rank == 0:
         for old in sorted(folder.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))[:-keep]:
-            # Without its record a checkpoint no longer counts, should this be cut off.
+            # The record first: a checkpoint without it is ignored, should the deletion be interrupted.
             (old / RECORD).unlink(missing_ok=True)
             shutil.rmtree(old, ignore_errors=True)
     return place
 
 
 def run_collective(work: Any, doing: str, checkpoints: Path, partial: Path | None = None) -> None:
-    """Do something on some workers and find out on all of them whether it worked.
+    """Run a function on some workers and tell all of them whether it succeeded.
 
     Args:
         work: A function, or None where this worker has nothing to do.
-        doing: Begins the message.
+        doing: Start of the error message.
         checkpoints: Folder of the last good checkpoint, for the message.
-        partial: What is deleted where it failed.
+        partial: Folder to delete after a failure.
 
     Raises:
-        CheckpointFault: On every worker, where `work` raised OSError on one.
+        CheckpointError: On all workers, if `work` raised OSError on one.
     """
-    # Loads the model's package: seconds, which who only looks for a checkpoint need not wait for.
+    # Imported here: it loads the model's package, which takes seconds and is not needed to look for a checkpoint.
     from favchat.training.stage.step import all_gather_objects
 
     error = None
@@ -140,10 +140,10 @@ def run_collective(work: Any, doing: str, checkpoints: Path, partial: Path | Non
 
 
 def read_record(checkpoint: Path) -> Record:
-    """What a checkpoint says of itself.
+    """Read a checkpoint's metadata.
 
     Raises:
-        CheckpointFault: It is no checkpoint, or a broken one.
+        CheckpointError: It is no checkpoint, or corrupt.
     """
     try:
         return Record(**json.loads((checkpoint / RECORD).read_text()))
@@ -152,10 +152,10 @@ def read_record(checkpoint: Path) -> Record:
 
 
 def read_states(checkpoint: Path) -> dict[str, State]:
-    """Every parameter's state, on the CPU, by name; memory-mapped, so that what is not used is not read.
+    """Read every parameter's state, on the CPU, by name; memory-mapped, so that unused tensors are not read.
 
     Raises:
-        CheckpointFault: A part is missing or broken.
+        CheckpointError: A part is missing or corrupt.
     """
     states: dict[str, State] = {}
     parts = sorted(checkpoint.glob("part-*-of-*.safetensors"))
@@ -170,21 +170,21 @@ def read_states(checkpoint: Path) -> dict[str, State]:
 
 
 def read_buffers(checkpoint: Path) -> dict[str, Tensor]:
-    """The batch statistics of what learns."""
+    """Read the buffers (batch statistics) of trainable modules."""
     return _read_file(checkpoint / BUFFERS)
 
 
 def load_weights(model: nn.Module, checkpoint: Path, *, below: str = "", only: Sequence[str] = ()) -> None:
-    """Put a checkpoint's weights into a model that was made as its record says.
+    """Load a checkpoint's weights into a model that was built from its record.
 
     Args:
         model: The model, or a module of it.
         checkpoint: The checkpoint.
-        below: Where that module lies in the model, such as ``model.``.
-        only: Names of its parts that are wanted; by default all that the checkpoint holds.
+        below: Prefix of that module's parameters in the whole model, such as ``model.``.
+        only: Submodules to load; by default everything that the checkpoint holds.
 
     Raises:
-        CheckpointFault: It belongs to another model.
+        CheckpointError: It belongs to another model.
     """
     weights = {name: state["weight"] for name, state in read_states(checkpoint).items()} | read_buffers(checkpoint)
     places = dict(model.named_parameters()) | dict(model.named_buffers())
@@ -199,7 +199,7 @@ def load_weights(model: nn.Module, checkpoint: Path, *, below: str = "", only: S
 
 
 def learning_buffers(model: nn.Module) -> dict[str, Tensor]:
-    """The buffers of modules in training mode that are saved with the model: batch statistics."""
+    """Persistent buffers of modules in training mode: batch statistics."""
     saved = model.state_dict().keys()
     return {
         f"{prefix}.{name}": buffer
@@ -213,13 +213,13 @@ def learning_buffers(model: nn.Module) -> dict[str, Tensor]:
 def _read_file(path: Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - safe_open is no mapping
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
 
 
 def _write_file(path: Path, data: bytes) -> None:
-    # Plain writes report a full disk; memory-mapped ones would end the process.
+    # Plain writes raise OSError on a full disk; memory-mapped ones would kill the process (SIGBUS).
     with path.open("wb") as file:
         file.write(data)
         file.flush()

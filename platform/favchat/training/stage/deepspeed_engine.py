@@ -1,6 +1,6 @@
 """DeepSpeed as the engine of a training step.
 
-DeepSpeed is imported when an engine is made, in the worker: it looks at the machine and sets up logging.
+DeepSpeed is imported when an engine is created, in the worker: its import probes the hardware and sets up logging.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class DeepSpeedEngine:
-    """A model under DeepSpeed, with any stage of ZeRO.
+    """A model wrapped by DeepSpeed, with any ZeRO stage.
 
     Args:
-        model: In float32, or with what rests in `precision`.
-        optimizer: AdamW over what learns.
-        stage: Its `deepspeed` section is handed over whole.
-        precision: Of matrix products, where that section does not decide it.
+        model: In float32; frozen parameters may be in `precision`.
+        optimizer: AdamW over the trainable parameters.
+        stage: Its `deepspeed` section is passed on unchanged.
+        precision: Of matrix products, unless that section sets it.
         on_gpu: Whether this worker has a GPU.
     """
 
@@ -58,24 +58,24 @@ class DeepSpeedEngine:
         return self.engine(**inputs, output_router_logits=True, use_cache=False)
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
-        """Add the gradients of one part of the batch."""
+        """Accumulate the gradients of one micro-batch."""
         self.engine.backward(loss)
         if not last:
-            self.engine.step()  # counts the parts; the weights move after the last
+            self.engine.step()  # counts micro-batches; the weights change after the last one
 
     def update(self) -> float:
-        """Clip, step, forget the gradients; return their norm before."""
+        """Clip gradients, step, zero gradients; return the gradient norm before clipping."""
         norm = None
         if not hasattr(self.engine.optimizer, "_global_grad_norm"):
-            # Without ZeRO and half precision DeepSpeed clips, and forgets the norm.
+            # With ZeRO stage 0 in float32, DeepSpeed clips without storing the norm, so it is computed here.
             norm = nn.utils.get_total_norm([p.grad for p in self._learning().values() if p.grad is not None])
         self.engine.step()
         return float(self.engine.get_global_grad_norm() or 0.0 if norm is None else norm)
 
     def states(self) -> Iterator[tuple[str, State]]:
-        """Each learning parameter's name with its state, gathered from all workers, who must all go through it.
+        """Yield each trainable parameter's name and state, gathered from all workers; a collective call.
 
-        Only after a step: before, DeepSpeed has no moments.
+        Valid only after a step: before the first one DeepSpeed has no moments.
         """
         from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 
@@ -93,13 +93,13 @@ class DeepSpeedEngine:
             )
 
     def restore(self, states: Mapping[str, State]) -> None:
-        """Take up states as any engine gave them, with any number of workers and any stage of ZeRO."""
+        """Load states saved by any engine, with any number of workers and any ZeRO stage."""
         if not self._partitions():
             restore_optimizer(self.optimizer, self._learning(), states)
             return
         count = max((s["step"] for s in states.values() if "step" in s), default=torch.tensor(0.0))
         for partition in self._partitions():
-            # AdamW counts its steps on the CPU, but for the fused kernel.
+            # AdamW keeps its step counter on the CPU, except with the fused kernel.
             fused = bool(self.optimizer.defaults.get("fused"))
             moments = {key: torch.zeros_like(partition) for key in MOMENTS}
             self.optimizer.state[partition] = {
@@ -120,7 +120,7 @@ class DeepSpeedEngine:
                     parameter.copy_(state["weight"])
 
     def weights(self) -> dict[str, Tensor]:
-        """The model's whole state dict on the CPU; every worker must ask, and rank 0 alone gets it."""
+        """The model's full state dict on the CPU, on rank 0 only; a collective call."""
         import deepspeed
 
         first = dist.get_rank() == 0
@@ -136,14 +136,14 @@ class DeepSpeedEngine:
         return {name: p for name, p in self.module.named_parameters() if p.requires_grad}
 
     def _partitions(self) -> list[Tensor]:
-        """The flat float32 tensors that the optimiser holds in place of the parameters; none under plain ZeRO 0."""
+        """Flat float32 partitions that the optimiser holds instead of the parameters; none with ZeRO 0 in float32."""
         for name in ("fp32_partitioned_groups_flat", "single_partition_of_fp32_groups", "fp32_groups_flat_partition"):
             if hasattr(self.engine.optimizer, name):
                 return list(getattr(self.engine.optimizer, name))
         return []
 
     def _link(self) -> None:
-        """Let DeepSpeed find the moments of every group; after a first step it knows those of the first alone."""
+        """Let DeepSpeed find the moments of all groups; after the first step it has linked only the first group's."""
         if self.zero_stage < 3:
             self.engine.optimizer._hp_optimizer_states_linked = False
             self.engine.optimizer._lazy_init_hp_params_optimizer_state()
@@ -171,15 +171,15 @@ class DeepSpeedEngine:
 
 
 def deepspeed_config(stage: OptimisationConfig, workers: int, precision: torch.dtype) -> dict[str, Any]:
-    """DeepSpeed's configuration: ours for batch, clipping and precision, then whatever the stage hands through."""
+    """DeepSpeed's configuration: batch, clipping and precision from our settings, updated by the stage's section."""
     ours: dict[str, Any] = {
-        # The parts of a batch differ in size; DeepSpeed only counts them.
+        # DeepSpeed only counts micro-batches; ours differ in size.
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": stage.accumulate,
         "train_batch_size": workers * stage.accumulate,
         "gradient_clipping": stage.max_grad_norm,
         "steps_per_print": 10**9,
-        # A torch optimiser under ZeRO is what we mean to use.
+        # We use a torch optimiser under ZeRO, which DeepSpeed otherwise refuses as untested.
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
     }
@@ -191,8 +191,7 @@ def deepspeed_config(stage: OptimisationConfig, workers: int, precision: torch.d
 def skip_shared_memory_op() -> None:
     """Keep DeepSpeed from compiling its shared-memory collectives on CPUs.
 
-    They need a C++ compiler and 70 s at the first start, and only speed up all-reduces between processes of one
-    machine.
+    They need a C++ compiler and 70 s at the first start, and only speed up all-reduces within one machine.
     """
     from deepspeed.ops import __compatible_ops__
 
@@ -200,7 +199,7 @@ def skip_shared_memory_op() -> None:
 
 
 def _share(parameter: Any, value: Tensor) -> Tensor:
-    """This worker's share of a parameter's values under ZeRO-3, filled up with zeros as DeepSpeed does."""
+    """This worker's partition of a parameter under ZeRO-3, zero-padded as DeepSpeed does."""
     size = parameter.ds_tensor.numel()
     begin = size * dist.get_rank()
     part = value.flatten()[begin : begin + size].to(parameter.ds_tensor.device, parameter.ds_tensor.dtype)

@@ -1,4 +1,4 @@
-"""Faults of a training that starting it again would only meet again."""
+"""Errors of a training that a restart would only reproduce."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from favchat.errors import UserError
 
 
 class TrainingError(UserError, RuntimeError):
-    """A training ended; the message says why and what to do. Ray Train does not try again."""
+    """A training failed; the message says why and what to do. Ray Train does not retry."""
 
 
 class NonFiniteLossError(TrainingError):
-    """Loss or gradients are no finite numbers; the message names the clips of the batch."""
+    """Loss or gradients are not finite; the message names the clips of the batch."""
 
 
 class CheckpointError(TrainingError):

@@ -1,4 +1,4 @@
-"""Which experts the adapter's routers chose, by stream: counts, entropy, a heat map."""
+"""Expert usage of the adapter's routers, by stream: counts, entropy, heat map."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def count_choices(router_logits: tuple[Tensor, ...], adapter: Any) -> Tensor:
 
 
 def usage_entropy(counts: Tensor) -> float:
-    """How evenly experts are used: entropy of their shares over both streams, mean of the layers.
+    """Normalised entropy of expert usage over both streams, averaged over the layers.
 
     Args:
         counts: `(layers, 2, E)`, see :func:`count_choices`.
 
     Returns:
-        1 where all are used alike, 0 where one does all the work or there is one alone.
+        1 for uniform usage, 0 if only one expert is used or exists.
     """
     totals = counts.sum(dim=1).double()  # (layers, E)
     shares = totals / totals.sum(dim=-1, keepdim=True).clamp(min=1)
@@ -50,16 +50,16 @@ def usage_entropy(counts: Tensor) -> float:
 
 
 def usage_picture(counts: Tensor, title: str) -> bytes:
-    """Draw the share of each stream's choices that each expert got, a row for each layer and stream.
+    """Draw a heat map of each expert's share of the choices, with one row per layer and stream.
 
     Args:
         counts: `(layers, 2, E)`, see :func:`count_choices`.
-        title: Stands above.
+        title: Title of the plot.
 
     Returns:
         A PNG.
     """
-    # Only the first worker draws, and only now and then.
+    # Imported here: only rank 0 draws, and rarely.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""What Ray Train is handed for one stage."""
+"""Input of one stage's Ray Train workers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REPORTS = "reports.jsonl"
 
 @dataclass(frozen=True)
 class StageJob:
-    """All that a worker needs to know."""
+    """Everything that a worker needs to train a stage."""
 
     config: Config
     stage: StageConfig

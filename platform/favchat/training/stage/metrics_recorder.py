@@ -1,4 +1,4 @@
-"""What a stage tells the driver and MLflow while it runs; only rank 0 writes."""
+"""Records a stage's metrics in its step file and in MLflow; only rank 0 writes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SYSTEM_SECONDS = 10
 
 
 class Recorder:
-    """Keeps a stage's numbers, from a step on, and writes them on rank 0."""
+    """Accumulates a stage's metrics after step `begun` and writes them on rank 0."""
 
     def __init__(self, job: StageJob, rank: int, begun: int):
         self._job, self._rank = job, rank
@@ -35,7 +35,7 @@ class Recorder:
         self._log: BackgroundLog | None = None
         self._system: SystemMetricsMonitor | None = None
         if rank == 0 and job.run:
-            # MLflow takes seconds to import, and no other worker needs it.
+            # Imported here: MLflow takes seconds to import, and only rank 0 needs it.
             from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
             from favchat.tracking import BackgroundLog, Run
@@ -46,13 +46,13 @@ class Recorder:
             )
 
     def __enter__(self) -> Recorder:
-        """Begin to watch the system."""
+        """Start to record system metrics."""
         if self._system:
             self._system.start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Write what is left."""
+        """Flush what is buffered."""
         if self._system:
             self._system.finish()
         if self._log:
@@ -79,13 +79,13 @@ class Recorder:
             self._log.log_metrics(metrics, step)
 
     def mean_loss(self) -> float:
-        """Mean loss a token of the steps since it was last asked."""
+        """Mean loss per token over the steps since the last call."""
         mean = sum(self._losses) / max(1, len(self._losses))
         self._losses.clear()
         return mean
 
     def validation(self, report: dict[str, float], answers: dict[str, list[str]]) -> None:
-        """Record a report, and which experts all workers' steps since the last one chose; all must call this."""
+        """Record a report and all workers' expert usage since the last one; a collective call."""
         step, val_loss = int(report["step"]), report.get("val_loss")
         choices = all_reduce_sum(self._choices) if self._choices is not None else None
         self._choices = None
@@ -104,7 +104,7 @@ class Recorder:
 
 
 def peak_memory() -> int:
-    """The most bytes that this worker has taken, on its GPU where it has one."""
+    """Peak memory of this worker in bytes, on its GPU where it has one."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

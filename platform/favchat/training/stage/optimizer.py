@@ -1,4 +1,4 @@
-"""What learns, and how fast: plain PyTorch, without Ray or DeepSpeed."""
+"""Trainable parameters, optimiser and learning-rate schedule: plain PyTorch, without Ray or DeepSpeed."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ RATE = "rate_name"
 
 
 def set_trainable(model: nn.Module, patterns: list[str]) -> list[str]:
-    """Freeze the model but for some modules below `model.model`.
+    """Freeze the model except for some modules below `model.model`.
 
-    What is frozen goes to evaluation mode, so that its batch statistics and dropout rest too.
+    Frozen modules are put into evaluation mode, so that their batch statistics stay fixed and dropout is off.
 
     Args:
         model: The whole model.
         patterns: Names such as `adapter`, or patterns such as `language_model.layers.2[0-9].mlp`; `lora` for the
-            low-rank updates, which the model must have.
+            LoRA parameters, which the model must have.
 
     Returns:
-        Names of the parameters that learn.
+        Names of the trainable parameters.
 
     Raises:
-        ConfigError: A pattern fits no module of the model.
+        ConfigError: A pattern matches no module of the model.
     """
     model.eval()
     model.requires_grad_(False)
@@ -50,12 +50,12 @@ def set_trainable(model: nn.Module, patterns: list[str]) -> list[str]:
 
 
 def make_optimizer(model: nn.Module, stage: OptimisationConfig) -> AdamW:
-    """AdamW over what learns, a group for each rate and decay; vectors (norms, biases) are not decayed.
+    """AdamW over the trainable parameters, grouped by learning rate and decay; vectors (norms, biases) have no decay.
 
-    On a GPU its fused kernel is taken.
+    On a GPU the fused kernel is used.
 
     Raises:
-        ConfigError: A name of `learning_rates` fits nothing that learns.
+        ConfigError: A name of `learning_rates` matches no trainable parameter.
     """
     groups: dict[tuple[str | None, float], list[nn.Parameter]] = {}
     unused = set(stage.learning_rates)
@@ -85,14 +85,14 @@ def make_optimizer(model: nn.Module, stage: OptimisationConfig) -> AdamW:
 
 
 def rate_factor(stage: OptimisationConfig, step: int, steps: int) -> float:
-    """The share of its peak that every learning rate has at a step.
+    """Learning rate at a step as a fraction of its peak.
 
-    It depends on the step alone, so that a run that goes on needs no state of it.
+    It depends on the step only, so that checkpoints need no scheduler state.
 
     Args:
-        stage: Its schedule, warm-up and final share.
-        step: Counts from 0.
-        steps: All steps of the stage.
+        stage: Its schedule, warm-up and final fraction.
+        step: Counted from 0.
+        steps: Total number of steps of the stage.
     """
     warmup = max(1, round(stage.warmup * steps))
     if step < warmup:
@@ -103,13 +103,13 @@ def rate_factor(stage: OptimisationConfig, step: int, steps: int) -> float:
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
-    """Give every group its peak rate times a factor."""
+    """Set the learning rate of every group to its peak times a factor."""
     for group in optimizer.param_groups:
         group["lr"] = group[PEAK] * factor
 
 
 def _rate_name(parameter: str, rates: dict[str, float]) -> str | None:
-    """The longest name that a parameter lies under; a low-rank update lies under `lora` alone."""
+    """The longest name of `rates` that is a prefix of the parameter's; LoRA parameters match `lora` only."""
     if f".{LORA}_" in parameter:
         return LORA if LORA in rates else None
     inner = parameter.removeprefix("model.")

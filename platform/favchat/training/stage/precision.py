@@ -1,4 +1,4 @@
-"""What a stage makes of the machine: precision, attention kernels, recomputation, compilation."""
+"""Precision, attention kernels, activation checkpointing and compilation of a stage on its machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from favchat.model.face_pyramid import ChannelStandardisation
 
 
 def stage_precision(stage: OptimisationConfig, on_gpu: bool) -> torch.dtype:
-    """The precision of matrix products: the stage's, or the machine's where the stage says `auto`.
+    """Precision of matrix products: the stage's setting, or for `auto` the best that the machine supports.
 
     Raises:
         ConfigError: The GPU has no bfloat16.
@@ -28,11 +28,11 @@ def stage_precision(stage: OptimisationConfig, on_gpu: bool) -> torch.dtype:
 
 
 def prepare_model(model: PreTrainedModel, training: TrainingConfig, stage: StageConfig, precision: torch.dtype) -> None:
-    """Bring a model whose learning parts are known into the shape it trains in, on its device.
+    """Prepare a model, whose parameters are already frozen or trainable, for training on its device.
 
-    What learns is kept in float32, what rests in `precision`, batch norms apart. FlashAttention 2 is taken where it is
-    installed and fits: it knows no mask by which packed questions share a prefix. In bfloat16 on a CPU attention is
-    computed as matrix products, since torch's fused one takes twice as long there, most of all backward.
+    Trainable parameters are in float32, frozen ones in `precision` except batch norms. FlashAttention 2 is used where
+    it is installed, but not with packing, whose mask it does not support. In bfloat16 on a CPU attention is eager,
+    because torch's fused kernel takes twice as long there, mainly in the backward pass.
     """
     cast_frozen(model, precision)
     language = model.get_submodule("model.language_model")
@@ -44,8 +44,8 @@ def prepare_model(model: PreTrainedModel, training: TrainingConfig, stage: Stage
     if stage.gradient_checkpointing:
         model.activation_checkpointing_enable()
         for module in model.modules():
-            # A layer recomputes in training mode alone, and one that rests is in evaluation mode; its own children,
-            # dropout among them, stay there.
+            # transformers recomputes activations only in training mode, but frozen layers are in evaluation mode.
+            # Set the flag of the layer itself only: its children, dropout among them, stay in evaluation mode.
             if isinstance(module, GradientCheckpointingLayer):
                 module.training = True
     if training.compile:
@@ -53,19 +53,19 @@ def prepare_model(model: PreTrainedModel, training: TrainingConfig, stage: Stage
 
 
 def cast_frozen(model: nn.Module, precision: torch.dtype) -> None:
-    """Bring what does not learn into a precision, and what learns into float32.
+    """Cast frozen parameters to a precision, and trainable ones to float32.
 
-    Batch norms keep float32, since no CPU normalises with weights of another precision than its running statistics, and
-    so do the face encoder's statistics. Their values are those of `precision` all the same: a model that is saved in it
-    and loaded again rests as this one does, and its features are found in the cache.
+    Batch norms stay in float32, because CPU kernels need weights and running statistics of one dtype, and so do the
+    face encoder's statistics. Their values are nevertheless rounded to `precision`: a model that is saved in it and
+    loaded again then computes the same features, and the feature cache stays valid.
     """
     for module in model.modules():
         norm = isinstance(module, _BatchNorm | ChannelStandardisation)
         parameters: list[Tensor] = list(module.parameters(recurse=False))
-        resting = [parameter for parameter in parameters if not parameter.requires_grad]
-        if norm and len(resting) == len(parameters):
-            resting += module.buffers(recurse=False)
-        for tensor in {*parameters, *resting}:
+        frozen = [parameter for parameter in parameters if not parameter.requires_grad]
+        if norm and len(frozen) == len(parameters):
+            frozen += module.buffers(recurse=False)
+        for tensor in {*parameters, *frozen}:
             if tensor.requires_grad:
                 tensor.data = tensor.data.float()
             elif tensor.is_floating_point():

@@ -1,4 +1,4 @@
-"""Where a stage starts: a model that is built, a trained one, or a checkpoint."""
+"""Initial model of a stage: newly built, trained before, or restored from a checkpoint."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from favchat.training.stage.optimizer import LORA, set_trainable
 def starting_model(
     model: ModelConfig, seed: int, init: str | None
 ) -> tuple[FaVChatForConditionalGeneration, FaVChatProcessor]:
-    """Make the model that a stage starts from, on the CPU.
+    """Build or load the model that a stage starts from, on the CPU.
 
     Args:
-        model: The ``model`` section, for a model that is built.
+        model: The ``model`` section, used when a model is built.
         seed: Of its random weights.
-        init: A model directory, a hub name, or a checkpoint, which knows what it started from itself; None: build.
+        init: A model directory, a hub name, or a checkpoint, whose record names its own initial model; None: build.
 
     Raises:
         ConfigError: A model or backbone cannot be loaded.
-        CheckpointFault: The checkpoint cannot be read.
+        CheckpointError: The checkpoint cannot be read.
     """
     if init is None:
         return build(model, seed)
@@ -48,7 +48,7 @@ def starting_model(
 
 
 def starting_encoders(model: ModelConfig, seed: int, init: str | None) -> tuple[FaVChatEncoders, FaVChatProcessor]:
-    """Make the encoders of the model that `starting_model` would make, without the rest of it.
+    """Build or load only the encoders of the model that `starting_model` would return.
 
     Arguments and errors as there.
     """
@@ -65,16 +65,16 @@ def starting_encoders(model: ModelConfig, seed: int, init: str | None) -> tuple[
 
 
 def starting_processor(model: ModelConfig, init: str | None, frames: int | None = None) -> FaVChatProcessor:
-    """Make the processor of the model that a stage starts from, without the model.
+    """Build or load the processor of the model that a stage starts from, without the model.
 
     Args:
         model: As for `starting_model`.
         init: As for `starting_model`.
-        frames: Frames of a clip that the stage sees, where it says so.
+        frames: Frames per clip, where the stage sets them.
 
     Raises:
         ConfigError: It cannot be loaded.
-        CheckpointFault: The checkpoint cannot be read.
+        CheckpointError: The checkpoint cannot be read.
     """
     if init is None:
         processor = build_processor(model)
@@ -89,14 +89,14 @@ def starting_processor(model: ModelConfig, init: str | None, frames: int | None 
 
 
 def unused_settings(model: ModelConfig, init: str) -> list[str]:
-    """The settings of the adapter that were given and that a trained model does not follow.
+    """Adapter settings that were given but have no effect, because the trained model has other values.
 
     Args:
         model: The ``model`` section.
         init: A model directory.
 
     Returns:
-        For each the key, its value, and what the model has.
+        For each its key, its value, and the model's value.
     """
     trained = FaVChatConfig.from_pretrained(init)
     given = model.adapter.model_dump(include=model.adapter.model_fields_set - {"face_levels"})
@@ -109,19 +109,19 @@ def unused_settings(model: ModelConfig, init: str) -> list[str]:
 
 
 def set_learning(model: FaVChatForConditionalGeneration, section: ModelConfig, trainable: list[str], seed: int) -> None:
-    """Freeze a model but for what a stage trains; where that is LoRA and the model has none, it gets it.
+    """Freeze a model except for the modules that a stage trains; adds LoRA where the stage trains it and there is none.
 
     Raises:
         ConfigError: The model has no such part.
     """
     if LORA in trainable and not has_lora(model):
-        torch.manual_seed(seed)  # every worker must start from the same matrices
+        torch.manual_seed(seed)  # all workers must start from the same LoRA matrices
         add_lora(model, section.lora)
     set_trainable(model, trainable)
 
 
 def saved_settings(config: Config, stage: StageConfig, init: str | None) -> dict[str, Any]:
-    """What a checkpoint says about where its weights belong."""
+    """Settings in a checkpoint's record from which its model can be rebuilt."""
     return {
         "init": init,
         "model": config.model.model_dump(mode="json"),

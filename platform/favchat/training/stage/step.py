@@ -1,4 +1,4 @@
-"""One optimiser step in plain PyTorch: it runs without Ray and without DeepSpeed."""
+"""One optimiser step in plain PyTorch, usable without Ray and DeepSpeed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ State = dict[str, Tensor]
 
 
 class Engine(Protocol):
-    """Runs a model forward and backward and updates it: PyTorch itself, or DeepSpeed."""
+    """Forward, backward and update of a model: plain PyTorch or DeepSpeed."""
 
     module: FaVChatForConditionalGeneration
     optimizer: torch.optim.Optimizer
@@ -33,20 +33,20 @@ class Engine(Protocol):
         """The model's output."""
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
-        """Add the gradients of one part of the batch, of which `last` is the last."""
+        """Accumulate the gradients of one micro-batch; `last` marks the last one of a step."""
 
     def update(self) -> float:
-        """Clip the mean of the gradients, step, forget them; return their norm before."""
+        """Clip the mean gradients, step, zero gradients; return the gradient norm before clipping."""
 
     def states(self) -> Iterator[tuple[str, State]]:
-        """Each learning parameter's name with its state; every worker must go through it."""
+        """Yield each trainable parameter's name and state; a collective call."""
 
     def restore(self, states: Mapping[str, State]) -> None:
-        """Take up states as `states` gave them, from any engine and any number of workers."""
+        """Load states that `states` of any engine, with any number of workers, returned."""
 
 
 class TorchEngine:
-    """PyTorch itself, in one process."""
+    """Plain PyTorch in one process."""
 
     def __init__(
         self,
@@ -68,11 +68,11 @@ class TorchEngine:
             return self.module(**inputs, output_router_logits=True, use_cache=False)
 
     def backward(self, loss: Tensor, *, last: bool) -> None:
-        """Add the gradients of one part of the batch."""
+        """Accumulate the gradients of one micro-batch."""
         (loss / self._parts).backward()
 
     def update(self) -> float:
-        """Clip, step, forget the gradients; return their norm before."""
+        """Clip gradients, step, zero gradients; return the gradient norm before clipping."""
         norm = nn.utils.clip_grad_norm_(self._learning.values(), self._max_norm).item()
         if np.isfinite(norm):
             self.optimizer.step()
@@ -80,18 +80,18 @@ class TorchEngine:
         return norm
 
     def states(self) -> Iterator[tuple[str, State]]:
-        """Each learning parameter's name with its weight and AdamW's moments."""
+        """Yield each trainable parameter's name with its weight and AdamW moments."""
         yield from optimizer_states(self.optimizer, self._learning)
 
     def restore(self, states: Mapping[str, State]) -> None:
-        """Take up states that `states` gave."""
+        """Load states that `states` returned."""
         restore_optimizer(self.optimizer, self._learning, states)
 
 
 def optimizer_states(
     optimizer: torch.optim.Optimizer, learning: Mapping[str, nn.Parameter]
 ) -> Iterator[tuple[str, State]]:
-    """The states of an optimiser that holds the parameters themselves."""
+    """States of an optimiser over unpartitioned parameters."""
     for name, parameter in learning.items():
         yield name, {"weight": parameter.detach(), **optimizer.state.get(parameter, {})}
 
@@ -99,13 +99,13 @@ def optimizer_states(
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, learning: Mapping[str, nn.Parameter], states: Mapping[str, State]
 ) -> None:
-    """Put back what `optimizer_states` gave."""
+    """Inverse of `optimizer_states`."""
     for name, parameter in learning.items():
         state = dict(states[name])
         with torch.no_grad():
             parameter.copy_(state.pop("weight"))
         if state:
-            # AdamW counts its steps on the CPU, but for the fused kernel.
+            # AdamW keeps its step counter on the CPU, except with the fused kernel.
             fused = optimizer.defaults.get("fused")
             optimizer.state[parameter] = {
                 key: value.to(parameter.device) if value.ndim or fused else value.clone()
@@ -115,7 +115,7 @@ def restore_optimizer(
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step gave, over all workers."""
+    """Metrics of a step, over all workers."""
 
     metrics: dict[str, float]
     """`loss`, `language_loss` (mean over the answers' tokens), `attribute_loss`, `balance_loss`, `z_loss`,
@@ -129,10 +129,10 @@ class StepResult:
 
 
 class Stepper:
-    """Takes the steps of a stage.
+    """Runs the optimiser steps of a stage.
 
-    A step depends on its number, the weights and the batch alone: rates and random numbers (dropout) follow from the
-    number, the worker and the seed. So a run that goes on from a checkpoint needs no state of them.
+    A step depends only on its number, the weights and the batch: learning rates and random numbers (dropout) are
+    derived from the number, the rank and the seed. A resumed run thus needs no state of scheduler or random generators.
     """
 
     def __init__(self, engine: Engine, stage: OptimisationConfig, steps: int, *, seed: int, rank: int = 0):
@@ -140,22 +140,22 @@ class Stepper:
         self._seed, self._rank = seed, rank
 
     def step(self, number: int, batches: Sequence[Batch]) -> StepResult:
-        """Take step `number`, counted from 1, on this worker's share of the batch, in `accumulate` parts.
+        """Run step `number`, counted from 1, on this worker's share of the batch, in `accumulate` micro-batches.
 
-        Every token of an answer counts alike, in whichever worker's share and part it lies.
+        All answer tokens of the global batch have equal weight, whichever worker and micro-batch they are in.
 
         Raises:
-            NonFiniteLoss: On every worker, where the loss or the gradients of one are not finite; the weights are as
-                before the step, but for gradients under DeepSpeed.
+            NonFiniteLossError: On all workers, if loss or gradients of one are not finite; the weights are unchanged,
+                except after non-finite gradients under DeepSpeed.
         """
         engine = self._engine
         torch.manual_seed(int(np.random.SeedSequence([self._seed, number, self._rank]).generate_state(1)[0]))
         set_rates(engine.optimizer, rate_factor(self._stage, number - 1, self._steps))
 
         textless = "labels" not in batches[0].inputs
-        if textless:  # clips with the labels of their attributes
+        if textless:  # a stage on attribute labels only
             labelled = [float(len(batch.clip_ids)) for batch in batches]
-        else:  # the first position has nothing before it that could predict it
+        else:  # position t predicts token t + 1, so the first token has no prediction
             labelled = [_labelled(batch.inputs) for batch in batches]
         samples, tokens = sum(len(batch.clip_ids) for batch in batches), sum(batch.tokens for batch in batches)
         counts = torch.tensor([sum(labelled), tokens, samples, 1], dtype=torch.float64, device=engine.device)
@@ -166,11 +166,11 @@ class Stepper:
         for index, (batch, count) in enumerate(zip(batches, labelled, strict=True)):
             output = engine.forward({name: to_device(value, engine.device) for name, value in batch.inputs.items()})
             main = output.attribute_loss if textless else output.language_loss
-            # Without an answer the mean over its tokens is none.
+            # Without answer tokens the mean loss is NaN.
             language = main if count else 0 * output.logits.sum()
             router = output.loss - main if count else 0 * output.logits.sum()
             share, parts = count / max(1.0, all_labelled), len(batches) * workers
-            # Engines take the mean over workers and parts; what counts is the sum over tokens.
+            # Engines average over workers and micro-batches; rescale to the mean over all tokens of the global batch.
             engine.backward(language * share * parts + router, last=index == len(batches) - 1)
             aside = [
                 torch.zeros_like(language) if loss is None else loss
@@ -203,21 +203,21 @@ class Stepper:
 
 
 def _labelled(inputs: Mapping[str, Any]) -> float:
-    """How much a batch has to teach: its labels, or what they count for."""
+    """Loss normaliser of a batch: its number of labels, or the sum of their weights."""
     if "label_weights" in inputs:
         return float(inputs["label_weights"][:, 1:].sum())
     return float((inputs["labels"][:, 1:] != -100).sum())
 
 
 def all_reduce_sum(values: Tensor) -> Tensor:
-    """The sum of every worker's values, in place; without workers the values."""
+    """Sum values over all workers, in place; unchanged without a process group."""
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(values)
     return values
 
 
 def all_gather_objects(value: Any) -> list[Any]:
-    """The small objects of all workers, by rank."""
+    """Gather small objects from all workers, by rank."""
     if not (dist.is_available() and dist.is_initialized()):
         return [value]
     values: list[Any] = [None] * dist.get_world_size()
@@ -226,7 +226,7 @@ def all_gather_objects(value: Any) -> list[Any]:
 
 
 def to_device(value: Any, device: torch.device) -> Any:
-    """Bring a tensor, or tensors in a list, to a device; leave everything else."""
+    """Move a tensor, or tensors in a list, to a device; return everything else unchanged."""
     if isinstance(value, Tensor):
         return value.to(device, non_blocking=True)
     if isinstance(value, list | tuple):
@@ -235,7 +235,7 @@ def to_device(value: Any, device: torch.device) -> Any:
 
 
 def _non_finite(number: int, what: str, value: float, batches: Sequence[Batch]) -> NonFiniteLossError:
-    """The error with the clips of all workers' batches; every worker must ask for it."""
+    """The error with the clips of all workers' batches; a collective call."""
     clips = [clip for ids in all_gather_objects([clip for batch in batches for clip in batch.clip_ids]) for clip in ids]
     return NonFiniteLossError(
         f"step {number}: {what} is {value}; the clips of the batch are {', '.join(dict.fromkeys(clips))}. Look at them "

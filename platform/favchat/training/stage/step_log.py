@@ -1,4 +1,4 @@
-"""The steps of a stage: a line each in a file, shown on a terminal or in a log."""
+"""Step file of a stage (one JSON line per step), and its progress display on a terminal or in a log."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ LOG_SECONDS = 60
 
 
 class StepFile:
-    """The metrics of every step of a stage, a JSON line each, through all restarts.
+    """The metrics of all steps of a stage, one JSON line each, across restarts.
 
-    Each line has `step`, `elapsed` (seconds of training since the stage's start) and the step's metrics. Before them a
-    line has `begun`, the step after which the workers that write now began.
+    Each line has `step`, `elapsed` (seconds of training since the stage's start) and the step's metrics. The first
+    line has `begun`, the step after which the current workers started.
     """
 
     def __init__(self, path: Path, *, after: int):
-        """Go on after a step: what an interrupted run wrote beyond it is dropped, since it is done anew."""
+        """Continue after a step: later lines of an interrupted run are dropped, because these steps are repeated."""
         kept = [line for line in read_steps(path) if line["step"] <= after]
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text_whole(path, "".join(f"{json.dumps(line)}\n" for line in ({"begun": after}, *kept)))
@@ -37,7 +37,7 @@ class StepFile:
         self._file = path.open("a")
 
     def add(self, step: int, metrics: dict[str, Any]) -> None:
-        """Add a step's line. On a full disk the line is lost, not the training."""
+        """Append a step's line. On a full disk the line is lost and training continues."""
         elapsed = self._before + time.monotonic() - self._began
         try:
             self._file.write(f"{json.dumps({'step': step, 'elapsed': elapsed, **metrics})}\n")
@@ -47,22 +47,22 @@ class StepFile:
 
 
 def read_steps(path: Path) -> list[dict[str, float]]:
-    """The steps of a step file; none where there is no file."""
+    """Read the steps of a step file; empty where there is no file."""
     if not path.is_file():
         return []
-    # The last piece is empty, or a line that was cut off.
+    # The last piece is empty or a partially written line.
     lines = map(json.loads, path.read_text().split("\n")[:-1])
     return [line for line in lines if "step" in line]
 
 
 @contextmanager
 def progress_bar(path: Path, name: str, steps: int) -> Iterator[None]:
-    """Show the step file of a stage while it grows: a bar on a terminal, a line now and then elsewhere.
+    """Show the progress of a stage from its growing step file: a bar on a terminal, periodic log lines elsewhere.
 
     Args:
         path: The step file, which need not exist yet.
-        name: The stage's.
-        steps: How many there will be.
+        name: Name of the stage.
+        steps: Total number of steps.
     """
     over = threading.Event()
     watcher = threading.Thread(target=_watch, args=(path, name, steps, over), daemon=True)
@@ -91,7 +91,7 @@ def _watch(path: Path, name: str, steps: int, over: threading.Event) -> None:
         while True:
             ending = over.is_set()
             if path.is_file():
-                if path.stat().st_ino != inode:  # written anew by workers that have just begun
+                if path.stat().st_ino != inode:  # rewritten by restarted workers
                     inode, offset = path.stat().st_ino, 0
                 with path.open() as file:
                     file.seek(offset)
@@ -119,7 +119,7 @@ def _watch(path: Path, name: str, steps: int, over: threading.Event) -> None:
 
 
 def main_loss(metrics: Mapping[str, float]) -> float:
-    """What a stage is there to lower: the loss of the answers' tokens, or of the attributes where it has no texts."""
+    """The loss that a stage minimises: of the answer tokens, or of the attributes where it has no texts."""
     return metrics["language_loss"] if "language_loss" in metrics else metrics["attribute_loss"]
 
 

@@ -1,4 +1,4 @@
-"""What each training process does for one stage, under Ray Train with DeepSpeed."""
+"""The training loop of one worker for one stage, under Ray Train with DeepSpeed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def train_stage(job: StageJob) -> dict[str, float]:
     model, processor = starting_model(job.config.model, job.config.seed, job.init)
     if stage.frames is not None:
         processor.num_frames = stage.frames
-    # Whoever asks the finished model reads videos as this corpus was read.
+    # Inference must read videos with the settings of the training corpus.
     processor.clip_specification = corpus_specification(job.config.data.out or "")
     set_learning(model, job.config.model, stage.trainable, job.config.seed)
     if stage.task == "attributes":
@@ -62,7 +62,7 @@ def train_stage(job: StageJob) -> dict[str, float]:
         checkpoints.load_weights(model, last)
     optimizer = make_optimizer(model, stage)
     engine = DeepSpeedEngine(model, optimizer, stage, precision=precision, on_gpu=training.use_gpu)
-    # Storage may show a checkpoint to one worker sooner than to another.
+    # All workers take the same one: shared storage may show a new checkpoint to some workers earlier than to others.
     if len(set(all_gather_objects(begun))) > 1:
         raise RuntimeError(f"stage '{stage.name}': the workers see different checkpoints in {job.checkpoints}")
     if last:
@@ -85,7 +85,7 @@ def train_stage(job: StageJob) -> dict[str, float]:
                 report = {"step": step, loss: recorder.mean_loss()}
                 with torch.autocast(device.type, precision, enabled=precision != torch.float32):
                     val_loss = validation.loss(engine.module, engine.device)
-                    # Weights that ZeRO-3 has spread need every worker.
+                    # Weights partitioned by ZeRO-3 need all workers.
                     asking = rank == 0 or engine.zero_stage == 3
                     answers = validation.answers(engine.module) if asking else {}
                 if val_loss is not None:
@@ -107,10 +107,10 @@ def train_stage(job: StageJob) -> dict[str, float]:
 
 
 def set_prior(model: FaVChatForConditionalGeneration, job: StageJob) -> None:
-    """Let the model know how frequent each attribute is among the clips that it is taught on.
+    """Set the model's attribute priors to the label frequencies in the training clips.
 
     Raises:
-        ConfigError: It has no attributes to be taught.
+        ConfigError: The model predicts no attributes.
     """
     head = model.model.adapter.attribute_head
     if head is None:
@@ -121,22 +121,22 @@ def set_prior(model: FaVChatForConditionalGeneration, job: StageJob) -> None:
     index = read_index(job.config.data.out or "", [job.stage], job.config.training.split)
     labels = read_labels(job.config.data.out or "", list(index.clip_ids), model.config.adapter_config.attributes)
     prior = torch.from_numpy(log_prior(labels))
-    # The emotions exclude each other: their logits hold their frequencies already.
+    # Emotions are mutually exclusive, a softmax, whose logits already learn the frequencies.
     prior[head.emotions] = 0.0
     head.get_buffer("prior").copy_(prior)
 
 
 def report_steps(steps: int, reports: int, every: int | None = None) -> set[int]:
-    """After which steps a stage validates and reports: the last one, and every so many or `reports` in all."""
+    """Steps after which a stage validates and reports: the last one, and every `every`-th or `reports` in total."""
     if every is not None:
         return {*range(every, steps, every), steps}
     return {math.ceil(steps * number / reports) for number in range(1, reports + 1)}
 
 
 def shares(job: StageJob, rank: int, workers: int, begun: int) -> Iterator[list[Batch]]:
-    """This worker's share of each global batch from a step on, in the stage's `accumulate` parts.
+    """Yield this worker's share of each global batch after step `begun`, as `accumulate` micro-batches.
 
-    The parts are shares that more workers would get: how a batch is divided changes nothing.
+    Micro-batches are the shares that `accumulate` times as many workers would get, so that results do not depend on it.
     """
     parts = job.stage.accumulate
     streams = [job.source.batches(rank * parts + part, workers * parts, begun) for part in range(parts)]
@@ -144,10 +144,10 @@ def shares(job: StageJob, rank: int, workers: int, begun: int) -> Iterator[list[
 
 
 def save_model(job: StageJob, engine: DeepSpeedEngine, processor: Any, precision: torch.dtype) -> None:
-    """Leave the finished model in the stage's folder, whole or not at all; every worker must call this.
+    """Save the finished model atomically in the stage's folder; a collective call.
 
     Raises:
-        CheckpointFault: It cannot be written.
+        CheckpointError: It cannot be written.
     """
     weights = engine.weights()
     partial = job.folder / ".model.partial"
@@ -155,7 +155,7 @@ def save_model(job: StageJob, engine: DeepSpeedEngine, processor: Any, precision
     def write() -> None:
         shutil.rmtree(partial, ignore_errors=True)
         kept = {name: value.to(precision) if value.is_floating_point() else value for name, value in weights.items()}
-        # In the original format transformers would name the weights as peft's file did that LoRA was loaded from.
+        # With save_original_format transformers would save the weights under peft's names where LoRA was loaded.
         engine.module.save_pretrained(partial, state_dict=kept, save_original_format=False)
         _set_dtype(partial / "config.json", precision)
         processor.save_pretrained(partial)
@@ -168,7 +168,7 @@ def save_model(job: StageJob, engine: DeepSpeedEngine, processor: Any, precision
 
 
 def _set_dtype(config: Path, precision: torch.dtype) -> None:
-    """Say in which precision weights lie, which transformers reads off the model's first parameter."""
+    """Write the weights' dtype into a saved config, since transformers writes that of the model's first parameter."""
     settings = json.loads(config.read_text())
     settings["dtype"] = str(precision).removeprefix("torch.")
     config.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")

@@ -1,4 +1,4 @@
-"""The loss on held-out clips, and answers to a few questions about them."""
+"""Validation of a stage: loss on held-out clips, and answers to a few questions about them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from favchat.training.batches.samples import collate, labelled_clips, read_clip,
 class Validation:
     """One worker's share of the held-out samples of a stage.
 
-    The workers' shares are equally large, because a model that ZeRO-3 has spread over them only runs on all of them at
-    once; without held-out samples, or with fewer than workers, there is no validation.
+    The workers' shares are of equal size, because a model partitioned by ZeRO-3 must run on all of them the same number
+    of times; without held-out samples, or with fewer than workers, there is no validation.
     """
 
     def __init__(self, config: Config, stage: StageConfig, processor: FaVChatProcessor, *, rank: int, workers: int):
         training = config.training
-        # With a budget of tokens there may be more workers than `batch_size` has samples: each takes one at least.
+        # With a token budget `batch_size` may be smaller than the number of workers: each takes at least one sample.
         batch = max(stage.batch_size, workers)
         rows, out = training.val_batches * batch, config.data.out or ""
         self._textless = stage.task == "attributes"
@@ -42,12 +42,11 @@ class Validation:
         self._samples = samples.slice(rank * share, share)
 
     def loss(self, model: nn.Module, device: torch.device) -> float | None:
-        """Mean language loss a token of the answer, over all workers; None without held-out samples.
+        """Mean language loss per answer token, over all workers; None without held-out samples.
 
-        Of a stage that learns attributes it is their loss.
+        For a stage on attributes, their loss.
 
-
-        Every worker must call this, with the module inside DeepSpeed's engine.
+        A collective call, with the module inside DeepSpeed's engine.
         """
         if not self._samples.num_rows:
             return None
@@ -60,7 +59,7 @@ class Validation:
                     loss_and_tokens += torch.tensor([loss * len(batch), len(batch)])
                     continue
                 inputs = collate(self._processor, batch).to(device)
-                # The first position has nothing before it that could foretell it.
+                # Position t predicts token t + 1, so the first token has no prediction.
                 tokens = (inputs["labels"][:, 1:] != -100).sum().item()
                 loss_and_tokens += torch.tensor([model(**inputs).language_loss.item() * tokens, tokens])
         loss_and_tokens = loss_and_tokens.to(device)
@@ -69,9 +68,9 @@ class Validation:
         return (loss_and_tokens[0] / loss_and_tokens[1]).item()
 
     def answers(self, model: FaVChatForConditionalGeneration) -> dict[str, list[str]]:
-        """The columns of a table: clips, questions, the corpus's answers and the model's, always to the same questions.
+        """Columns of a table: clips, questions, reference answers and the model's; the questions are always the same.
 
-        A model that ZeRO-3 has spread over the workers needs all of them to ask.
+        A collective call, because a model partitioned by ZeRO-3 needs all workers.
         """
         rows = self._asked.to_pylist()
         if not rows:
@@ -93,9 +92,9 @@ class Validation:
 
 
 def samples_asked(config: Config, stage: StageConfig) -> pa.Table:
-    """The held-out samples whose questions a model is asked at each validation."""
+    """Held-out samples whose questions the model answers at each validation."""
     training = config.training
-    if stage.task == "attributes":  # they are not told in words yet
+    if stage.task == "attributes":  # this stage trains no text output
         return pa.table({"question": pa.array([], pa.string())})
     count = training.val_answers if training.val_batches else 0
     return some_samples(config.data.out or "", stage.task, training.val_split, count)
@@ -103,7 +102,7 @@ def samples_asked(config: Config, stage: StageConfig) -> pa.Table:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[Any]:
-    """Put every module into evaluation mode, and afterwards back those that were training."""
+    """Put all modules into evaluation mode, and restore their modes afterwards."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:

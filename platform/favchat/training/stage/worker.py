@@ -1,7 +1,7 @@
-"""What Ray Train calls in each worker of a stage.
+"""Entry point of each Ray Train worker of a stage.
 
-Ray Train's controller, which only looks after the workers, loads this module too: what trains is imported in the
-workers alone, or every stage would start seconds later.
+Ray Train's controller, which only supervises the workers, imports this module too. The training code is therefore
+imported lazily, in the workers only; otherwise every stage would start seconds later.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from favchat.training.stage.job import StageJob
 
 
 def run(settings: dict[str, StageJob]) -> dict[str, Any]:
-    """Train one stage, from its last checkpoint where it has one, and leave the finished model in its folder.
+    """Train one stage, from its last checkpoint if there is one, and save the finished model in its folder.
 
     Every report to Ray Train has ``step``, ``language_loss`` (mean of the steps since the last report) and, where the
     corpus has clips for it, ``val_loss``.
 
     Args:
-        settings: ``{"job": StageJob}``, as Ray Train hands a mapping over.
+        settings: ``{"job": StageJob}``, since Ray Train passes a mapping.
 
     Returns:
-        ``{"metrics": the last report}``, or ``{"fault": message}`` for what a retry would only meet again: Ray Train
-        starts workers anew after every exception.
+        ``{"metrics": the last report}``, or ``{"fault": message}`` for errors that a retry would only reproduce: Ray
+        Train restarts the workers after any exception.
     """
     from favchat.training.stage.errors import TrainingError
     from favchat.training.stage.train_loop import train_stage
