@@ -1,1 +1,1 @@
-"""Many clips: sources, the Ray Data pipeline that writes shards, and the annotations written from labels."""
+"""Datasets: sources, the Ray Data pipeline that writes shards, and annotations generated from labels."""

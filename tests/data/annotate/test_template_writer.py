@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from favchat.data.annotate import question_templates
 from favchat.data.annotate.attribute_questions import (
     Question,
-    Unit,
-    choice_units,
-    joint_units,
-    open_units,
-    yes_no_units,
+    QuestionGroup,
+    choice_groups,
+    joint_groups,
+    open_groups,
+    yes_no_groups,
 )
 from favchat.data.annotate.consistency import check, truths
-from favchat.data.annotate.emotion_questions import change_units, emotion_units
+from favchat.data.annotate.emotion_questions import change_groups, emotion_groups
 from favchat.data.annotate.grammar import article, joined, seconds
 from favchat.data.annotate.known_labels import known_labels_of
 from favchat.data.annotate.rows import CHANGE, Annotation, table_of
@@ -41,7 +41,7 @@ def answers(clip: Clip) -> list[str]:
     return [row.answer for row in WRITER.rows(clip)]
 
 
-def written(units: list[Unit]) -> list[Question]:
+def written(units: list[QuestionGroup]) -> list[Question]:
     return [write() for unit in units for write in unit]
 
 
@@ -217,7 +217,7 @@ def test_a_family_that_is_answered_alike_everywhere_is_left_as_it_is() -> None:
 def test_a_false_statement_that_goes_with_a_true_one_is_preferred() -> None:
     facts = known_labels_of(make_clip(smile=1, laugh=0, cough=0, smoke=0, black_hair=1, brown_hair=0, bald=0))
     for seed in range(20):
-        pairs, _ = yes_no_units(facts, seeded(seed))
+        pairs, _ = yes_no_groups(facts, seeded(seed))
         questions = written(pairs)
         for question in questions:
             if question.truth is False:
@@ -234,7 +234,7 @@ def test_pairs_of_yes_and_no_come_from_one_family() -> None:
     clip = make_clip(
         black_hair=1, blonde_hair=0, smile=1, nod=0, eyeglasses=1, wearing_hat=0, big_nose=0, double_chin=0
     )
-    pairs, singles = yes_no_units(known_labels_of(clip), seeded(0))
+    pairs, singles = yes_no_groups(known_labels_of(clip), seeded(0))
     found = sorted((q.family, q.truth) for q in written(pairs))
     assert found == sorted((f, t) for f in ("hair", "action", "accessories") for t in (True, False))
     assert sorted((q.family, q.truth) for q in written(singles)) == [("face shape", False), ("nose", False)]
@@ -264,7 +264,7 @@ def test_a_question_about_the_sex_does_not_give_the_answer_away() -> None:
 
 def test_age_and_sex_are_a_pair() -> None:
     for young in (0, 1):
-        pairs, _ = yes_no_units(known_labels_of(make_clip(male=0, young=young)), seeded(0))
+        pairs, _ = yes_no_groups(known_labels_of(make_clip(male=0, young=young)), seeded(0))
         assert sorted((q.attributes[0].name, q.truth) for q in written(pairs)) == [
             ("male", not young),
             ("young", bool(young)),
@@ -280,7 +280,7 @@ def test_no_beard_reads_as_english() -> None:
 
 def test_hair_is_one_phrase() -> None:
     clip = make_clip(male=0, long_hair=1, wavy_hair=1, brown_hair=1, bangs=1)
-    (hair,) = [q for q in written(open_units(known_labels_of(clip), seeded(0))) if q.family == "hair"]
+    (hair,) = [q for q in written(open_groups(known_labels_of(clip), seeded(0))) if q.family == "hair"]
     assert hair.answer in (
         "She has long wavy brown hair and bangs.",
         "The woman has long wavy brown hair and bangs.",
@@ -290,7 +290,7 @@ def test_hair_is_one_phrase() -> None:
 def test_what_is_chosen_from_is_known() -> None:
     clip = make_clip(male=0, smile=1, nod=0, talk=0, black_hair=1, brown_hair=0, pointy_nose=1, big_nose=0)
     for seed in range(30):
-        for question in written(choice_units(known_labels_of(clip), seeded(seed))):
+        for question in written(choice_groups(known_labels_of(clip), seeded(seed))):
             if question.family == "action":
                 assert "smiling" in question.question and re.search("nodding|talking", question.question)
                 assert re.search("smiling", question.answer, re.IGNORECASE)
@@ -302,7 +302,7 @@ def test_half_of_the_choices_of_an_emotion_offer_all_emotions() -> None:
     facts = known_labels_of(make_clip(emotion="anger"))
     offered = []
     for seed in range(200):
-        (question,) = [q for q in written(emotion_units(facts, seeded(seed))) if q.answer_type == "choice"]
+        (question,) = [q for q in written(emotion_groups(facts, seeded(seed))) if q.answer_type == "choice"]
         assert "angry" in question.question and "angry" in question.answer.lower()
         offered.append(sum(emotion.phrase in question.question for emotion in EMOTION))
     assert set(offered) == {2, 3, 4, len(EMOTION)}
@@ -312,7 +312,7 @@ def test_half_of_the_choices_of_an_emotion_offer_all_emotions() -> None:
 def test_two_statements_at_once() -> None:
     clip = make_clip(male=0, smile=1, young=1, nod=0)
     for seed in range(20):
-        questions = {q.truth: q for q in written(joint_units(known_labels_of(clip), seeded(seed)))}
+        questions = {q.truth: q for q in written(joint_groups(known_labels_of(clip), seeded(seed)))}
         if questions:
             assert "young and smiling" in questions[True].question
             assert questions[True].answer == "Yes, she is young and smiling."
@@ -322,7 +322,7 @@ def test_two_statements_at_once() -> None:
 def test_an_emotion_that_changes_is_told_in_order_with_its_times() -> None:
     clip = make_clip(male=0, segments=[("neutral", 0.0, 1.2), ("happy", 1.2, 2.0), ("happy", 2.0, 3.0)])
     facts = known_labels_of(clip)
-    questions = written(change_units(facts, seeded(0)))
+    questions = written(change_groups(facts, seeded(0)))
     told = [q.answer for q in questions]
     assert told[0] == "She looks neutral at first, then happy from 1.2 seconds on."
     assert "She looks happy from 1.2 seconds on." in told
@@ -337,7 +337,7 @@ def test_an_emotion_that_changes_is_told_in_order_with_its_times() -> None:
 def test_an_emotion_that_comes_back_is_not_said_to_differ_at_the_end() -> None:
     facts = known_labels_of(make_clip(segments=[("happy", 0.0, 1.0), ("fear", 1.0, 2.0), ("happy", 2.0, 3.0)]))
     for seed in range(80):
-        for question in written(change_units(facts, seeded(seed))):
+        for question in written(change_groups(facts, seeded(seed))):
             assert not re.search("different at the end|another than at the start", question.question)
             assert "When does" not in question.question and "before" not in question.question
 
@@ -345,10 +345,10 @@ def test_an_emotion_that_comes_back_is_not_said_to_differ_at_the_end() -> None:
 def test_one_emotion_throughout_is_no_change() -> None:
     found = {}
     for seed in range(20):
-        (question,) = written(change_units(known_labels_of(make_clip(emotion="sadness", male=1)), seeded(seed)))
+        (question,) = written(change_groups(known_labels_of(make_clip(emotion="sadness", male=1)), seeded(seed)))
         found[question.truth] = question.answer
     assert found == {False: "No, he looks sad throughout.", True: "Yes, he looks sad throughout."}
-    assert emotion_units(known_labels_of(make_clip(male=1)), seeded(0)) == []
+    assert emotion_groups(known_labels_of(make_clip(male=1)), seeded(0)) == []
 
 
 @pytest.mark.parametrize("known", [1.0, 0.3])

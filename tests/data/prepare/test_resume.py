@@ -1,4 +1,4 @@
-"""What a second run takes for done, and what it refuses because the source tells otherwise now. No Ray here."""
+"""Which clips a second run skips, and which changes of the source it refuses. No Ray here."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from favchat.data.corpus.parquet_files import write_whole
 from favchat.data.corpus.row_settings import check_settings
 from favchat.data.corpus.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
 from favchat.data.prepare.pipeline import prepare
-from favchat.data.prepare.resume import finished
+from favchat.data.prepare.resume import finished_clips
 
 EMPTY = {"string": "", "double": 0.0, "float": 0.0, "int32": 0, "bool": False}
 BLANK = {field.name: EMPTY.get(str(field.type), []) for field in SHARD_SCHEMA if not field.nullable} | {"tracks": 1}
@@ -45,9 +45,9 @@ def corpus(tmp_path: Path) -> Path:
 
 def test_what_lies_there_is_done_in_whatever_order_the_source_lists_it(corpus: Path) -> None:
     new = Clip("new", "/new.mp4", split="train")
-    assert finished(corpus, listed(LOST, new, OTHER, ONE), set()) == {"lost", "other", "one"}
-    assert finished(corpus, listed(OTHER), set()) == {"other"}
-    assert finished(corpus / "elsewhere", listed(OTHER), set()) == set()
+    assert finished_clips(corpus, listed(LOST, new, OTHER, ONE), set()) == {"lost", "other", "one"}
+    assert finished_clips(corpus, listed(OTHER), set()) == {"other"}
+    assert finished_clips(corpus / "elsewhere", listed(OTHER), set()) == set()
 
 
 @pytest.mark.parametrize(
@@ -65,21 +65,21 @@ def test_what_lies_there_is_done_in_whatever_order_the_source_lists_it(corpus: P
 )
 def test_a_clip_that_the_source_tells_otherwise_of_is_refused(corpus: Path, change: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=f"{says}.*choose another data.out"):
-        finished(corpus, listed(replace(ONE, **change), OTHER, LOST), set())
+        finished_clips(corpus, listed(replace(ONE, **change), OTHER, LOST), set())
 
 
 def test_a_reject_of_another_part_is_refused_too(corpus: Path) -> None:
     with pytest.raises(ConfigError, match="end of clip 'lost' was 2.0 and is 3.0 now; delete the files in rejects/"):
-        finished(corpus, listed(replace(LOST, end=3.0)), set())
+        finished_clips(corpus, listed(replace(LOST, end=3.0)), set())
 
 
 def test_another_kind_of_source_is_refused_and_the_clips_are_counted(corpus: Path) -> None:
     with pytest.raises(ConfigError, match="source of clip 'one' was 'manifest' and is 'folder' now, and 1 more clips"):
-        finished(corpus, listed(ONE, OTHER, source="folder"), set())
+        finished_clips(corpus, listed(ONE, OTHER, source="folder"), set())
 
 
 def test_a_split_that_rows_share_may_differ(corpus: Path) -> None:
-    assert finished(corpus, listed(replace(ONE, split="train")), {"one"}) == {"one"}
+    assert finished_clips(corpus, listed(replace(ONE, split="train")), {"one"}) == {"one"}
 
 
 def test_a_manifest_with_a_corrected_label_is_not_passed_over(tmp_path: Path) -> None:

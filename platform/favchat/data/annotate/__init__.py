@@ -1,1 +1,1 @@
-"""From the labels of clips to summaries, questions and answers."""
+"""Generates summaries, questions and answers from the labels of clips."""

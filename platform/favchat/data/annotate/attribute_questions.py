@@ -1,7 +1,7 @@
 """Questions about appearance and action with their answers, from the known attributes of a clip.
 
-Each ``*_units`` function lists what the labels allow to ask, without putting it into words yet: a unit is one question,
-or a pair of which one is answered yes and one no. The writer picks units and only then has them written.
+Each ``*_groups`` function lists the questions that the labels can answer, as functions that write them. A group is one
+question, or a pair of one answered yes and one answered no. The writer picks groups and only then has them written.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from favchat.labels.attributes import ACTION, APPEARANCE, Attribute
 from favchat.labels.confusable import CONFUSABLE
 
 _HAIR_COLOURS = frozenset({"black_hair", "blonde_hair", "gray_hair", "brown_hair"})
-# What joins others in a list of options: "nodding", "a big nose", but not "young".
+# Attributes that can share a list of options: "nodding", "a big nose", but not "young".
 _CHOOSABLE = {
     "is": frozenset(
         a.name for a in (*APPEARANCE, *ACTION) if a.verb == "is" and a.phrase.split(" ")[0].endswith("ing")
@@ -33,7 +33,7 @@ _SHORT = {"is": "is", "has": "does", "looks": "does"}
 
 
 class Question(NamedTuple):
-    """A question, its answer and what it rests on; see the columns of the annotations."""
+    """A question, its answer and the attributes it is about; see the columns of the annotations."""
 
     question: str
     answer: str
@@ -45,123 +45,123 @@ class Question(NamedTuple):
     hard_negative: bool = False
 
 
-Unit = tuple[Callable[[], Question], ...]
+QuestionGroup = tuple[Callable[[], Question], ...]
 T = TypeVar("T")
 
 
-def yes_no_units(facts: KnownLabels, random: Random) -> tuple[list[Unit], list[Unit]]:
-    """Pairs of a true and a false statement of one family, and single statements of families without a counterpart.
+def yes_no_groups(labels: KnownLabels, random: Random) -> tuple[list[QuestionGroup], list[QuestionGroup]]:
+    """Pairs of a true and a false statement of one family, and single statements of families without such a pair.
 
-    The false one goes with the true one where such a one is known to be false (a hard negative).
+    Where a statement that is easily confused with the true one is known to be false, it is chosen (a hard negative).
     """
-    truly, falsely = _by_family(facts.true), _by_family(facts.false)
-    pairs: list[Unit] = []
-    singles: list[Unit] = []
+    truly, falsely = _by_family(labels.true), _by_family(labels.false)
+    pairs: list[QuestionGroup] = []
+    singles: list[QuestionGroup] = []
     for family in truly | falsely:
         true, false = truly.get(family, []), falsely.get(family, [])
-        if family == "facial hair" and facts.person is WOMAN:
-            continue  # nobody asks about a woman's beard
-        if family == "age and sex" and facts.person is not UNKNOWN:
-            pairs.append(_age_and_sex(facts, random, true, false))
+        if family == "facial hair" and labels.person is WOMAN:
+            continue  # trivially absent
+        if family == "age and sex" and labels.person is not UNKNOWN:
+            pairs.append(_age_and_sex(labels, random, true, false))
         elif true and false:
             for right in random.sample(true, min(len(true), len(false), _PAIRS_A_FAMILY)):
                 wrong, hard = _hardest(right, false, random)
                 false = [a for a in false if a is not wrong]
-                yes = partial(yes_no, facts, random, right, True)
-                no = partial(yes_no, facts, random, wrong, False, right if hard else None)
+                yes = partial(yes_no, labels, random, right, True)
+                no = partial(yes_no, labels, random, wrong, False, right if hard else None)
                 pairs.append((yes, no) if random.random() < 0.5 else (no, yes))
         elif true or false:
-            singles.append((partial(yes_no, facts, random, random.choice(true or false), bool(true)),))
+            singles.append((partial(yes_no, labels, random, random.choice(true or false), bool(true)),))
     return pairs, singles
 
 
-def _age_and_sex(facts: KnownLabels, random: Random, true: list[Attribute], false: list[Attribute]) -> Unit:
-    """A pair about the age and the sex, or where only the sex is known, about being a man and being a woman."""
+def _age_and_sex(labels: KnownLabels, random: Random, true: list[Attribute], false: list[Attribute]) -> QuestionGroup:
+    """A pair about age and sex, or where only the sex is known, about being a man and being a woman."""
     for truth, statements in ((True, true), (False, false)):
         for statement in statements:
             if statement.name != "male":
-                return partial(yes_no, facts, random, statement, truth), partial(_sex_claim, facts, random, not truth)
-    return partial(_sex_claim, facts, random, True), partial(_sex_claim, facts, random, False)
+                return partial(yes_no, labels, random, statement, truth), partial(_sex_claim, labels, random, not truth)
+    return partial(_sex_claim, labels, random, True), partial(_sex_claim, labels, random, False)
 
 
-def open_units(facts: KnownLabels, random: Random) -> list[Unit]:
-    """One question a family with a true statement, answered with all of that family that is true."""
+def open_groups(labels: KnownLabels, random: Random) -> list[QuestionGroup]:
+    """One question per family with a true statement, answered with all true statements of that family."""
     return [
-        (partial(_open, facts, random, family, true),)
-        for family, true in _by_family(facts.true).items()
+        (partial(_open, labels, random, family, true),)
+        for family, true in _by_family(labels.true).items()
         if family in question_templates.TOPICS or family in question_templates.OPEN_OF_FAMILY
     ]
 
 
-def choice_units(facts: KnownLabels, random: Random) -> list[Unit]:
-    """One true statement among false ones: the sex, the colour of the hair, actions, and features of any family."""
-    units: list[Unit] = []
-    if facts.person is not UNKNOWN:
-        units.append((partial(_sex, facts, random),))
-    colours = [a for a in facts.true if a.name in _HAIR_COLOURS]
+def choice_groups(labels: KnownLabels, random: Random) -> list[QuestionGroup]:
+    """Questions that offer one true statement among false ones: sex, hair colour, actions, features of any family."""
+    groups: list[QuestionGroup] = []
+    if labels.person is not UNKNOWN:
+        groups.append((partial(_sex, labels, random),))
+    colours = [a for a in labels.true if a.name in _HAIR_COLOURS]
     if len(colours) == 1:
-        others = [a for a in facts.false if a.name in _HAIR_COLOURS]
+        others = [a for a in labels.false if a.name in _HAIR_COLOURS]
         if others:
-            units.append((partial(_choice, facts, random, "hair", colours[0], others),))
+            groups.append((partial(_choice, labels, random, "hair", colours[0], others),))
     for verb in ("is", "has"):
         names = _CHOOSABLE[verb]
-        if facts.person is WOMAN:
-            names = names - _FACIAL_HAIR  # nobody asks about a woman's beard
-        true = [a for a in facts.true if a.name in names]
-        false = [a for a in facts.false if a.name in names]
+        if labels.person is WOMAN:
+            names = names - _FACIAL_HAIR  # trivially absent
+        true = [a for a in labels.true if a.name in names]
+        false = [a for a in labels.false if a.name in names]
         if true and false:
             right = random.choice(true)
             beside = CONFUSABLE.get(right.name, ())
             near = [a for a in false if a.name in beside]
             far = [a for a in false if a.name not in beside]
             wrong = (shuffled(near, random) + random.sample(far, min(len(far), 3)))[: random.randint(1, 3)]
-            units.append((partial(_choice, facts, random, verb, right, wrong),))
-    return units
+            groups.append((partial(_choice, labels, random, verb, right, wrong),))
+    return groups
 
 
-def joint_units(facts: KnownLabels, random: Random) -> list[Unit]:
-    """A pair about two statements at once: to one both hold, to the other only the first."""
-    true = [a for a in facts.true if a.subject == "person" and a.name != "male"]
+def joint_groups(labels: KnownLabels, random: Random) -> list[QuestionGroup]:
+    """A pair about two statements each: in one question both are true, in the other only the first."""
+    true = [a for a in labels.true if a.subject == "person" and a.name != "male"]
     if len(true) < 2:
         return []
     first, second = random.sample(true, 2)
-    # Of the second one's family, so that yes and no are as frequent in each.
+    # From the second one's family, so that yes and no are equally frequent in each family.
     family = second.family
-    if family == "facial hair" and facts.person is WOMAN:
+    if family == "facial hair" and labels.person is WOMAN:
         return []
-    false = [a for a in facts.false if a.family == family and a.name != "male"]
+    false = [a for a in labels.false if a.family == family and a.name != "male"]
     if not false:
         return []
     wrong, hard = _hardest(first, false, random)
-    yes = partial(_joint, facts, random, first, second, True)
-    no = partial(_joint, facts, random, first, wrong, False, hard)
+    yes = partial(_joint, labels, random, first, second, True)
+    no = partial(_joint, labels, random, first, wrong, False, hard)
     return [(yes, no) if random.random() < 0.5 else (no, yes)]
 
 
-def description_units(facts: KnownLabels, random: Random, looks: NounPhrase) -> list[Unit]:
-    """All that is known of the looks in one sentence, where that is more than the sex."""
-    phrase, named = looks
-    return [(partial(_description, facts, random, phrase, named),)] if len(named) > 1 else []
+def description_groups(labels: KnownLabels, random: Random, appearance: NounPhrase) -> list[QuestionGroup]:
+    """One question about the appearance, answered with all that is known, where that is more than the sex."""
+    phrase, named = appearance
+    return [(partial(_description, labels, random, phrase, named),)] if len(named) > 1 else []
 
 
 def yes_no(
-    facts: KnownLabels, random: Random, statement: Attribute, truth: bool, instead: Attribute | None = None
+    labels: KnownLabels, random: Random, statement: Attribute, truth: bool, instead: Attribute | None = None
 ) -> Question:
-    """Ask for one statement that is true or false.
+    """Write a yes/no question about one statement.
 
     Args:
-        facts: Of the clip.
-        random: Picks the wording.
+        labels: Known labels of the clip.
+        random: Picks the template.
         statement: Any but ``male``.
-        truth: Whether it holds.
-        instead: What holds in place of a false one, which the answer may say; it makes the question a hard negative.
+        truth: Whether it is true.
+        instead: For a false one the easily confused true one, which the answer may state; marks a hard negative.
     """
     if statement.subject == "video":
         person = asked = VIDEO
         subject = random.choice(question_templates.PICTURE)
         where = ""
     else:
-        person, asked = facts.person, asked_person(facts.person, random)
+        person, asked = labels.person, asked_person(labels.person, random)
         subject, where = asked.the, random.choice(question_templates.WHERE)
     verb, phrase = statement.verb, asked.phrase(statement)
     plain = random.random() < 0.4
@@ -187,39 +187,39 @@ def yes_no(
 
 
 def asked_person(person: Person, random: Random) -> Person:
-    """Whom a question speaks of: "the person", and as often "the woman" where that is known."""
+    """How a question refers to the person: "the person", and equally often "the woman" where the sex is known."""
     return person if random.random() < 0.5 else UNKNOWN
 
 
 def shuffled(items: Iterable[T], random: Random) -> list[T]:
-    """The items in random order; for a few items twice as fast as `Random.sample`."""
+    """The items in random order; twice as fast as `Random.sample` for a few items."""
     return sorted(items, key=lambda _: random.random())
 
 
-def _sex(facts: KnownLabels, random: Random) -> Question:
-    question, attribute = random.choice(question_templates.SEX), _male(facts)
-    noun = facts.person.noun
+def _sex(labels: KnownLabels, random: Random) -> Question:
+    question, attribute = random.choice(question_templates.SEX), _male(labels)
+    noun = labels.person.noun
     answer = random.choice(("It is a {n}.", "This is a {n}.", "The video shows a {n}.", "A {n}.")).format(n=noun)
     return Question(question, answer, "choice", "age and sex", (attribute,))
 
 
-def _sex_claim(facts: KnownLabels, random: Random, truth: bool) -> Question:
-    """Ask whether it is a man, or a woman; the noun of the question must not give the answer away."""
-    person = facts.person
+def _sex_claim(labels: KnownLabels, random: Random, truth: bool) -> Question:
+    """Ask whether it is a man, or a woman; the noun in the question must not reveal the answer."""
+    person = labels.person
     asked = person if truth else (WOMAN if person is MAN else MAN)
     word = "male" if asked is MAN else "female"
     question = random.choice(question_templates.SEX_CLAIMS).format(a_noun=f"a {asked.noun}", word=word)
     start = "Yes" if truth else "No"
     answer = f"{start}, it is a {person.noun}." if random.random() < 0.5 else f"{start}, this is a {person.noun}."
-    return Question(question, answer, "yes_no", "age and sex", (_male(facts),), "one", truth)
+    return Question(question, answer, "yes_no", "age and sex", (_male(labels),), "one", truth)
 
 
-def _male(facts: KnownLabels) -> Attribute:
-    return next(a for some in (facts.true, facts.false) for a in some if a.name == "male")
+def _male(labels: KnownLabels) -> Attribute:
+    return next(a for some in (labels.true, labels.false) for a in some if a.name == "male")
 
 
-def _open(facts: KnownLabels, random: Random, family: str, true: list[Attribute]) -> Question:
-    person, asked = facts.person, asked_person(facts.person, random)
+def _open(labels: KnownLabels, random: Random, family: str, true: list[Attribute]) -> Question:
+    person, asked = labels.person, asked_person(labels.person, random)
     if family in question_templates.OPEN_OF_FAMILY:
         question = random.choice(question_templates.OPEN_OF_FAMILY[family]).format(the=asked.the)
     else:
@@ -231,8 +231,8 @@ def _open(facts: KnownLabels, random: Random, family: str, true: list[Attribute]
     return Question(question, answer, "open", family, tuple(true), "one" if len(true) == 1 else "several")
 
 
-def _choice(facts: KnownLabels, random: Random, kind: str, right: Attribute, wrong: list[Attribute]) -> Question:
-    person, asked = facts.person, asked_person(facts.person, random)
+def _choice(labels: KnownLabels, random: Random, kind: str, right: Attribute, wrong: list[Attribute]) -> Question:
+    person, asked = labels.person, asked_person(labels.person, random)
     options = [asked.phrase(a) for a in shuffled([right, *wrong], random)]
     if kind == "hair":
         options = [option.removesuffix(" hair") for option in options]
@@ -249,9 +249,9 @@ def _choice(facts: KnownLabels, random: Random, kind: str, right: Attribute, wro
 
 
 def _joint(
-    facts: KnownLabels, random: Random, first: Attribute, second: Attribute, truth: bool, hard: bool = False
+    labels: KnownLabels, random: Random, first: Attribute, second: Attribute, truth: bool, hard: bool = False
 ) -> Question:
-    person, asked = facts.person, asked_person(facts.person, random)
+    person, asked = labels.person, asked_person(labels.person, random)
     swap = random.random() < 0.5
     one, other = (second, first) if swap else (first, second)
     claim = joined(predicates([one, other], asked))
@@ -269,8 +269,8 @@ def _joint(
     return Question(question, answer, "yes_no", family_of(both), both, "several", truth, hard)
 
 
-def _description(facts: KnownLabels, random: Random, phrase: str, named: list[Attribute]) -> Question:
-    question = random.choice(question_templates.DESCRIPTION).format(the=asked_person(facts.person, random).the)
+def _description(labels: KnownLabels, random: Random, phrase: str, named: list[Attribute]) -> Question:
+    question = random.choice(question_templates.DESCRIPTION).format(the=asked_person(labels.person, random).the)
     answer = random.choice(("It is {}.", "This is {}.", "The video shows {}.", "We see {}.")).format(phrase)
     return Question(question, answer, "open", family_of(named), tuple(named), "description")
 
@@ -286,7 +286,7 @@ def _by_family(statements: list[Attribute]) -> dict[str, list[Attribute]]:
 
 
 def _hardest(right: Attribute, false: list[Attribute], random: Random) -> tuple[Attribute, bool]:
-    """The false statement that goes with the true one, else any; and whether it does go with it."""
+    """A false statement that is easily confused with the true one, else any; and whether it is such a one."""
     beside = CONFUSABLE.get(right.name, ())
     near = [a for a in false if a.name in beside]
     return (random.choice(near), True) if near else (random.choice(false), False)

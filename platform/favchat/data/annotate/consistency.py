@@ -1,4 +1,4 @@
-"""Whether what a question and its answer say agrees with what is known of the clip."""
+"""Checks a question and its answer against the labels of the clip."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TURNED_ROUND = re.compile(r"\b(?:before|after|not)\b", re.IGNORECASE)
 
 
 class Check(NamedTuple):
-    """What a row says of its clip; each attribute stands in one of the three."""
+    """The attributes that a row states, by their agreement with the labels; each is in one of the three."""
 
     confirmed: tuple[str, ...]
     contradicted: tuple[str, ...]
@@ -29,14 +29,14 @@ class Check(NamedTuple):
 
     @property
     def stated(self) -> tuple[str, ...]:
-        """All attributes that the row speaks of, except a sex that it only takes for granted."""
+        """All attributes that the row states, except a sex that it only presupposes ("the woman")."""
         return self.confirmed + self.contradicted + self.neutral
 
 
-def truths(facts: KnownLabels) -> dict[str, bool]:
-    """Attribute -> whether its statement is known to hold, or known not to."""
-    known = {a.name: True for a in facts.true} | {a.name: False for a in facts.false}
-    shown = {emotion.name for emotion in facts.emotions}
+def truths(labels: KnownLabels) -> dict[str, bool]:
+    """Attribute -> whether its statement is true, for the known attributes."""
+    known = {a.name: True for a in labels.true} | {a.name: False for a in labels.false}
+    shown = {emotion.name for emotion in labels.emotions}
     if shown:
         known |= {emotion.name: emotion.name in shown for emotion in EMOTION}
     return known
@@ -45,15 +45,15 @@ def truths(facts: KnownLabels) -> dict[str, bool]:
 def check(question: str, answer: str, answer_type: str, known: Mapping[str, bool], order: tuple[str, ...]) -> Check:
     """Compare a row with the labels.
 
-    The answer's statements count, and what the question takes for granted ("the woman"). To a yes/no question "yes"
-    states what it asks; "no" denies it where it asks for one thing, and where it asks for several contradicts only
-    labels by which all of them hold.
+    Checked are the statements of the answer and the presuppositions of the question ("the woman"). The answer "yes"
+    states what a yes/no question asks. "No" denies it if it is one attribute; if there are several, "no" contradicts
+    the labels only where all of them are true.
 
     Args:
         question: The question.
         answer: Its answer.
         answer_type: ``yes_no``, ``choice``, ``open`` or ``temporal``.
-        known: The truths of the clip.
+        known: The clip's labels, see :func:`truths`.
         order: The emotions of its segments; empty unless they change.
     """
     start = _YES_NO.match(answer)
@@ -86,7 +86,7 @@ def check(question: str, answer: str, answer_type: str, known: Mapping[str, bool
 
 
 def _order_is_wrong(answer: str, said: list[Statement], order: tuple[str, ...]) -> bool:
-    """Whether emotions told one after the other are no part of the labelled order."""
+    """Whether the emotions that the answer tells in order are no subsequence of the labelled ones."""
     if not order or not _IN_ORDER.search(answer) or _TURNED_ROUND.search(answer):
         return False
     told = [statement.name for statement in said if statement.name in _EMOTIONS and statement.holds]

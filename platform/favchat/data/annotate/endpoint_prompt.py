@@ -1,4 +1,4 @@
-"""What a model is asked: prompts that are files, and a clip's labels and frames."""
+"""Builds the request for one clip: prompt templates from files, filled with its labels, and its frames."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ class Prompts:
     questions: int
     """Questions to ask for."""
 
-    def messages(self, facts: KnownLabels, frames: list[bytes], times: list[float]) -> list[dict[str, Any]]:
+    def messages(self, labels: KnownLabels, frames: list[bytes], times: list[float]) -> list[dict[str, Any]]:
         """The messages of a request about one clip.
 
         Args:
-            facts: What is known of it.
+            labels: Its known labels.
             frames: Encoded images; they are sent as JPEG files.
-            times: Each one's time, seconds from the start of the clip.
+            times: Time of each, seconds from the start of the clip.
         """
         words = {
             "families": ", ".join(ROW_FAMILIES),
             "frames": str(len(frames)),
             "times": ", ".join(f"{time:.1f} s" for time in times),
-            "true": _listed(facts.true, "nothing"),
-            "false": _listed(facts.false, "nothing"),
-            "emotion": _emotion(facts),
+            "true": _listed(labels.true, "nothing"),
+            "false": _listed(labels.false, "nothing"),
+            "emotion": _emotion(labels),
             "summaries": str(self.summaries),
             "questions": str(self.questions),
         }
@@ -71,19 +71,19 @@ def read_prompts(folder: str | None, summaries: int, questions: int) -> Prompts:
     """Read ``system.txt`` and ``user.txt``.
 
     Args:
-        folder: Where they lie; None: in this package.
-        summaries: How many summaries to ask for.
-        questions: How many questions to ask for.
+        folder: Their folder; None: the package's own.
+        summaries: Number of summaries to request.
+        questions: Number of questions to request.
 
     Raises:
-        ConfigError: One is missing or empty, or has a placeholder that nothing fills.
+        ConfigError: One is missing or empty, or has an unknown placeholder.
     """
     place = Path(folder) if folder else _PACKAGED
     return Prompts(_read(place / "system.txt"), _read(place / "user.txt"), summaries, questions)
 
 
 def spread(count: int, wanted: int) -> list[int]:
-    """At most `wanted` of `count` positions, evenly from the first to the last."""
+    """At most `wanted` of `count` positions, evenly spaced from the first to the last."""
     if wanted >= count:
         return list(range(count))
     if wanted == 1:
@@ -120,10 +120,10 @@ def _listed(statements: list[Attribute], otherwise: str) -> str:
     return "; ".join(said) or otherwise
 
 
-def _emotion(facts: KnownLabels) -> str:
-    if facts.segments:
+def _emotion(labels: KnownLabels) -> str:
+    if labels.segments:
         return "; ".join(
             f"{attribute(segment.emotion).phrase} from {segment.start:.1f} s to {segment.end:.1f} s"
-            for segment in facts.segments
+            for segment in labels.segments
         )
-    return f"{facts.emotion.phrase} throughout" if facts.emotion else "not labelled"
+    return f"{labels.emotion.phrase} throughout" if labels.emotion else "not labelled"

@@ -1,4 +1,4 @@
-"""What a model answers: a checked structure, and the rows it becomes."""
+"""Validates a model's reply and converts it to annotation rows."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class WrittenQuestion(BaseModel):
 
 
 class Reply(BaseModel):
-    """All that a model writes of a clip."""
+    """A model's reply for one clip."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -66,10 +66,10 @@ class Reply(BaseModel):
 
 
 def read_reply(text: str | None) -> Reply:
-    """Check a model's words; what stands before and after the JSON object, such as a code fence, is left out.
+    """Parse a model's reply; text around the JSON object, such as a code fence, is ignored.
 
     Raises:
-        ReplyError: It is no JSON, or not of the structure of `Reply`.
+        ReplyError: It is not JSON, or does not match `Reply`.
     """
     begin, end = (text or "").find("{"), (text or "").rfind("}")
     if text is None or begin < 0 or end < begin:
@@ -84,7 +84,7 @@ def read_reply(text: str | None) -> Reply:
 
 
 def reply_format(kind: str) -> dict[str, Any]:
-    """The field of a request that asks for `Reply`: ``json_schema``, ``json_object`` or nothing for ``text``."""
+    """The request field for structured output: ``json_schema`` of `Reply`, ``json_object``, or none for ``text``."""
     if kind == "text":
         return {}
     if kind == "json_object":
@@ -94,29 +94,29 @@ def reply_format(kind: str) -> dict[str, Any]:
 
 
 def rows_of(
-    reply: Reply, clip: Clip, facts: KnownLabels, *, summaries: int, questions: int, source: str
+    reply: Reply, clip: Clip, labels: KnownLabels, *, summaries: int, questions: int, source: str
 ) -> list[Annotation]:
-    """A reply's rows, at most so many of each kind.
+    """A reply's rows, at most `summaries` and `questions` of each kind.
 
-    The attributes they rest on are those that their words state, see `favchat.labels.attribute_parser`; the family
-    follows from these, and is the model's own only where they state none.
+    Their attributes are parsed from the text, see `favchat.labels.attribute_parser`; the family follows from these,
+    and is the one that the model named only where the text states none.
     """
     rows = [
-        _row(clip, facts, "summary", "Describe the person in this video.", text, "open", "several", source)
+        _row(clip, labels, "summary", "Describe the person in this video.", text, "open", "several", source)
         for text in reply.summaries[:summaries]
     ]
     rows += [
-        _row(clip, facts, "qa", asked.question, asked.answer, asked.answer_type, asked.family, source)
+        _row(clip, labels, "qa", asked.question, asked.answer, asked.answer_type, asked.family, source)
         for asked in reply.questions[:questions]
     ]
     return rows
 
 
 def _row(
-    clip: Clip, facts: KnownLabels, task: str, question: str, answer: str, kind: AnswerType, family: str, source: str
+    clip: Clip, labels: KnownLabels, task: str, question: str, answer: str, kind: AnswerType, family: str, source: str
 ) -> Annotation:
-    known = truths(facts)
-    found = check(question, answer, kind, known, tuple(segment.emotion for segment in facts.segments))
+    known = truths(labels)
+    found = check(question, answer, kind, known, tuple(segment.emotion for segment in labels.segments))
     names = [name for name in found.stated if name != ORDER]
     start = _STARTS_YES_NO.match(answer) if kind in ("yes_no", "temporal") else None
     truth = start.group(1).lower() == "yes" if start else None

@@ -1,4 +1,4 @@
-"""Requests to an OpenAI-compatible server: retried, limited in rate and spending, and never paid for twice."""
+"""Requests to an OpenAI-compatible server: with retries, rate and token limits, and a cache of replies."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ OUTCOME_SCHEMA = pa.schema(
 """A clip's reply as JSON, or the stage and the reason of its failure."""
 
 _LONGEST_WAIT_S = 60.0
-_PICTURE_TOKENS = 1000  # of servers that do not count; rather too many
+_PICTURE_TOKENS = 1000  # assumed if a server reports no usage; a high estimate
 _CHARACTERS_A_TOKEN = 4
 
 
 class GivenUpError(Exception):
-    """A clip for which there will be no reply in this run."""
+    """A clip that gets no reply in this run."""
 
     def __init__(self, stage: str, reason: str) -> None:
         super().__init__(reason)
@@ -63,21 +63,21 @@ class _Usage(BaseModel):
 
 
 class _Completion(BaseModel):
-    """What is read of a server's answer; the client itself takes any JSON for a completion."""
+    """The fields that are read from a response; validated here, since the client accepts any JSON."""
 
     choices: Annotated[list[_Choice], Field(min_length=1)]
     usage: _Usage | None = None
 
 
 class KeptReply(BaseModel):
-    """A file of the cache."""
+    """A cached reply, one file each."""
 
     reply: Reply
     tokens: int
 
 
 class EndpointCaller:
-    """An asynchronous actor of Ray Data that asks for clips, ``settings.concurrency`` at once."""
+    """An asynchronous actor of Ray Data that sends requests, ``settings.concurrency`` of them concurrently."""
 
     def __init__(
         self,
@@ -91,10 +91,10 @@ class EndpointCaller:
 
         Args:
             settings: The server.
-            prompts: What to ask.
-            cache: Folder of the replies.
-            key: The server's key, where it asks for one.
-            progress: A ``favchat.runtime.progress.ClipCounter`` that hears of every clip.
+            prompts: The prompt templates.
+            cache: Folder of the cached replies.
+            key: The server's API key, if it needs one.
+            progress: A ``favchat.runtime.progress.ClipCounter``, told of every clip.
         """
         self._settings = settings
         self._prompts = prompts
@@ -104,7 +104,7 @@ class EndpointCaller:
             base_url=settings.base_url,
             api_key=key.get_secret_value() if key else "none",
             timeout=settings.timeout_s,
-            max_retries=0,  # repeated here, where the limits count every attempt
+            max_retries=0,  # retried here, so that the limits count every attempt
         )
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._next_start = 0.0
@@ -116,19 +116,19 @@ class EndpointCaller:
         """Requests sent so far."""
 
     async def __call__(self, batch: pa.Table) -> AsyncIterator[pa.Table]:
-        """Ask for the clips of a batch.
+        """Request the clips of a batch.
 
         Args:
             batch: The columns of ``schema.LABEL_COLUMNS``, ``timestamps`` and ``frames``.
 
         Yields:
-            One row a clip, in the order in which they end, with the columns of ``OUTCOME_SCHEMA``.
+            One row per clip, in order of completion, with the columns of ``OUTCOME_SCHEMA``.
         """
         for done in asyncio.as_completed([self.outcome(row) for row in batch.to_pylist()]):
             yield pa.Table.from_pylist([await done], schema=OUTCOME_SCHEMA)
 
     async def outcome(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Ask for one clip: a row of ``OUTCOME_SCHEMA``."""
+        """Request one clip: a row of ``OUTCOME_SCHEMA``."""
         outcome: dict[str, Any] = {"clip_id": row["clip_id"], "reply": None, "stage": None, "reason": None}
         body = self._body(row)
         try:
@@ -168,7 +168,7 @@ class EndpointCaller:
                 stage, reason = self._judge(error)
                 if attempt == self._settings.attempts:
                     if isinstance(error, APIConnectionError) and not self._heard:
-                        # A run against a server that is not there would try and wait for every single clip.
+                        # Stop the run if the server is down, instead of retrying every single clip.
                         self._fault = f"annotate.endpoint: {self._settings.base_url} does not answer: {reason}"
                         stage, reason = SETTINGS, self._fault
                     raise GivenUpError(stage, f"{reason} ({attempt} attempts)") from error
@@ -180,8 +180,8 @@ class EndpointCaller:
         raise AssertionError("the last attempt returns or raises")
 
     async def _attempt(self, body: dict[str, Any]) -> tuple[Reply, int]:
-        """Send a request once, when its turn has come."""
-        self._check_limits()  # before the wait too, or all that are left would wait only to be given up
+        """Send a request once, when the rate limit allows it."""
+        self._check_limits()  # also before the wait, so that clips over the limit need not wait to fail
         await self._turn()
         self._check_limits()
         self.sent += 1
@@ -200,7 +200,7 @@ class EndpointCaller:
         return read_reply(choice.message.content), tokens
 
     def _check_limits(self) -> None:
-        """Raise GivenUpError where no further request may be sent."""
+        """Raise GivenUpError if no further request may be sent."""
         if self._fault is not None:
             raise GivenUpError(SETTINGS, self._fault)
         limit = self._settings.token_limit
@@ -208,7 +208,7 @@ class EndpointCaller:
             raise GivenUpError(SPENT, f"{self.spent:,} tokens are used, annotate.endpoint.token_limit is {limit:,}")
 
     async def _turn(self) -> None:
-        """Wait until another request may start."""
+        """Wait until the rate limit allows another request."""
         rate = self._settings.requests_per_minute
         if rate is not None:
             start = max(time.monotonic(), self._next_start)
@@ -216,10 +216,10 @@ class EndpointCaller:
             await asyncio.sleep(start - time.monotonic())
 
     def _judge(self, error: Exception) -> tuple[str, str]:
-        """Stage and reason of an error that may pass.
+        """Stage and reason of a transient error.
 
         Raises:
-            GivenUpError: It will not pass.
+            GivenUpError: The error is permanent.
         """
         if isinstance(error, ReplyError):
             return REPLY, str(error)
@@ -246,7 +246,7 @@ def _completion(body: str) -> _Completion:
 
 
 def _guess(body: dict[str, Any], words: str) -> int:
-    """Tokens of a request whose server does not count them."""
+    """Estimated tokens of a request whose server reports no usage."""
     system, user = (message["content"] for message in body["messages"])
     texts = len(system) + len(user[0]["text"]) + len(words)
     return texts // _CHARACTERS_A_TOKEN + _PICTURE_TOKENS * (len(user) - 1)

@@ -1,4 +1,4 @@
-"""The endpoint writer: a model behind an OpenAI-compatible server sees the frames and writes the rows."""
+"""The endpoint writer: a model behind an OpenAI-compatible server writes the rows from frames and labels."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ REPLY_CACHE = "reply_cache"
 
 
 class EndpointWriter:
-    """Sends frames and labels of every clip to a server, many at once, and checks what comes back.
+    """Sends frames and labels of every clip to a server, concurrently, and validates the replies.
 
-    What it writes of a clip depends on the clip, the prompts and the model; a reply is kept, so that a second run asks
-    only for what is missing.
+    A clip's rows depend on the clip, the prompts and the model; replies are cached, so that a second run requests only
+    what is missing.
     """
 
     name = "endpoint"
@@ -47,7 +47,7 @@ class EndpointWriter:
             out: The corpus, for the cache.
 
         Raises:
-            ConfigError: The server or the model is not named, or a prompt cannot be used.
+            ConfigError: The server or the model is not set, or a prompt is invalid.
         """
         require(config, "annotate.endpoint.base_url", "annotate.endpoint.model")
         settings = config.annotate
@@ -58,10 +58,10 @@ class EndpointWriter:
         self._cache = path_of(settings.endpoint.cache) if settings.endpoint.cache else out / REPLY_CACHE
 
     def write(self, shards: UPath) -> Written:
-        """Ask for every clip in a folder of shards, by one asynchronous actor of Ray Data.
+        """Request every clip in a folder of shards, with one asynchronous actor of Ray Data.
 
         Raises:
-            ConfigError: There are no shards; the server refuses the key, does not know the model, or is not there.
+            ConfigError: There are no shards; the server rejects the key, does not know the model, or cannot be reached.
         """
         labels = read_folder(shards, [*LABEL_COLUMNS]).sort_by("clip_id")
         ray_cluster.start(self._config.ray)
@@ -108,10 +108,10 @@ class EndpointWriter:
                     "cache": self._cache,
                     "progress": progress,
                 },
-                # One actor, so that the limits of requests and tokens hold for the whole run.
+                # A single actor, so that the limits on requests and tokens hold for the whole run.
                 compute=ActorPoolStrategy(size=1),
                 num_cpus=0,
-                # Should its process die, the run ends, and the next one goes on from the kept replies.
+                # If its process dies the run fails, and the next one continues from the cached replies.
                 max_restarts=0,
                 max_task_retries=0,
             )

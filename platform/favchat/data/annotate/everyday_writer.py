@@ -1,8 +1,8 @@
-"""The everyday writer: questions in the words people use, balanced over attributes, with what cannot be told.
+"""The everyday writer: colloquial questions, balanced over attributes, including unanswerable ones.
 
-Every yes/no question is asked as often with yes as with no for each attribute, so that a rare one is neither always
-denied nor guessed; what a clip's labels leave open is asked of no one, and what no clip can show is answered with "I
-can't tell that from this video.".
+For each attribute yes and no are equally frequent answers, so that a rare attribute is neither always denied nor
+guessed. Attributes without a label are not asked about; questions that no video can answer get "I can't tell that from
+this video.".
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ HIDDEN_HAIR = "I can't tell: a hat covers the hair."
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A subject of questions, in the forms that a sentence needs."""
+class QuestionSubject:
+    """The subject of a question, in the forms that the templates need."""
 
     s: str
     is_: str
@@ -66,33 +66,33 @@ class Asked:
     o: str
 
     def fill(self, form: str, x: str = "") -> str:
-        """A form with the subject and what is asked about in it."""
+        """Fill a template with the subject and what is asked about."""
         words = self.words | {"x": x.format(**self.words)}
         capitals = {name.strip("_").capitalize(): word[:1].upper() + word[1:] for name, word in words.items()}
         return sentence(form.format(**words, **capitals), "")
 
     @property
     def words(self) -> dict[str, str]:
-        """The placeholders of a form."""
+        """The values of a template's placeholders."""
         return {"s": self.s, "is_": self.is_, "does": self.does, "has": self.has, "p": self.p, "o": self.o}
 
 
-def subject(person: Person, random: Random) -> Asked:
-    """Whom a question speaks of: as often the pronoun or noun of the known sex as "they" or "the person"."""
+def subject(person: Person, random: Random) -> QuestionSubject:
+    """How a question refers to the person: by pronoun or noun of the known sex, or by "they" or "the person"."""
     if person is not UNKNOWN and random.random() < 0.6:
         nouns = ("man", "guy") if person is MAN else ("woman", "lady")
         if random.random() < 0.6:
-            return Asked(person.pronoun, "is", "does", "has", person.their, "him" if person is MAN else "her")
+            return QuestionSubject(person.pronoun, "is", "does", "has", person.their, "him" if person is MAN else "her")
         noun = f"{random.choice(('the', 'this'))} {random.choice(nouns)}"
-        return Asked(noun, "is", "does", "has", f"{noun}'s", noun)
+        return QuestionSubject(noun, "is", "does", "has", f"{noun}'s", noun)
     if random.random() < 0.2:
-        return Asked("they", "are", "do", "have", "their", "them")
+        return QuestionSubject("they", "are", "do", "have", "their", "them")
     noun = random.choice(("the person", "the person", "this person", "the person in the video"))
-    return Asked(noun, "is", "does", "has", f"{noun}'s", noun)
+    return QuestionSubject(noun, "is", "does", "has", f"{noun}'s", noun)
 
 
 def known_labels(clip: Clip) -> Known:
-    """What is known of a clip."""
+    """Attribute -> its label, for the clip's known attributes."""
     known: Known = {}
     for attributes, labels in ((APPEARANCE, clip.appearance), (ACTION, clip.action), (EXTRA, clip.extra)):
         known |= {a.name: bool(label) for a, label in zip(attributes, labels, strict=True) if label is not None}
@@ -102,30 +102,30 @@ def known_labels(clip: Clip) -> Known:
 
 
 def person_of(known: Known) -> Person:
-    """The words for the clip's person."""
+    """Noun and pronouns for the clip's person."""
     return Person.of_sex(int(known["male"]) if "male" in known else None)
 
 
 def truth_of(key: str, known: Known) -> bool | None:
-    """Whether a yes/no question of ``YES_NO`` is answered with yes; None: nobody knows."""
+    """Whether a yes/no question of ``YES_NO`` is answered with yes; None: unknown."""
     name = OPPOSITES.get(key, key)
     if name not in known:
         return None
-    # The label of no_beard is that of the clean-shaven; its statement is that of the beard.
+    # no_beard is labelled 1 for "shaven" questions, but its phrase is about having a beard.
     return known[name] if key in (name, "shaven") else not known[name]
 
 
-def yes_no_question(key: str, who: Asked, random: Random, forms: Pick = taught) -> str:
-    """A yes/no question in one of an attribute's forms."""
+def yes_no_question(key: str, who: QuestionSubject, random: Random, forms: Pick = taught) -> str:
+    """A yes/no question from one of an attribute's templates."""
     wording = YES_NO[key]
     options: list[tuple[str, str]] = [(form, "") for form in forms(wording.own)]
     for frames, words in ((IS_FRAMES, wording.is_), (HAS_FRAMES, wording.has), (SEES_FRAMES, wording.sees)):
         if forms is taught:
             options += [(frame, x) for frame in taught(frames) for x in taught(words)]
-        else:  # another frame, or other words in a frame that was taught
+        else:  # a held-out frame, or held-out words in a training frame
             options += [(frame, x) for frame in held_out(frames) for x in words]
             options += [(frame, x) for frame in taught(frames) for x in held_out(words)]
-    # A form of its own is as likely as all frames together, of which there are more.
+    # The attribute's own templates get 40 %, since the combinations of frames and words outnumber them.
     own = [option for option in options if not option[1]]
     framed = [option for option in options if option[1]]
     chosen = own if not framed or (own and random.random() < 0.4) else framed
@@ -134,12 +134,12 @@ def yes_no_question(key: str, who: Asked, random: Random, forms: Pick = taught) 
 
 
 def yes_no_answer(key: str, truth: bool, person: Person) -> str:
-    """The answer to a yes/no question: the word, and what holds in a sentence."""
+    """The answer to a yes/no question: the word, and a sentence with the true statement."""
     name = OPPOSITES.get(key, key)
     start = "Yes" if truth else "No"
     if name == "male":
         return f"{start}, it is a {person.noun}."
-    # What the statement says of the clip, whichever word the question had.
+    # Truth of the attribute's own statement, whichever of two opposites the question asked.
     holds = truth if key == name and name != "no_beard" else truth == (key == "beard")
     if key == "shaven" and truth:
         return f"{start}, {person.say('is clean-shaven')}."
@@ -150,7 +150,7 @@ def yes_no_answer(key: str, truth: bool, person: Person) -> str:
 
 
 def open_answers(known: Known) -> dict[str, tuple[str, list[str]]]:
-    """Topic of ``OPEN`` -> the answer and the attributes it rests on; only what the labels allow to say."""
+    """Topic of ``OPEN`` -> the answer and its attributes, for the topics that the labels can answer."""
     person = person_of(known)
     say, their = person.say, sentence(person.their, "")
     found: dict[str, tuple[str, list[str]]] = {}
@@ -230,7 +230,7 @@ def open_answers(known: Known) -> dict[str, tuple[str, list[str]]]:
 
 
 def describe(known: Known) -> tuple[str, list[str]] | None:
-    """One to three sentences with all that is known to be there, in the order in which one would tell it."""
+    """One to three sentences with all attributes that are known to be present, in a natural order."""
     person = person_of(known)
     true = [name for name, label in known.items() if label]
     age = age_words(known)
@@ -275,7 +275,7 @@ def describe(known: Known) -> tuple[str, list[str]] | None:
 
 
 def age_words(known: Known) -> str:
-    """``young``, ``middle-aged``, ``over sixty``, or nothing where it is not known."""
+    """``young``, ``middle-aged``, ``over sixty``, or empty if unknown."""
     if known.get("child"):
         return ""
     if known.get("senior"):
@@ -286,7 +286,7 @@ def age_words(known: Known) -> str:
 
 
 def beard_words(known: Known) -> str:
-    """What facial hair there is, as a predicate; empty where there is none or it is not known."""
+    """The facial hair as a predicate; empty if there is none or it is unknown."""
     kinds = [name for name in BEARDS if known.get(name)]
     if kinds:
         return f"has {joined([attribute(name).phrase for name in kinds])}"
@@ -294,13 +294,13 @@ def beard_words(known: Known) -> str:
 
 
 def worn_words(names: Sequence[str]) -> list[str]:
-    """What somebody wears, without the verb."""
+    """Noun phrases of what the person wears, without the verb."""
     return [attribute(name).phrase.removeprefix("wearing ") for name in names]
 
 
 @dataclass(frozen=True, slots=True)
 class EverydayWriter:
-    """Writes descriptions, questions and what cannot be told; its choices follow from seed and clip id."""
+    """Writes descriptions, questions and unanswerable questions; random choices depend on seed and clip id only."""
 
     seed: int = 0
     questions_per_attribute: int = 260
@@ -319,7 +319,7 @@ class EverydayWriter:
         return Written(table_of([row for clip in clips for row in self.rows(clip, rates)]), clips=len(clips))
 
     def rates(self, clips: Sequence[Clip]) -> dict[tuple[str, bool], float]:
-        """How many questions of each kind and answer a clip gets on average, so that yes and no come out even."""
+        """Mean number of questions per clip of each kind and answer, such that yes and no are balanced."""
         counts: Counter[tuple[str, bool]] = Counter()
         for clip in clips:
             if clip.split in ("train", ""):
@@ -330,7 +330,7 @@ class EverydayWriter:
                         counts[key, truth] += 1
         rates: dict[tuple[str, bool], float] = {}
         for key in YES_NO:
-            # A question that can only be answered one way teaches nothing.
+            # A question with only one possible answer teaches nothing.
             most = min(FORMS_A_CLIP * counts[key, truth] for truth in (True, False))
             wanted = min(self.questions_per_attribute, most)
             for truth in (True, False):
@@ -338,13 +338,13 @@ class EverydayWriter:
         return rates
 
     def rows(self, clip: Clip, rates: dict[tuple[str, bool], float]) -> list[Annotation]:
-        """One clip's description and questions; none where nothing is known of it."""
+        """One clip's description and questions; empty if it has no labels."""
         known = known_labels(clip)
         if not known:
             return []
         random = Random(f"{self.seed}/{clip.id}")
         person = person_of(known)
-        # Clips that are not trained on are asked in the words that were kept from training too.
+        # Clips outside the training split also use the templates that are held out from training.
         forms: Callable[[], Pick] = (
             (lambda: taught) if clip.split in ("train", "") else (lambda: random.choice((taught, held_out)))
         )
@@ -434,7 +434,7 @@ def _choice_of_emotions(emotion: Attribute, person: Person, random: Random) -> t
 
 
 def _any_question(random: Random, forms: Pick) -> str:
-    """Any question, about nobody that is known."""
+    """Any question, about a person of unknown sex."""
     who = subject(UNKNOWN, random)
     if random.random() < 0.5:
         return yes_no_question(random.choice([*YES_NO]), who, random, forms)

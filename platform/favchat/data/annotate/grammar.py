@@ -1,4 +1,4 @@
-"""English: persons and their pronouns, agreement, articles, lists."""
+"""English grammar: persons and their pronouns, agreement, articles, lists."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _INFINITIVES = {"is": "be", "has": "have", "looks": "look"}
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """How sentences name the person; "they" where the sex is unknown."""
+    """Noun and pronouns for the person; "they" if the sex is unknown."""
 
     noun: str
     pronoun: str
@@ -62,7 +62,7 @@ class Person:
         return f"{self.pronoun} {joined([self.agree(predicate) for predicate in predicates])}"
 
     def agree(self, predicate: str) -> str:
-        """A predicate in the third person singular as the pronoun needs it."""
+        """Inflect a predicate in the third person singular to agree with the pronoun."""
         if self.pronoun != "they":
             return predicate
         verb, space, rest = predicate.partition(" ")
@@ -81,7 +81,7 @@ def infinitive(verb: str) -> str:
 
 
 def sentence(text: str, end: str = ".") -> str:
-    """Capital at the start, a mark at the end."""
+    """Capitalise the first letter and add a punctuation mark."""
     return text[0].upper() + text[1:] + end
 
 
@@ -93,18 +93,18 @@ def joined(words: Sequence[str], conjunction: str = "and") -> str:
 
 
 def article(noun_phrase: str) -> str:
-    """The phrase with "a" or "an" before it, by its first letter (right for every word that is used here)."""
+    """The phrase with "a" or "an", chosen by its first letter (correct for all words used here)."""
     return f"{'an' if noun_phrase[0].lower() in 'aeiou' else 'a'} {noun_phrase}"
 
 
 def seconds(time: float) -> str:
-    """A time in words: ``1.2 seconds``, ``1 second``."""
+    """Format a time: ``1.2 seconds``, ``1 second``."""
     number = f"{time:.1f}".removesuffix(".0")
     return f"{number} second" if number == "1" else f"{number} seconds"
 
 
 def over_time(segments: Sequence[EmotionSegment], phrases: Sequence[str]) -> str:
-    """Segments as a course of events: "neutral at first, then happy from 1.2 seconds on".
+    """Describe segments in temporal order: "neutral at first, then happy from 1.2 seconds on".
 
     Args:
         segments: Two or more, ordered by start.

@@ -1,4 +1,4 @@
-"""What is known of a clip, as statements that are true or false. What nobody labelled is not here."""
+"""The known labels of a clip, as true and false statements; unknown ones are left out."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class KnownLabels:
     person: Person
     """Which noun and pronouns the sex allows."""
     true: list[Attribute]
-    """Appearance and action statements that hold."""
+    """True appearance and action statements."""
     false: list[Attribute]
-    """Appearance and action statements that do not hold."""
+    """False appearance and action statements."""
     emotion: Attribute | None
-    """The one emotion of the whole clip."""
+    """The emotion of the whole clip."""
     segments: list[EmotionSegment]
     """Emotions over time, neighbours of the same emotion joined; empty unless the emotion changes."""
 
     @property
     def empty(self) -> bool:
-        """Whether nothing at all is known."""
+        """Whether no label is known."""
         return not (self.true or self.false or self.emotion or self.segments)
 
     @property
@@ -63,7 +63,7 @@ def known_labels_of(clip: Clip) -> KnownLabels:
 
 
 def other_emotions(*shown: str) -> list[Attribute]:
-    """The emotions that a clip does not show, given those that it does."""
+    """All emotions except those that a clip shows."""
     return [emotion for emotion in EMOTION if emotion.name not in shown]
 
 

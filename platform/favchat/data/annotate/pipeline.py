@@ -1,4 +1,4 @@
-"""``annotate``: labels of the shards -> summaries and questions, checked, scored and selected."""
+"""``annotate``: writes summaries and questions from the shards' labels, then checks, scores and selects them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from favchat.io.paths import path_of
 
 @dataclass(frozen=True, slots=True)
 class AnnotateResult:
-    """What ``annotate`` did."""
+    """Result of ``annotate``."""
 
     clips: int
     """Clips in the shards."""
@@ -53,26 +53,26 @@ class AnnotateResult:
 
     @property
     def rejected(self) -> int:
-        """How many clips the writer failed on."""
+        """Number of clips that the writer failed on."""
         return len(self.rejects) if self.rejects is not None else 0
 
     @property
     def summaries(self) -> int:
-        """How many of the rows are summaries."""
+        """Number of summaries."""
         return self.rows["task"].to_pylist().count("summary")
 
     @property
     def questions(self) -> int:
-        """How many of the rows are questions."""
+        """Number of questions."""
         return len(self.rows) - self.summaries
 
     @property
     def nothing_known(self) -> bool:
-        """Whether no clip has a label that could be spoken of, and so no row was written."""
+        """Whether no row was written because no clip has usable labels."""
         return not len(self.rows) and not self.rejected
 
     def summary(self) -> str:
-        """One line for the terminal; a few where nothing could be written."""
+        """One line for the terminal; several if nothing could be written."""
         if self.nothing_known:
             return f"annotated none of {self.clips} clips -> {self.path}\n{TWO_WAYS}"
         text = f"annotated {self.clips - self.unwritten} of {self.clips} clips"
@@ -88,17 +88,17 @@ class AnnotateResult:
 
 
 def annotate(config: Config, writer: Writer | None = None) -> AnnotateResult:
-    """Write the annotations of every clip in the shards, in place of earlier ones of the same writer.
+    """Write the annotations of every clip in the shards, replacing earlier ones of the same writer.
 
-    A corpus without labels is no fault: the template writer has nothing to say of it, the file holds no row, and the
-    result's summary names the ways on.
+    A corpus without labels is not an error: the template writer then writes an empty file, and the result's summary
+    says what can be done instead.
 
     Args:
         config: The whole configuration; ``data.out``, ``annotate``, ``ray`` and ``seed`` are used.
         writer: Writes the rows; by default the one that ``annotate.writer`` names.
 
     Raises:
-        ConfigError: A setting cannot be used, there are no shards below ``data.out``, or one cannot be read.
+        ConfigError: A setting is invalid, there are no shards below ``data.out``, or one cannot be read.
         OSError: The file cannot be written.
     """
     out = path_of(config.data.out or "")
@@ -177,8 +177,8 @@ def _checks(rows: list[Annotation], shards: pa.Table) -> list[Check]:
     known: dict[str, tuple[dict[str, bool], tuple[str, ...]]] = {}
     for batch in labels.to_batches(max_chunksize=4096):
         for clip in map(clip_from_row, batch.to_pylist()):
-            facts = known_labels_of(clip)
-            known[clip.id] = (truths(facts), tuple(segment.emotion for segment in facts.segments))
+            clip_labels = known_labels_of(clip)
+            known[clip.id] = (truths(clip_labels), tuple(segment.emotion for segment in clip_labels.segments))
     return [check(row.question, row.answer, row.answer_type, *known[row.clip_id]) for row in rows]
 
 

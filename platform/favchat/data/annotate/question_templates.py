@@ -1,4 +1,4 @@
-"""The wordings of questions: per kind of question and per family, at least twelve each.
+"""Templates of questions: at least twelve for each kind of question and family.
 
 Placeholders: ``{the}`` the person ("the woman"), ``{claim}`` a whole statement ("the woman is smiling"), ``{phrase}``
 and ``{options}`` what is asked about, ``{topic}`` a part of the face ("the woman's hair"), ``{looks}`` an adjective.

@@ -1,4 +1,4 @@
-"""What lies in the annotations: counts, balance, contradictions and scores, for a terminal and as a page."""
+"""Report on the annotations: counts, balance, contradictions and scores, for a terminal and as HTML."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SHARES = (0.05, 0.5, 0.95)
 
 @dataclass(frozen=True)
 class AnnotationReport:
-    """What a run of ``annotate`` wrote."""
+    """Statistics of the rows that a run of ``annotate`` wrote."""
 
     page: UPath
     rows: list[dict[str, Any]]
@@ -43,7 +43,7 @@ class AnnotationReport:
         return sum(bool(row["contradictions"]) for row in self.rows)
 
     def metrics(self) -> dict[str, float]:
-        """The numbers that a run is tracked by."""
+        """The metrics that are logged to the tracking store."""
         total = max(1, len(self.rows))
         return {
             "clips": self.clips,
@@ -114,12 +114,12 @@ class AnnotationReport:
 
 
 def write_annotation_report(result: AnnotateResult, out: UPath, *, seed: int = 0) -> AnnotationReport:
-    """Write ``annotations.html``: the counts, and all rows of ten clips drawn at random beside their faces.
+    """Write ``annotations.html``: the counts, and all rows of ten random clips beside their faces.
 
     Args:
         result: What ``annotate`` returned.
         out: The corpus (``data.out``).
-        seed: Another seed draws other clips.
+        seed: Selects the clips.
 
     Raises:
         OSError: The page cannot be written.
@@ -136,10 +136,10 @@ def _samples(rows: pa.Table, shards: UPath, seed: int) -> str:
     by_clip: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows.to_pylist():
         by_clip[row["clip_id"]].append(row)
-    drawn = Random(seed).sample(sorted(by_clip), min(_SAMPLES, len(by_clip)))
-    strips = face_strips(shards, drawn)
+    sampled_clips = Random(seed).sample(sorted(by_clip), min(_SAMPLES, len(by_clip)))
+    strips = face_strips(shards, sampled_clips)
     blocks = []
-    for clip_id in drawn:
+    for clip_id in sampled_clips:
         picture = ""
         if clip_id in strips:
             picture = image(encode_images(strips[clip_id][None], quality=88)[0], "jpeg", f"Faces of {clip_id}")

@@ -1,4 +1,4 @@
-"""How good a row is to learn from: five scores of 0..1 and their weighted mean."""
+"""Quality of a row as training data: five scores in 0..1 and their weighted mean."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from favchat.labels.attribute_parser import parse_statements
 FACE_COLUMNS = ("face_share", "face_size", "sharpness", "yaw", "pitch")
 """The columns of shards that `face_quality` needs."""
 
-_LARGE_FACE = 112.0  # pixels; what ArcFace's template is made for
+_LARGE_FACE = 112.0  # pixels; size of ArcFace's alignment template
 _WORDS = {"summary": (10, 80), "qa": (4, 40)}
 
 
 def consistency(check: Check) -> float:
-    """1 where the labels confirm all that is stated, 0 where they contradict any of it, between for the unlabelled.
+    """1 if the labels confirm all statements, 0 if they contradict any, in between if some are unlabelled.
 
-    A statement about what nobody labelled counts half; a row that states nothing gets a half.
+    An unlabelled statement counts 0.5; a row without statements gets 0.5.
     """
     if check.contradicted:
         return 0.0
@@ -45,10 +45,10 @@ def length(answer: str, task: str) -> float:
 
 
 def rarity(rows: Sequence[Annotation]) -> list[float]:
-    """How rarely the corpus speaks of a row's attributes.
+    """Rarity of a row's attributes in the corpus.
 
-    The mean over its attributes of ``log(1 / p) / log(N)``, where p is the share of the N rows that rest on the
-    attribute; 0 without any.
+    The mean over its attributes of ``log(1 / p) / log(N)``, where p is the fraction of the N rows with the
+    attribute; 0 for rows without attributes.
     """
     frequency = Counter(name for row in rows for name in set(row.attributes))
     scale = math.log(len(rows)) if len(rows) > 1 else 1.0
@@ -57,10 +57,10 @@ def rarity(rows: Sequence[Annotation]) -> list[float]:
 
 
 def face_quality(shards: pa.Table) -> dict[str, float]:
-    """How well the face of each clip can be seen.
+    """Visibility of the face of each clip.
 
-    The mean of four parts: the share of frames with the face; its size against 112 pixels, at most 1; the product of
-    the cosines of yaw and pitch; and ``s / (s + m)`` for the sharpness s and its median m over the clips.
+    The mean of four terms: the fraction of frames with the face; its size relative to 112 pixels, at most 1; the
+    product of the cosines of yaw and pitch; and ``s / (s + m)`` for the sharpness s and its median m over the clips.
 
     Args:
         shards: ``clip_id`` and the columns of ``FACE_COLUMNS``.

@@ -1,4 +1,4 @@
-"""One row of the annotations, and what every writer does."""
+"""One row of the annotations, and the interface of writers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SEVERAL = "several"
 
 
 class Annotation(NamedTuple):
-    """One row as a writer makes it; ``docs/data-format.md`` explains each column."""
+    """One row as written, before it is checked and scored; ``docs/data-format.md`` explains each column."""
 
     clip_id: str
     split: str
@@ -43,7 +43,7 @@ class Annotation(NamedTuple):
 
 @dataclass(frozen=True)
 class Written:
-    """What a writer made of a corpus."""
+    """A writer's output for a corpus."""
 
     rows: pa.Table
     """Columns of ``schema.TEXT_SCHEMA``, ordered by clip."""
@@ -54,7 +54,7 @@ class Written:
 
 
 class Writer(Protocol):
-    """Writes the annotations of a corpus; what it writes of a clip depends on that clip and on its settings alone."""
+    """Writes the annotations of a corpus; a clip's rows depend on that clip and the writer's settings only."""
 
     @property
     def name(self) -> str:
@@ -65,7 +65,7 @@ class Writer(Protocol):
         """Write the annotations of every clip in a folder of shards.
 
         Raises:
-            ConfigError: There are no shards, or a setting turns out to be wrong.
+            ConfigError: There are no shards, or a setting is invalid.
         """
         ...
 

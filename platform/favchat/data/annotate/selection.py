@@ -1,4 +1,4 @@
-"""The high-quality subset: no contradiction, no near copy, the best first, families and answers in balance."""
+"""Selects the high-quality subset: no contradictions or near-duplicates, best first, families and answers balanced."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from favchat.data.annotate.rows import Annotation
 
 
 class Candidate(NamedTuple):
-    """A row and what the selection needs to know of it."""
+    """A row's values that the selection depends on."""
 
     row: Annotation
     quality: float
@@ -23,9 +23,9 @@ class Candidate(NamedTuple):
 
 
 def repeats(candidates: Sequence[Candidate], copies: int) -> list[bool]:
-    """Which rows repeat another one of their clip, or one of `copies` better ones of their split.
+    """Mark near-duplicate rows: beyond the first of a clip, or beyond the best `copies` of a split.
 
-    Of near copies those of the highest quality stay; rows that contradict a label never stand in the way of another.
+    Of near-duplicates those of the highest quality are kept; rows that contradict a label never displace others.
     """
     taken: defaultdict[tuple[str, str, int], int] = defaultdict(int)
     by_clip: set[tuple[str, str, int]] = set()
@@ -43,17 +43,17 @@ def repeats(candidates: Sequence[Candidate], copies: int) -> list[bool]:
 
 
 def select(candidates: Sequence[Candidate], repeated: Sequence[bool], share: float) -> list[bool]:
-    """Choose the rows of the subset, in each split by itself.
+    """Select the rows of the subset, separately for each split.
 
-    All summaries are chosen that contradict nothing and repeat nothing. Of such questions the budget is filled in
-    rounds: in each, every family gives its next unit, until the budget or the rows are used up. A unit is the best row
-    answered yes and the best answered no, or one row of another answer type; a family gives its kinds in turn. Within a
-    kind the first row of each clip comes before any second one, then the higher quality, then a hash.
+    All summaries without contradictions that are no near-duplicates are selected. The budget for questions is filled
+    round-robin over the families, until it is reached or no rows remain. Each family yields groups, alternating between
+    its answer types: a pair of a yes and a no row, or one row of another type. Within an answer type rows are ordered
+    by their rank in their clip (first rows of all clips first), then by quality, then by a hash.
 
     Args:
         candidates: All rows.
-        repeated: Which of them `repeats` found.
-        share: The budget: share of the questions of a split that are chosen at most, above 0 and up to 1.
+        repeated: Output of `repeats` for them.
+        share: The budget: maximum fraction of a split's questions that are selected, above 0 and up to 1.
     """
     chosen = [row.task == "summary" and consistent for row, _, consistent, _ in candidates]
     questions: defaultdict[str, list[int]] = defaultdict(list)
@@ -74,21 +74,21 @@ def _filled(candidates: Sequence[Candidate], good: Iterable[int], budget: int) -
         row = candidates[index].row
         kind = row.answer_type if row.truth is None else "yes" if row.truth else "no"
         families[row.family][kind].append(index)
-    queues = [_units(candidates, kinds) for _, kinds in sorted(families.items())]
+    queues = [_row_groups(candidates, kinds) for _, kinds in sorted(families.items())]
     filled: list[int] = []
-    for units in zip_longest(*queues, fillvalue=()):
-        for unit in units:
-            if len(filled) + len(unit) <= budget:
-                filled += unit
+    for groups in zip_longest(*queues, fillvalue=()):
+        for group in groups:
+            if len(filled) + len(group) <= budget:
+                filled += group
     return filled
 
 
-def _units(candidates: Sequence[Candidate], kinds: dict[str, list[int]]) -> list[tuple[int, ...]]:
-    """What a family gives, in order: pairs of yes and no, and single rows of each other answer type, in turn."""
+def _row_groups(candidates: Sequence[Candidate], kinds: dict[str, list[int]]) -> list[tuple[int, ...]]:
+    """A family's groups in order: pairs of yes and no, and single rows of the other answer types, alternating."""
     ordered = {kind: _best_first(candidates, indices) for kind, indices in kinds.items()}
     pairs: list[tuple[int, ...]] = list(zip(ordered.pop("yes", []), ordered.pop("no", []), strict=False))
     singles = [[(index,) for index in indices] for _, indices in sorted(ordered.items())]
-    return [unit for turn in zip_longest(pairs, *singles) for unit in turn if unit is not None]
+    return [group for turn in zip_longest(pairs, *singles) for group in turn if group is not None]
 
 
 def _best_first(candidates: Sequence[Candidate], indices: Iterable[int]) -> list[int]:

@@ -1,4 +1,4 @@
-"""The settings that decide what a writer's rows hold: they are kept beside the annotations."""
+"""The settings that a writer's rows depend on; they are recorded beside the annotations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SPEED = {"api_key_env", "concurrency", "timeout_s", "attempts", "requests_per_m
 
 
 def annotation_settings(config: Config) -> dict[str, Any]:
-    """Dotted key -> value of every setting that changes the rows of the writer that ``annotate.writer`` names."""
+    """Dotted key -> value of every setting that affects the rows of the writer in ``annotate.writer``."""
     annotate = config.annotate
     settings = {"seed": config.seed} | settings_of(annotate, "annotate.", {"writer", "endpoint"})
     if annotate.writer == "endpoint":
@@ -27,7 +27,7 @@ def annotation_settings(config: Config) -> dict[str, Any]:
 
 
 def changed_settings(config: Config, out: UPath, writer: str) -> list[str]:
-    """What is another one now than when a writer's rows in a corpus were written; a line each, none without rows."""
+    """Settings that differ from those of a writer's existing rows, one line each; empty without rows."""
     before = kept_settings(out / RECORDS / f"{writer}.json")
     if before is None or not (out / ANNOTATIONS / f"{writer}.parquet").exists():
         return []
@@ -44,7 +44,7 @@ def keep_annotation_settings(config: Config, out: UPath, writer: str) -> None:
 
 
 def corpus_annotation_settings(out: UPath) -> dict[str, Any]:
-    """The settings of all rows that lie in a corpus, each key with the name of its writer."""
+    """The recorded settings of all rows of a corpus, with the writer's name in each key."""
     found: dict[str, Any] = {}
     for file in parquet_files(out / ANNOTATIONS):
         kept = kept_settings(out / RECORDS / f"{file.stem}.json") or {}

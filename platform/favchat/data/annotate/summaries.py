@@ -1,4 +1,4 @@
-"""Summaries of a clip from its known attributes, by templates; and the phrases they are built of."""
+"""Template-based summaries of a clip from its known attributes, and the phrases that they consist of."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ NounPhrase = tuple[str, list[Attribute]]
 """Words for a person, and the attributes they name."""
 
 
-def summary(facts: KnownLabels, random: Random, looks: NounPhrase) -> tuple[str, list[Attribute]] | None:
-    """One to four sentences that name every true statement, and a few false ones where little is true.
+def summary(labels: KnownLabels, random: Random, appearance: NounPhrase) -> tuple[str, list[Attribute]] | None:
+    """One to four sentences with every true statement, and a few denied false ones if few are true.
 
     Args:
-        facts: Of the clip.
-        random: Picks the wording.
-        looks: Its `noun_phrase`.
+        labels: Known labels of the clip.
+        random: Picks the template.
+        appearance: Its `noun_phrase`.
 
     Returns:
-        The text and the attributes it names; None where nothing is known.
+        The text and its attributes; None without known labels.
     """
-    person = facts.person
+    person = labels.person
     sentences: list[str] = []
-    noun, named = looks
-    expression = _expression(facts)
-    doing = facts.of("action")
+    noun, named = appearance
+    expression = _expression(labels)
+    doing = labels.of("action")
     if named:
         openings = OPENINGS[:-1] if person is UNKNOWN else OPENINGS
         sentences.append(sentence(random.choice(openings).format(person=noun)))
@@ -46,7 +46,7 @@ def summary(facts: KnownLabels, random: Random, looks: NounPhrase) -> tuple[str,
     else:
         subject = _the_person
     actions = joined([person.phrase(a) for a in random.sample(doing, len(doing))])
-    if facts.emotion and doing and random.random() < 0.5:
+    if labels.emotion and doing and random.random() < 0.5:
         sentences.append(sentence(f"{subject(f'looks {expression}')} while {actions}"))
     else:
         said = [f"looks {expression}"] * bool(expression) + [f"is {actions}"] * bool(doing)
@@ -55,13 +55,13 @@ def summary(facts: KnownLabels, random: Random, looks: NounPhrase) -> tuple[str,
         for predicate in said:
             sentences.append(sentence(subject(predicate)))
             subject = person.say
-    named = named + doing + facts.emotions
+    named = named + doing + labels.emotions
     if len(named) < _FEW_FACTS:
-        denied = _denied(facts, random)
+        denied = _denied(labels, random)
         if denied:
             sentences.append(sentence(_deny(denied, person, first=not sentences)))
         named += denied
-    for truth, statements in ((True, facts.true), (False, facts.false)):
+    for truth, statements in ((True, labels.true), (False, labels.false)):
         for about_video in statements:
             if about_video.subject == "video" and (truth or not sentences or random.random() < 0.5):
                 sentences.append(sentence(f"the {VIDEO.noun} {VIDEO.predicate(about_video, truth)}"))
@@ -69,18 +69,18 @@ def summary(facts: KnownLabels, random: Random, looks: NounPhrase) -> tuple[str,
     return (" ".join(sentences), named) if sentences else None
 
 
-def noun_phrase(facts: KnownLabels) -> NounPhrase:
-    """The person with all that is known of their looks: "a young woman with long hair, wearing a hat".
+def noun_phrase(labels: KnownLabels) -> NounPhrase:
+    """Noun phrase with all known attributes of the appearance: "a young woman with long hair, wearing a hat".
 
     Returns:
-        The phrase, and the attributes it names; none where it is only "a person".
+        The phrase, and its attributes; empty for "a person".
     """
-    person = facts.person
-    features = [a for a in facts.true if a.kind == "appearance" and a.subject == "person" and a.name != "male"]
+    person = labels.person
+    features = [a for a in labels.true if a.kind == "appearance" and a.subject == "person" and a.name != "male"]
     adjectives = [a for a in features if a.name in _ADJECTIVES]
     has = [a for a in features if a.verb == "has"]
     worn = [a for a in features if a.verb == "is" and a.name not in _ADJECTIVES]
-    absent = [a for a in facts.false if a.negated and person is MAN]
+    absent = [a for a in labels.false if a.negated and person is MAN]
     phrase = article(" ".join([*[a.phrase for a in adjectives], person.noun]))
     if has or absent:
         phrase += f" with {joined([*_merged_hair(has, person), *[a.opposite or '' for a in absent]])}"
@@ -91,7 +91,7 @@ def noun_phrase(facts: KnownLabels) -> NounPhrase:
 
 
 def predicates(statements: Sequence[Attribute], person: Person) -> list[str]:
-    """Statements in as few predicates as they fit in: "has long brown hair and bangs", "is young and smiling"."""
+    """Merge statements into as few predicates as possible: "has long brown hair and bangs", "is young and smiling"."""
     has = [a for a in statements if a.verb == "has"]
     worn = [a for a in statements if a.phrase.startswith("wearing ")]
     rest = [a for a in statements if a.verb == "is" and not a.phrase.startswith("wearing ")]
@@ -107,7 +107,7 @@ def predicates(statements: Sequence[Attribute], person: Person) -> list[str]:
 
 
 def _merged_hair(has: Iterable[Attribute], person: Person) -> list[str]:
-    """Length, texture and colour of the hair in one phrase, "long wavy brown hair", before all others."""
+    """Merge length, texture and colour of the hair into one phrase, "long wavy brown hair", placed first."""
     names = {a.name for a in has if a.name in _HAIR_NAMES}
     others = [person.phrase(a) for a in has if a.name not in _HAIR_NAMES]
     if not names:
@@ -120,15 +120,15 @@ def _worn(worn: Iterable[Attribute], person: Person) -> list[str]:
     return [person.phrase(a).removeprefix("wearing ") for a in worn]
 
 
-def _expression(facts: KnownLabels) -> str:
-    if facts.segments:
-        return over_time(facts.segments, [attribute(s.emotion).phrase for s in facts.segments])
-    return facts.emotion.phrase if facts.emotion else ""
+def _expression(labels: KnownLabels) -> str:
+    if labels.segments:
+        return over_time(labels.segments, [attribute(s.emotion).phrase for s in labels.segments])
+    return labels.emotion.phrase if labels.emotion else ""
 
 
-def _denied(facts: KnownLabels, random: Random) -> list[Attribute]:
-    """At most two false statements that are worth a sentence."""
-    false = [a for a in facts.false if a.subject == "person" and not a.negated and a.name != "male"]
+def _denied(labels: KnownLabels, random: Random) -> list[Attribute]:
+    """At most two false statements to be denied in a sentence."""
+    false = [a for a in labels.false if a.subject == "person" and not a.negated and a.name != "male"]
     return random.sample(false, min(len(false), 2))
 
 

@@ -1,4 +1,4 @@
-"""The template writer: offline, and the same way every time."""
+"""The template writer: offline and deterministic."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from upath import UPath
 
 from favchat.data.annotate.attribute_questions import (
     Question,
-    choice_units,
-    description_units,
-    joint_units,
-    open_units,
+    choice_groups,
+    description_groups,
+    joint_groups,
+    open_groups,
     shuffled,
-    yes_no_units,
+    yes_no_groups,
 )
-from favchat.data.annotate.emotion_questions import change_units, emotion_units
+from favchat.data.annotate.emotion_questions import change_groups, emotion_groups
 from favchat.data.annotate.known_labels import KnownLabels, known_labels_of
 from favchat.data.annotate.question_templates import INSTRUCTIONS
 from favchat.data.annotate.rows import Annotation, Written, family_of, table_of
@@ -32,7 +32,7 @@ from favchat.data.corpus.schema import LABEL_COLUMNS
 
 @dataclass(frozen=True, slots=True)
 class TemplateWriter:
-    """Writes summaries and questions by templates; its choices follow from the seed and the clip's id."""
+    """Writes summaries and questions by templates; random choices depend on the seed and the clip's id only."""
 
     seed: int = 0
     summaries: int = 2
@@ -42,7 +42,7 @@ class TemplateWriter:
     name: str = "template"
 
     def write(self, shards: UPath) -> Written:
-        """Write every clip's rows, then leave out questions until yes and no are as frequent in each family.
+        """Write every clip's rows, then drop questions until yes and no are equally frequent in each family.
 
         Raises:
             ConfigError: There are no shards, or one cannot be read.
@@ -55,14 +55,14 @@ class TemplateWriter:
         return Written(table_of(balanced(rows, self.seed)), clips=len(labels))
 
     def rows(self, clip: Clip) -> list[Annotation]:
-        """One clip's summaries, then its questions; none where nothing is known of it."""
-        facts = known_labels_of(clip)
-        if facts.empty:
+        """One clip's summaries, then its questions; empty if it has no labels."""
+        labels = known_labels_of(clip)
+        if labels.empty:
             return []
         random = Random(f"{self.seed}/{clip.id}")
-        looks = noun_phrase(facts)
-        rows = self._summaries(clip, facts, random, looks)
-        for question in pick(facts, random, self.questions, looks):
+        appearance = noun_phrase(labels)
+        rows = self._summaries(clip, labels, random, appearance)
+        for question in pick(labels, random, self.questions, appearance):
             asked, answer, kind, family, attributes, level, truth, hard = question
             names = [a.name for a in attributes]
             rows.append(
@@ -70,10 +70,10 @@ class TemplateWriter:
             )
         return rows
 
-    def _summaries(self, clip: Clip, facts: KnownLabels, random: Random, looks: NounPhrase) -> list[Annotation]:
+    def _summaries(self, clip: Clip, labels: KnownLabels, random: Random, appearance: NounPhrase) -> list[Annotation]:
         rows: list[Annotation] = []
         for instruction in random.sample(INSTRUCTIONS, min(self.summaries, len(INSTRUCTIONS))):
-            written = summary(facts, random, looks)
+            written = summary(labels, random, appearance)
             if written is None or any(row.answer == written[0] for row in rows):
                 continue
             text, attributes = written
@@ -95,24 +95,24 @@ class TemplateWriter:
         return rows
 
 
-def pick(facts: KnownLabels, random: Random, budget: int, looks: NounPhrase) -> list[Question]:
-    """At most ``budget`` questions: the first about the emotion where it is known, the others from every kind in turn.
+def pick(labels: KnownLabels, random: Random, budget: int, appearance: NounPhrase) -> list[Question]:
+    """Pick at most ``budget`` questions: first about the emotion if it is known, then from all kinds in turn.
 
-    A pair of which one is answered yes and one no is taken whole or not at all.
+    A pair of a yes and a no question is taken as a whole or not at all.
     """
-    pairs, singles = yes_no_units(facts, random)
-    emotion = emotion_units(facts, random)
-    change = change_units(facts, random)
+    pairs, singles = yes_no_groups(labels, random)
+    emotion = emotion_groups(labels, random)
+    change = change_groups(labels, random)
     first = emotion[:1] or change[:1]
     kinds = [
         shuffled(pairs, random),
-        shuffled(open_units(facts, random), random),
+        shuffled(open_groups(labels, random), random),
         change if emotion else change[1:],
-        shuffled(choice_units(facts, random), random),
+        shuffled(choice_groups(labels, random), random),
         emotion[1:],
-        joint_units(facts, random),
+        joint_groups(labels, random),
         shuffled(singles, random),
-        description_units(facts, random, looks),
+        description_groups(labels, random, appearance),
     ]
     picked: list[Question] = []
     for unit in [*first, *(unit for turn in zip_longest(*kinds) for unit in turn if unit is not None)]:
@@ -124,10 +124,10 @@ def pick(facts: KnownLabels, random: Random, budget: int, looks: NounPhrase) -> 
 
 
 def balanced(rows: Iterable[Annotation], seed: int) -> list[Annotation]:
-    """Leave out questions answered yes, or no, until both are as frequent in each family of each split.
+    """Drop questions answered yes, or no, until both are equally frequent in each family of each split.
 
-    A family in which all are answered alike in the whole corpus stays as it is. What is left out follows from `seed`
-    and the row alone.
+    A family with only one answer in the whole corpus is left unchanged. What is dropped depends on `seed` and the row
+    only.
     """
     rows = list(rows)
     answers: defaultdict[tuple[str, str], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))

@@ -1,4 +1,4 @@
-"""Texts that nearly repeat each other, by MinHash (Broder 1997) over pairs of neighbouring words."""
+"""Near-duplicate texts, by MinHash (Broder 1997) over word bigrams."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ _WORD = re.compile(r"[\w'.]*\w")
 
 
 def near_groups(texts: Sequence[str], threshold: float) -> list[int]:
-    """Put each text into a group of near copies.
+    """Cluster texts into groups of near-duplicates.
 
-    Texts are taken by falling frequency, then in alphabetical order; one joins the group whose first text is most like
-    it, or founds a group. So the groups depend on the texts alone, not on their order.
+    Texts are processed by descending frequency, then alphabetically; each joins the group whose first text is most
+    similar, or starts a new one. The groups therefore do not depend on the order of the texts.
 
     Args:
-        texts: Any texts; case and punctuation do not count.
-        threshold: The estimated Jaccard similarity of their word pairs from which two texts are near copies, above 0
-            and up to 1.
+        texts: The texts; case and punctuation are ignored.
+        threshold: Minimum estimated Jaccard similarity of the word bigrams of near-duplicates, above 0 and up to 1.
 
     Returns:
-        The number of each text's group.
+        The group index of each text.
     """
     plain = [" ".join(_WORD.findall(text.lower())) for text in texts]
     frequency = Counter(plain)
     distinct = sorted(frequency, key=lambda text: (-frequency[text], text))
     hashes = MinHash.generator([_pairs(text) for text in distinct], num_perm=_PERMUTATIONS, seed=_SEED)
-    # Looked for well below the threshold, or the index would miss some that lie just above it.
+    # The LSH index is approximate: query it below the threshold, so that it misses none just above.
     index = MinHashLSH(threshold=max(threshold - 0.2, 0.05), num_perm=_PERMUTATIONS)
     founders: list[MinHash] = []
     group_of: dict[str, int] = {}

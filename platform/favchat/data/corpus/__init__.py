@@ -1,1 +1,1 @@
-"""A corpus on disk: clips, columns of its files, splits, and what a job needs of it."""
+"""A corpus on disk: clips, file schemas, splits, and checks that a job's inputs exist."""

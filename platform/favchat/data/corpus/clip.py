@@ -1,4 +1,4 @@
-"""A clip: where it lies and what is known of it."""
+"""A clip: its video and its labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class EmotionSegment:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One stretch of one video, with the labels it came with. A label that nobody gave is None, never 0."""
+    """A segment of a video with the labels of its source. An unknown label is None, never 0."""
 
     id: str
     """Unique in the corpus, and safe as a file name."""
@@ -62,14 +62,14 @@ def clip_of(row_id: str) -> str:
     return re.sub(r"__face[1-9]\d*$", "", row_id)
 
 
-_SHARES_END = 2.0  # annotators draw over the edge; that a face is 2 pixels wide nobody means
+_SHARES_END = 2.0  # boxes may exceed the frame a little; a face of 2 pixels is not plausible
 _SMALLEST = 2.0
 
 
 def label_vector(clip: Clip, names: Sequence[str]) -> list[int]:
     """A clip's labels of some attributes: 1, 0 or ``UNKNOWN``.
 
-    Of the emotions, where they are known, one is 1 and the others are 0; where they change, they are unknown.
+    If the emotion is known, it is 1 and the other emotions are 0; if it changes within the clip, all are unknown.
     """
     known: dict[str, int | None] = {}
     for attributes, labels in ((APPEARANCE, clip.appearance), (ACTION, clip.action), (EXTRA, clip.extra)):
@@ -80,12 +80,12 @@ def label_vector(clip: Clip, names: Sequence[str]) -> list[int]:
 
 
 def checked_box(values: Sequence[Any]) -> tuple[float, float, float, float]:
-    """Four numbers as a ``Clip.box``.
+    """Validate four numbers as a ``Clip.box``.
 
-    Where none is above 2 they are shares of width and height, cut off at the edges of the picture; else pixels.
+    If none exceeds 2 they are fractions of width and height, clipped to the frame; otherwise pixels.
 
     Raises:
-        ValueError: They are not four numbers, the box has no area in the picture, or it is too small for pixels.
+        ValueError: They are not four numbers, the box has no area in the frame, or it is too small for pixels.
     """
     try:
         x0, y0, x1, y1 = (float(value) for value in values if not isinstance(value, bool))
@@ -106,9 +106,9 @@ def checked_box(values: Sequence[Any]) -> tuple[float, float, float, float]:
 
 
 def clip_from_row(row: dict[str, Any]) -> Clip:
-    """The clip of a shard's row with what its frames show, read as plain Python values (``Table.to_pylist``).
+    """Build the clip of a shard's row (plain Python values, ``Table.to_pylist``), with the labels of its frames.
 
-    An emotion that was labelled outside of the shot that the frames come from is left out.
+    Emotion segments outside the shot that the frames come from are dropped.
 
     Args:
         row: The columns of ``favchat.data.corpus.schema.LABEL_COLUMNS``.

@@ -1,4 +1,4 @@
-"""Parquet files that are either whole or absent, and which clips they already hold."""
+"""Atomic writing of Parquet files, and reading of folders of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from favchat.io.files import write_bytes_whole
 
 
 def write_whole(table: pa.Table, path: UPath) -> None:
-    """Write a Parquet file that is there as a whole or not at all, in a folder that is made if need be.
+    """Write a Parquet file atomically; creates its folder.
 
     Raises:
         OSError: The folder cannot be written, or the disk is full.
@@ -31,12 +31,12 @@ def write_whole(table: pa.Table, path: UPath) -> None:
 
 
 def name_for(clip_ids: list[str]) -> str:
-    """A file name that depends on the clips alone: a task run twice overwrites its own file and doubles no row."""
+    """A file name that depends only on the clips, so that a repeated task overwrites its file and duplicates no row."""
     return f"{hashlib.sha256('/'.join(clip_ids).encode()).hexdigest()[:16]}.parquet"
 
 
 def read_folder(folder: UPath, columns: list[str]) -> pa.Table:
-    """Some columns of all Parquet files of a folder, ordered by file name; hidden files are passed over.
+    """Read columns of all Parquet files of a folder, ordered by file name; hidden files are skipped.
 
     Raises:
         ConfigError: There is no file, one cannot be read, or a column is missing.
@@ -49,7 +49,7 @@ def read_folder(folder: UPath, columns: list[str]) -> pa.Table:
 
 
 def read_table(file: UPath, columns: list[str], **options: Any) -> pa.Table:
-    """Some columns of one Parquet file.
+    """Read columns of one Parquet file.
 
     Args:
         file: The file.
@@ -73,7 +73,7 @@ def read_table(file: UPath, columns: list[str], **options: Any) -> pa.Table:
 
 @contextmanager
 def arrow_source(file: UPath) -> Iterator[Any]:
-    """A Parquet file as pyarrow reads it best: the path of a local one, which it opens itself, else an open file."""
+    """A Parquet file for pyarrow: the path of a local one (which it opens itself, faster), else an open file."""
     if isinstance(file, Path):
         yield str(file)
     else:
@@ -82,12 +82,12 @@ def arrow_source(file: UPath) -> Iterator[Any]:
 
 
 def arrow_place(path: UPath) -> tuple[str, Any]:
-    """Path and file system of a file or folder, as pyarrow and Ray Data take them; None: the local one."""
+    """Path and file system of a file or folder for pyarrow and Ray Data; None: the local file system."""
     return (str(path), None) if isinstance(path, Path) else (path.path, path.fs)
 
 
 def parquet_files(folder: UPath) -> list[UPath]:
-    """The Parquet files of a folder in order of their names, without hidden ones; empty where there is no folder."""
+    """The Parquet files of a folder, ordered by name, without hidden ones; empty if there is no folder."""
     if hasattr(folder, "fs"):
-        folder.fs.invalidate_cache()  # other processes write there too
+        folder.fs.invalidate_cache()  # other processes write to it too
     return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))

@@ -1,4 +1,4 @@
-"""What must lie in a corpus before a job can begin with it; only the footers of its files are read."""
+"""Checks that a corpus holds what a job needs; reads only the footers of its files."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class NoAnnotationsError(ConfigError):
 
 
 def check_corpus(out: str, *, annotations: bool) -> None:
-    """See that a corpus has clips and, where they are needed, annotations.
+    """Check that a corpus has clips and, if needed, annotations.
 
     Args:
         out: The corpus (``data.out``).
         annotations: Whether they are needed.
 
     Raises:
-        ConfigError: The corpus is not there, or lacks them; the message says what to do.
+        ConfigError: The corpus does not exist or lacks them; the message says what to do.
     """
     place = path_of(out)
     if not place.is_dir():

@@ -1,4 +1,4 @@
-"""The settings that decide what a clip's rows hold: they are kept beside the rows, so that no other ones mix in."""
+"""The settings that a clip's rows depend on, recorded beside the rows, so that one corpus has one set of them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ RECORD = "settings.json"
 
 
 def row_settings(config: Config) -> dict[str, Any]:
-    """Dotted key -> value of every setting that changes rows; where a clip lies and who works on it does not count."""
+    """Dotted key -> value of every setting that affects rows; paths and resources do not."""
     keys = {"frames", "faces", "cuts", "filters", "splits", "duplicates", "encoding"}
     keys |= {"jpeg_quality"} if config.data.encoding == "jpeg" else set()
     settings = flatten({"data": config.data.model_dump(mode="json", include=keys)})
-    # The seed draws splits, and nothing else here.
+    # Of these rows the seed affects only the splits.
     return settings | ({"seed": config.seed} if len(config.data.splits) > 1 else {})
 
 

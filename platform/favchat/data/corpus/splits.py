@@ -1,4 +1,4 @@
-"""Splits as a pure function of who is seen: whatever clips are added, no clip changes its split."""
+"""Splits as a pure function of the person, so that adding clips changes no clip's split."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from favchat.data.corpus.clip import Clip
 
 
 def draw_splits(clips: Iterable[Clip], fractions: Mapping[str, float], seed: int) -> list[Clip]:
-    """Give a split to every clip whose source names none, see ``split_of``.
+    """Assign a split to every clip without one, see ``split_of``.
 
     Raises:
-        ValueError: The shares do not sum to 1, or one is negative.
+        ValueError: The fractions do not sum to 1, or one is negative.
     """
     return [clip if clip.split else replace(clip, split=split_of(split_key(clip), fractions, seed)) for clip in clips]
 
 
 def split_key(clip: Clip) -> str:
-    """What decides on a clip's split: its identity, or where it is unknown its id."""
+    """The key that a clip's split is hashed from: its identity, or if unknown its id."""
     return f"clip/{clip.id}" if clip.identity is None else f"identity/{clip.identity}"
 
 
 def split_of(key: str, fractions: Mapping[str, float], seed: int) -> str:
-    """The split of everything that shares a key, drawn with the given probabilities.
+    """The split of all clips with a key, drawn with the given probabilities.
 
-    The key's SHA-256 hash is read as a number in [0, 1); the splits, ordered by name, share that interval.
+    The key's SHA-256 hash is mapped to [0, 1), which is divided among the splits, ordered by name.
 
     Args:
-        key: What must not be divided, see ``split_key``.
-        fractions: Split -> its share; the shares are positive or 0 and sum to 1.
+        key: Clips with the same key get the same split, see ``split_key``.
+        fractions: Split -> its fraction; not negative, with sum 1.
         seed: Another seed gives another, independent draw.
 
     Raises:
-        ValueError: The shares do not sum to 1, or one is negative.
+        ValueError: The fractions do not sum to 1, or one is negative.
     """
     check_fractions(fractions)
     digest = hashlib.sha256(f"{seed}/{key}".encode()).digest()
@@ -46,4 +46,4 @@ def split_of(key: str, fractions: Mapping[str, float], seed: int) -> str:
         reached += fractions[name]
         if place < reached:
             return name
-    return names[-1]  # the shares sum to a little less than 1 by rounding
+    return names[-1]  # by rounding the fractions may sum to slightly less than 1

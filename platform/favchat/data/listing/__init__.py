@@ -1,1 +1,1 @@
-"""What the sources share: lists of entries, names of videos, annotation files, what cannot be used."""
+"""Shared parts of the sources: lists of entries, video file names, annotation files, rejects."""

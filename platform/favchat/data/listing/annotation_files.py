@@ -1,4 +1,4 @@
-"""Annotation files as text, as JSON, and the numbers in them."""
+"""Reads annotation files as text and JSON, and parses the numbers in them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from favchat.io import paths
 
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16's, which it begins with
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose byte-order mark is a prefix of it
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
@@ -20,10 +20,10 @@ _MARKS = {
 
 
 class Object(dict[str, Any]):
-    """A JSON object that remembers the values of keys that it holds more than once."""
+    """A JSON object that also keeps the earlier values of duplicate keys."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
-        """The last value of a key counts, as everywhere; the others are in ``earlier``."""
+        """The last value of a key counts, as in the json module; the others are in ``earlier``."""
         super().__init__(pairs)
         self.earlier: list[tuple[str, Any]] = []
         if len(self) < len(pairs):
@@ -32,24 +32,24 @@ class Object(dict[str, Any]):
 
 
 def read_text(address: str, key: str) -> str:
-    """A text file: UTF-8, or UTF-16 or UTF-32 where a byte-order mark says so.
+    """Read a text file: UTF-8, or UTF-16 or UTF-32 with a byte-order mark.
 
     Args:
         address: The file.
         key: The setting that names it, for messages.
 
     Raises:
-        ConfigError: It is not there, cannot be read, or is no such text.
+        ConfigError: It does not exist, cannot be read, or has another encoding.
     """
     content = paths.read_bytes(address)
     return decoded(content, f"{key}: {address}")
 
 
 def decoded(content: bytes, origin: str) -> str:
-    """Bytes as text, without a byte-order mark.
+    """Decode bytes as text, without the byte-order mark.
 
     Raises:
-        ConfigError: They are no text.
+        ConfigError: They cannot be decoded.
     """
     encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
     try:
@@ -59,16 +59,16 @@ def decoded(content: bytes, origin: str) -> str:
 
 
 def read_json(address: str, key: str, objects: tuple[str, ...], expected: str) -> Object:
-    """A JSON file that holds an object with objects in it.
+    """Read a JSON file whose top level is an object of objects.
 
     Args:
         address: The file.
         key: The setting that names it, for messages.
-        objects: Keys behind which an object is expected.
-        expected: Whose format that is.
+        objects: Keys whose values must be objects.
+        expected: Name of the format, for messages.
 
     Raises:
-        ConfigError: It is not there, is no JSON, or lacks one of them.
+        ConfigError: It does not exist, is not JSON, or lacks one of them.
     """
     if not paths.is_file(paths.absolute(address)):
         raise ConfigError(f"{key}: {paths.absolute(address)} does not exist")
@@ -92,10 +92,10 @@ def read_json(address: str, key: str, objects: tuple[str, ...], expected: str) -
 
 
 def parse_json(text: str) -> Any:
-    """JSON, its objects as ``Object``.
+    """Parse JSON with its objects as ``Object``.
 
     Raises:
-        ValueError: It is no JSON, or nested too deeply.
+        ValueError: It is not JSON, or nested too deeply.
     """
     try:
         return json.loads(text, object_pairs_hook=Object)
@@ -104,10 +104,10 @@ def parse_json(text: str) -> Any:
 
 
 def check_keys(value: Any) -> None:
-    """Refuse a JSON value in which a key is given twice, with different values.
+    """Reject a JSON value with a duplicate key of different values.
 
     Raises:
-        ValueError: There is such a key; it is named.
+        ValueError: There is such a key; the message names it.
     """
     inside = [value]
     while inside:
@@ -122,10 +122,10 @@ def check_keys(value: Any) -> None:
 
 
 def number(value: Any) -> float:
-    """A finite number, or a text that is one.
+    """Parse a finite number, or a text that holds one.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not a finite number.
     """
     try:
         found = math.nan if isinstance(value, bool) else float(value)

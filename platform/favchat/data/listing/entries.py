@@ -1,4 +1,4 @@
-"""What becomes of the entries of a list: each is a clip or a reject with its reason, and no single one stops a job."""
+"""Collects the entries of a list: each becomes a clip or a reject with a reason, and a bad one never stops a job."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from favchat.io import paths
 
 _LOG = logging.getLogger(__name__)
 _SHOWN = 5
-_LONGEST = 500  # characters of a reason, which may show a value of any size
+_LONGEST = 500  # characters of a reason, which may quote a value of any size
 TWO_SPLITS = "identities in more than one split"
 
 
 @dataclass(frozen=True, slots=True)
 class BadEntry:
-    """An entry that is no clip."""
+    """An entry that cannot be used."""
 
     name: str
     """The clip's id as far as it is known, else where the entry stands."""
@@ -31,7 +31,7 @@ class BadEntry:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a source lists: as many clips and bad entries together as it has entries."""
+    """A source's entries, each as a clip or a bad entry."""
 
     clips: list[Clip]
     """Ordered, each id once."""
@@ -42,19 +42,19 @@ class Listing:
 
 
 class Entry:
-    """One entry while it is read, and the parts that it loses."""
+    """One entry while it is parsed, and its invalid parts."""
 
     def __init__(self, where: str) -> None:
-        """Begin with an entry; `where` is its place in the list, such as ``row 3``."""
+        """Start an entry; `where` is its position in the list, such as ``row 3``."""
         self.where = where
         self.lost: list[tuple[str, str]] = []
 
     def lose(self, what: str, reason: object) -> None:
-        """Leave a part out.
+        """Record an invalid part, which is dropped.
 
         Args:
-            what: The kind of part, in the plural.
-            reason: What is wrong with this one.
+            what: Kind of the part, in the plural.
+            reason: Why it is invalid.
         """
         self.lost.append((what, str(reason)[:_LONGEST]))
 
@@ -63,17 +63,17 @@ class Entries:
     """Collects the entries of a list."""
 
     def __init__(self, origin: str) -> None:
-        """Begin with none; `origin` names the list in messages."""
+        """Start empty; `origin` names the list in messages."""
         self._origin = origin
         self._good: list[tuple[str, Clip]] = []
         self._bad: list[BadEntry] = []
         self._lost: defaultdict[str, list[str]] = defaultdict(list)
 
     def add(self, entry: Entry, clip: Clip) -> None:
-        """Take an entry as a clip.
+        """Add an entry as a clip.
 
         Raises:
-            ValueError: A name of the clip is no text that a shard could hold.
+            ValueError: A name of the clip cannot be stored in a shard.
         """
         for value in (clip.id, clip.video, clip.identity, clip.split):
             checked_text(value)
@@ -82,23 +82,23 @@ class Entries:
             self._lost[what].append(f"{entry.where}: {reason}")
 
     def reject(self, entry: Entry, reason: object, *, name: str = "", video: str = "") -> None:
-        """Take an entry as one that cannot be used."""
+        """Add an entry that cannot be used."""
         self._bad.append(BadEntry(name or entry.where, f"{entry.where}: {str(reason)[:_LONGEST]}", video))
 
     def listing(self, *, fold_case: bool = False, absent: bool = True) -> Listing:
-        """All entries, those that speak of one clip settled; what is lost is named in the log.
+        """All entries, with duplicate ids resolved; dropped parts are logged.
 
-        Of entries that say the same the first is the clip. Where they tell different things of one id nobody knows
-        which is right, and none is.
+        Of identical entries the first becomes the clip. Entries with one id but different content are all rejected,
+        since it is unknown which is right.
 
         Args:
-            fold_case: Whether ids that differ in case alone are one.
-            absent: Whether videos may be absent, because a list names them.
+            fold_case: Whether ids that differ only in case are the same.
+            absent: Whether videos may be missing, because a list names them.
 
         Raises:
-            ConfigError: There is no entry, none can be used, or no video is there.
+            ConfigError: There are no entries, none can be used, or all videos are missing.
         """
-        clips, bad = self._settled(fold_case)
+        clips, bad = self._resolve_duplicates(fold_case)
         bad = [*self._bad, *bad]
         if not clips and not bad:
             raise ConfigError(f"{self._origin} lists no clip")
@@ -112,7 +112,7 @@ class Entries:
         notes = {what: len(lost) for what, lost in sorted(self._lost.items())}
         return Listing(clips, bad, notes | _mixed_identities(clips, self._origin))
 
-    def _settled(self, fold_case: bool) -> tuple[list[Clip], list[BadEntry]]:
+    def _resolve_duplicates(self, fold_case: bool) -> tuple[list[Clip], list[BadEntry]]:
         groups: defaultdict[str, list[tuple[str, Clip]]] = defaultdict(list)
         for where, clip in self._good:
             groups[clip.id.casefold() if fold_case else clip.id].append((where, clip))
@@ -142,7 +142,7 @@ class Entries:
 
 
 def checked_text(value: str | None) -> None:
-    """Refuse a name that a shard cannot hold: one that is no UTF-8, such as that of a badly named file.
+    """Reject a name that a shard cannot store, such as a file name that is not valid UTF-8.
 
     Raises:
         ValueError: It cannot be encoded, or holds a null character.
@@ -156,14 +156,14 @@ def checked_text(value: str | None) -> None:
 
 
 def some_present(clips: list[Clip], origin: str) -> None:
-    """Name listed videos that are absent in the log; they become rejects when their turn comes.
+    """Log listed videos that are missing; they become rejects when they are processed.
 
     Args:
         clips: The clips that a list names.
         origin: The list, for the message.
 
     Raises:
-        ConfigError: All videos are absent.
+        ConfigError: All videos are missing.
     """
     gone, unreachable = _absent(dict.fromkeys(clip.video for clip in clips))
     lost = set(gone)
@@ -178,7 +178,7 @@ def some_present(clips: list[Clip], origin: str) -> None:
 
 
 def _absent(videos: Iterable[str]) -> tuple[list[str], str]:
-    """Those that are not there, and why one cannot even be looked for: its address is wrong, or out of reach."""
+    """The missing videos, and why one could not be checked, if its address is invalid or unreachable."""
     by_folder: defaultdict[str, list[str]] = defaultdict(list)
     for video in videos:
         by_folder[paths.parent(video)].append(video)
@@ -193,7 +193,7 @@ def _absent(videos: Iterable[str]) -> tuple[list[str], str]:
 
 
 def _mixed_identities(clips: Iterable[Clip], origin: str) -> dict[str, int]:
-    """People whom the source itself puts into more than one split: what is learnt of them is measured on them too."""
+    """People whom the source itself puts into more than one split, a leak between training and evaluation."""
     splits: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for clip in clips:
         if clip.identity is not None and clip.split:

@@ -1,4 +1,4 @@
-"""What the benchmarks of dynamic facial expressions share: lists of clips with one emotion each, train and test."""
+"""Shared by the benchmarks of dynamic facial expressions: train and test lists of clips with one emotion each."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ EMOTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class ExpressionList:
-    """A way in which a dataset writes its two lists.
+    """A format of a dataset's two lists.
 
     Attributes:
-        path: The list below the dataset's folder; ``{split}`` stands for train or test.
-        labels: What the list writes for an emotion -> the emotion's name in the dataset.
-        separator: What stands between clip and label.
-        header: Whether the first line names the columns.
+        path: Path of the list in the dataset's folder; ``{split}`` is train or test.
+        labels: Label in the list -> the emotion's name in the dataset.
+        separator: Separates clip and label.
+        header: Whether the first line is a header.
     """
 
     path: str
@@ -60,17 +60,17 @@ def listed_clips(
     *,
     name: Callable[[str], str] = str,
 ) -> Listing:
-    """The clips of the first way of writing lists that the folder holds, train before test, in the lists' order.
+    """The clips of the first list format that the folder has, train before test, in the lists' order.
 
     Args:
         folder: The dataset's folder.
-        layouts: The ways, the official one first.
-        video: A clip's name in the list -> the path where its video or frames are, or should be; raises ValueError
-            where that cannot be told.
-        name: A clip's name in the list -> the name that its id is made of.
+        layouts: The formats, the official one first.
+        video: A clip's name in the list -> the expected path of its video or frames; raises ValueError if it is
+            ambiguous.
+        name: A clip's name in the list -> the name that its id is derived from.
 
     Raises:
-        ConfigError: A list is missing or is no text, no line can be used, or no video is there.
+        ConfigError: A list is missing or not text, no line can be used, or all videos are missing.
     """
     for layout in layouts:
         paths = {split: folder / layout.path.format(split=split) for split in SPLITS}
@@ -105,12 +105,12 @@ def listed_clips(
 
 
 def read_labels(path: UPath, layout: ExpressionList) -> list[tuple[str, str]]:
-    """The lines of one list: a clip's name without ``.mp4``, and its emotion as the dataset calls it.
+    """Read one list: each clip's name without ``.mp4``, and its emotion in the dataset's terms.
 
-    Lines that are none are left out and counted in the log.
+    Malformed lines are skipped and counted in the log.
 
     Raises:
-        ConfigError: The file is no UTF-8 text, or has none but malformed lines.
+        ConfigError: The file is not UTF-8, or has only malformed lines.
     """
     lines = list(_lines(path, layout))
     found = [(stem, label) for _, stem, label in lines if label is not None]
@@ -123,7 +123,7 @@ def read_labels(path: UPath, layout: ExpressionList) -> list[tuple[str, str]]:
 
 
 def _lines(path: UPath, layout: ExpressionList) -> Iterator[tuple[Entry, str, str | None]]:
-    """Each line of a list as an entry, a clip's name and its emotion; of a malformed one what is wrong, and None."""
+    """Yield each line as entry, clip name and emotion; for a malformed line the error instead of the name, and None."""
     for number, line in enumerate(decoded(path.read_bytes(), str(path)).splitlines(), start=1):
         if not line.strip():
             continue
@@ -140,17 +140,17 @@ def _lines(path: UPath, layout: ExpressionList) -> Iterator[tuple[Entry, str, st
 
 
 def _checked(name: str) -> str:
-    """A clip's name, which must not lead out of the dataset's folder."""
+    """Check that a clip's name does not point outside the dataset's folder."""
     if not name or name.startswith("/") or ".." in PurePosixPath(name).parts:
         raise ValueError(f"{name!r} is no name of a clip")
     return name
 
 
 def first_folder(folder: UPath, names: list[str], what: str) -> UPath:
-    """The first of some folders that is there.
+    """The first existing one of some folders.
 
     Raises:
-        ConfigError: None is.
+        ConfigError: None exists.
     """
     for name in names:
         if (folder / name).is_dir():

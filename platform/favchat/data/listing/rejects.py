@@ -1,4 +1,4 @@
-"""Entries of a source that are no clips, as rows of the rejects."""
+"""Writes a source's bad entries as rows of the rejects."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ STAGE = "source"
 
 
 def rejects_file(source: SourceConfig, out: UPath) -> UPath:
-    """The file that holds the bad entries of one source, and nothing else.
+    """The rejects file with only the bad entries of one source.
 
-    It is written anew by every run: reading a list costs little, and an entry that was mended is one no longer.
+    Every run rewrites it, since listing is cheap and entries may have been corrected.
     """
     place = f"{source.kind}\n{source.path}\n{source.annotations}\n{source.fold}"
     return out / REJECTS / f"{STAGE}-{hashlib.sha256(place.encode(errors='replace')).hexdigest()[:16]}.parquet"
@@ -30,16 +30,16 @@ def rejects_file(source: SourceConfig, out: UPath) -> UPath:
 def write_source_rejects(
     bad: Sequence[BadEntry], source: SourceConfig, out: UPath, taken: Collection[str]
 ) -> list[str]:
-    """Write the bad entries of a source in place of those of an earlier run.
+    """Write the bad entries of a source, replacing those of an earlier run.
 
     Args:
-        bad: The entries; none: the file goes.
+        bad: The entries; if empty, the file is deleted.
         source: The source.
         out: The corpus (``data.out``).
         taken: Ids of other rows of the corpus and of the source's clips.
 
     Returns:
-        The ids of the rows: what is known of the entry's own, with a number behind it where that is taken.
+        The ids of the rows: the entry's own as far as it is known, with a number appended if it is taken.
 
     Raises:
         OSError: The output cannot be written.

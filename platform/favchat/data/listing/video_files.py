@@ -1,4 +1,4 @@
-"""What the sources share: which files are videos, safe ids, folders that must be there, names of emotions."""
+"""Shared by the sources: video file suffixes, safe ids, required folders, names of emotions."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ KNOWN_SUFFIXES = ", ".join(sorted(VIDEO_SUFFIXES))
 
 
 def is_video(name: str) -> bool:
-    """Whether a file's name ends as that of a video."""
+    """Whether a file name has a video suffix."""
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
 
 
 def clip_ids(names: Sequence[str]) -> list[str]:
-    """One id a name: without its suffix, safe as a file name.
+    """One id per name: without its suffix, safe as a file name.
 
-    ``/`` becomes ``__``, other characters that a file name should not hold become ``_``. Names that would share an id,
-    compared without case, all get a short hash of the name as an ending.
+    ``/`` becomes ``__``, other unsafe characters become ``_``. Names whose ids would collide, ignoring case,
+    all get a short hash of the name as a suffix.
     """
     ids = [safe(os.path.splitext(name)[0] if is_video(name) else name) for name in names]
     taken = Counter(clip_id.casefold() for clip_id in ids)
@@ -44,16 +44,16 @@ def clip_ids(names: Sequence[str]) -> list[str]:
 
 
 def safe(stem: str) -> str:
-    """``a folder/clip é`` -> ``a_folder__clip_é``: letters and digits of any script stay."""
+    """``a folder/clip é`` -> ``a_folder__clip_é``: letters and digits of any script are kept."""
     return re.sub(r"[^\w.\-]", "_", unicodedata.normalize("NFC", stem).replace("/", "__"))
 
 
 def dataset_folder(source: SourceConfig, expected: str) -> UPath:
-    """``data.source.path``, at any address, as a path.
+    """``data.source.path``, local or remote, as a path.
 
     Args:
         source: The source's settings.
-        expected: What should lie in the folder, for the message.
+        expected: What the folder should hold, for the message.
 
     Raises:
         ConfigError: There is no such folder.
@@ -65,10 +65,10 @@ def dataset_folder(source: SourceConfig, expected: str) -> UPath:
 
 
 def emotion_name(value: object) -> str:
-    """The emotion of ``favchat.labels.attributes.EMOTION`` that a name in any case stands for.
+    """The emotion of ``favchat.labels.attributes.EMOTION`` with a name, ignoring case.
 
     Raises:
-        ValueError: There is none of that name.
+        ValueError: There is no such emotion.
     """
     names = [emotion.name for emotion in EMOTION]
     name = value.lower() if isinstance(value, str) else value

@@ -1,1 +1,1 @@
-"""From videos to shards and rejects."""
+"""Processes videos into shards and rejects."""

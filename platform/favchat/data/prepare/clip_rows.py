@@ -1,4 +1,4 @@
-"""One clip to its rows of a shard or of the rejects; what a detector actor of the pipeline runs."""
+"""Processes one clip into its rows of a shard or of the rejects; runs in the pipeline's detector actors."""
 
 from __future__ import annotations
 
@@ -45,21 +45,21 @@ _UNKNOWN: dict[str, Any] = {
 
 
 def ready(detector: Callable[[], FaceDetector]) -> FaceDetector:
-    """Make a detector and use it once: weights that cannot be had are an error here, and not one of every clip."""
+    """Build a detector and run it once, so that missing weights raise one error here instead of failing every clip."""
     made = detector()
     made.detect(np.zeros((1, 64, 64, 3), np.uint8))
     return made
 
 
 class ClipProcessor:
-    """Holds a detector and turns batches of clips into batches of rows; no clip's failure is an exception."""
+    """Processes batches of clips into batches of rows with a detector; a clip's failure never raises."""
 
     def __init__(self, settings: DataConfig, detector: Callable[[], FaceDetector], progress: ActorHandle) -> None:
         """Build the detector.
 
         Args:
             settings: The ``data`` section.
-            detector: Makes the face detector, once an actor.
+            detector: Builds the face detector, once per actor.
             progress: The actor that counts finished clips for the driver.
         """
         self._settings = settings
@@ -67,13 +67,13 @@ class ClipProcessor:
         self._progress = progress
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Process clips one after the other.
+        """Process clips sequentially.
 
         Args:
             batch: Rows of ``CLIP_SCHEMA``.
 
         Returns:
-            Rows of ``OUTCOME_SCHEMA``, in the same order: one a clip, and one for each further face.
+            Rows of ``OUTCOME_SCHEMA``, in the same order: one per clip, and one for each further face.
         """
         rows = []
         for clip in batch.to_pylist():
@@ -86,12 +86,12 @@ class ClipProcessor:
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """End this process if the context lasts longer.
+    """Kill this process if the context takes longer.
 
-    A decoder that hangs in C code can be stopped in no other way. Ray starts the process anew, and the pipeline tries
-    the clip again before it rejects it.
+    There is no other way to stop a decoder that hangs in C code. Ray restarts the process, and the pipeline retries
+    the clip before it rejects it.
     """
-    with open(os.devnull, "w") as nowhere:  # where the watchdog, a thread in C, writes the stacks
+    with open(os.devnull, "w") as nowhere:  # sink for the stack traces of faulthandler's watchdog thread
         faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
         try:
             yield
@@ -100,16 +100,16 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 def clip_rows(clip: dict[str, Any], detector: FaceDetector, settings: DataConfig) -> list[dict[str, Any]]:
-    """The rows of ``OUTCOME_SCHEMA`` that a clip becomes; its failure is a row too, never an exception.
+    """Process a clip into rows of ``OUTCOME_SCHEMA``; a failure becomes a row too, never an exception.
 
     Args:
-        clip: A row of ``CLIP_SCHEMA``; where its ``box`` is not None the face that overlaps it most is the only one.
-        detector: Finds the faces.
+        clip: A row of ``CLIP_SCHEMA``; with a ``box``, only the face that overlaps it most is used.
+        detector: The face detector.
         settings: The ``data`` section.
 
     Returns:
         The main face's row under the clip's own id, then further faces, up to ``faces.max_tracks`` in all, under
-        ``ID__face1`` and so on, without identity and labels.
+        ``ID__face1`` etc., without identity and labels.
     """
     try:
         if not paths.exists(clip["video"]):
@@ -126,7 +126,7 @@ def clip_rows(clip: dict[str, Any], detector: FaceDetector, settings: DataConfig
         return [{**_row(clip, track, face, settings), "tracks": len(media)} for track, face in enumerate(media)]
     except VideoError as error:
         return [_failure(clip, error.stage, error.reason)]
-    except Exception as error:  # whatever a video provokes is recorded, and the job goes on
+    except Exception as error:  # any failure on a video is recorded, and the job continues
         return [_failure(clip, "internal", f"{type(error).__name__}: {error}")]
 
 

@@ -1,8 +1,8 @@
-"""Near-duplicates among the clips of a corpus: which rows go, and which must share a split.
+"""Near-duplicates among the clips of a corpus: which rows are dropped, and which must share a split.
 
-Hashes are known only once clips are decoded, so this runs after them, over the small columns of all shards. Its
-decisions are written to one file first and then carried out shard by shard: whoever is killed in between finds them
-there and goes on. What was decided once stays, so rows that lie in a corpus are never changed by clips added later.
+Hashes are known only after decoding, so this runs afterwards, over the small columns of all shards. Decisions are first
+written to one file and then applied shard by shard, so that an interrupted run resumes from them. They are final: clips
+that are added later never change rows that are already in the corpus.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _THREADS = 4
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What decides on a row of a shard."""
+    """The values of a shard's row that deduplication depends on."""
 
     clip_id: str
     video: str
@@ -53,44 +53,44 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of a row."""
+    """The decision on a row."""
 
     clip_id: str
     duplicate_of: str | None
-    """The row of another video that it nearly equals; None: of no other."""
+    """The row of another video that it nearly duplicates; None: there is none."""
     distance: int | None
-    """In how many bits the two hashes differ."""
+    """Hamming distance of the two hashes."""
     dropped: bool
     split: str
 
 
-def decide(settled: Sequence[Row], new: Sequence[Row], *, drop: bool) -> list[Decision]:
-    """Compare new rows with those before them.
+def decide(existing: Sequence[Row], new: Sequence[Row], *, drop: bool) -> list[Decision]:
+    """Decide on new rows by comparing each with all rows before it.
 
     A row is a near-duplicate of an earlier one if it comes from another video and at most ``DUPLICATE_DISTANCE`` bits
-    of the hashes differ; of several the nearest counts. Rows of one video never are: whoever lists two parts or two
-    faces of a video wants both.
+    of the hashes differ; of several the nearest counts. Rows of the same video are not compared, since listing two
+    parts or two faces of a video is intentional.
 
-    A reassignable row takes the split of an earlier row of the same video, else of the one it nearly equals, so that
-    neither lies in two splits.
+    A reassignable row takes the split of an earlier row of the same video, else of its near-duplicate, so that
+    neither videos nor near-duplicates are divided between splits.
 
     Args:
-        settled: Rows that stay as they are.
-        new: Rows to decide on, each after the ones it is to be compared with.
-        drop: Whether near-duplicates go.
+        existing: Rows that earlier runs decided on.
+        new: Rows to decide on, in order of precedence.
+        drop: Whether near-duplicates are dropped.
 
     Returns:
-        One decision a new row, in their order.
+        One decision per new row, in their order.
     """
-    rows = [*settled, *new]
+    rows = [*existing, *new]
     words = _words([row.duplicate_hash for row in rows])
     splits = [row.split for row in rows]
     first_of_video: dict[str, int] = {}
-    for index, row in enumerate(settled):
+    for index, row in enumerate(existing):
         first_of_video.setdefault(row.video, index)
     kept = np.ones(len(rows), dtype=bool)
     decisions = []
-    for start in range(len(settled), len(rows), _CHUNK):
+    for start in range(len(existing), len(rows), _CHUNK):
         stop = min(start + _CHUNK, len(rows))
         distances = _distances(words[start:stop], words[:stop])  # (stop - start, stop)
         for index in range(start, stop):
@@ -121,14 +121,14 @@ def decide(settled: Sequence[Row], new: Sequence[Row], *, drop: bool) -> list[De
 
 
 def near_pairs(some: Sequence[str], others: Sequence[str]) -> list[tuple[int, int, int]]:
-    """For each hash the nearest of others, where it is near enough for a near-duplicate.
+    """For each hash find the nearest of others, if it is a near-duplicate.
 
     Args:
         some: Hashes, as a shard holds them.
-        others: Those they are compared with; of equally near ones the first counts.
+        others: Hashes to compare with; of equally near ones the first counts.
 
     Returns:
-        Position in `some`, position in `others`, and in how many bits the two differ.
+        Position in `some`, position in `others`, and Hamming distance.
     """
     if not some or not others:
         return []
@@ -144,15 +144,15 @@ def near_pairs(some: Sequence[str], others: Sequence[str]) -> list[tuple[int, in
 
 
 def apply_dedup(out: UPath, clips: Sequence[Clip], *, drop: bool, drawn: Collection[str]) -> None:
-    """Decide on the rows of a corpus that no earlier run decided on, and carry it out.
+    """Decide on the rows of a corpus that no earlier run decided on, and apply the decisions.
 
-    Near-duplicates that go become rejects of the stage ``duplicate``.
+    Dropped near-duplicates become rejects of the stage ``duplicate``.
 
     Args:
         out: The corpus (``data.out``).
-        clips: The source's clips; of two new rows that are alike, the one of the earlier clip stays.
+        clips: The source's clips; of two new near-duplicates, the one of the earlier clip is kept.
         drop: As for ``decide``.
-        drawn: Ids of the clips whose split was drawn.
+        drawn: Ids of the clips whose split was drawn, not named by the source.
 
     Raises:
         OSError: The output cannot be written.
@@ -161,23 +161,23 @@ def apply_dedup(out: UPath, clips: Sequence[Clip], *, drop: bool, drawn: Collect
         return
     decisions = _recorded(out)
     places = {clip.id: place for place, clip in enumerate(clips)}
-    # Of a further face nobody is named, but its frames show who is.
+    # Further faces have no identity, but their frames show the clip's person, so the clip's identity decides for them.
     reassignable = set(drawn) - {clip.id for clip in clips if clip.identity is not None}
-    settled, new = [], []
+    existing, new = [], []
     for values in read_folder(out / SHARDS, _COLUMNS).to_pylist():
         clip_id = values["clip_id"]
         row = Row(**values, reassignable=clip_of(clip_id) in reassignable)
         if clip_id not in decisions:
             new.append(row)
-        elif not decisions[clip_id].dropped:  # else a run was killed before it was gone
-            settled.append(row)
+        elif not decisions[clip_id].dropped:  # otherwise an interrupted run has yet to delete it
+            existing.append(row)
     if new:
         new.sort(key=lambda row: (places.get(clip_of(row.clip_id), -1), row.clip_id))
-        decisions |= {decision.clip_id: decision for decision in decide(settled, new, drop=drop)}
+        decisions |= {decision.clip_id: decision for decision in decide(existing, new, drop=drop)}
         table = pa.Table.from_pylist([asdict(decision) for decision in decisions.values()], schema=RECORD_SCHEMA)
         write_whole(table, out / RECORD)
     with ThreadPoolExecutor(_THREADS) as threads:
-        list(threads.map(partial(_carry_out, decisions, out), parquet_files(out / SHARDS)))
+        list(threads.map(partial(_apply, decisions, out), parquet_files(out / SHARDS)))
 
 
 def _recorded(out: UPath) -> dict[str, Decision]:
@@ -186,8 +186,8 @@ def _recorded(out: UPath) -> dict[str, Decision]:
     return {row["clip_id"]: Decision(**row) for row in read_table(out / RECORD, RECORD_SCHEMA.names).to_pylist()}
 
 
-def _carry_out(decisions: dict[str, Decision], out: UPath, shard: UPath) -> None:
-    """Bring one shard in line; the rejects are written first, so that a row is never in neither."""
+def _apply(decisions: dict[str, Decision], out: UPath, shard: UPath) -> None:
+    """Apply the decisions to one shard; rejects are written first, so that an interruption loses no row."""
     rows = read_table(shard, ["clip_id", "split"]).to_pylist()
     dropped = [decisions[row["clip_id"]].dropped for row in rows]
     splits = [decisions[row["clip_id"]].split for row in rows]
@@ -202,9 +202,9 @@ def _carry_out(decisions: dict[str, Decision], out: UPath, shard: UPath) -> None
             lost = lost.append_column(name, pa.array(values))
         rejects = lost.select(REJECT_SCHEMA.names).cast(REJECT_SCHEMA)
         write_whole(rejects, out / REJECTS / name_for(rejects["clip_id"].to_pylist()))
-    left = table.filter(pc.invert(pa.array(dropped)))
-    if len(left):
-        write_whole(left, shard)
+    kept = table.filter(pc.invert(pa.array(dropped)))
+    if len(kept):
+        write_whole(kept, shard)
     else:
         shard.unlink()
 
@@ -225,6 +225,6 @@ def _words(hashes: Sequence[str]) -> NDArray[np.uint64]:
 def _distances(some: NDArray[np.uint64], others: NDArray[np.uint64]) -> NDArray[np.uint16]:
     """(N, M) differing bits of (N, W) and (M, W) words."""
     total = np.zeros((len(some), len(others)), np.uint16)
-    for word in range(some.shape[1]):  # one after the other: all at once would need W times the memory
+    for word in range(some.shape[1]):  # in a loop: broadcasting over W would need W times the memory
         total += np.bitwise_count(some[:, None, word] ^ others[None, :, word])
     return total

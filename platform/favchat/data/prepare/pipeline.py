@@ -1,4 +1,4 @@
-"""``prepare``: clips -> decoded, tracked and aligned on a Ray cluster -> Parquet shards and rejects."""
+"""``prepare``: decodes, tracks and aligns clips on a Ray cluster, and writes Parquet shards and rejects."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from favchat.data.listing.entries import BadEntry
 from favchat.data.listing.rejects import rejects_file, write_source_rejects
 from favchat.data.prepare.clip_rows import ClipProcessor, ready
 from favchat.data.prepare.near_duplicates import apply_dedup
-from favchat.data.prepare.resume import finished, remove_partial, whole
+from favchat.data.prepare.resume import complete_clips, finished_clips, remove_partial
 from favchat.data.sources import list_clips
 from favchat.io.paths import path_of
 from favchat.runtime import ray_cluster
@@ -34,16 +34,16 @@ from favchat.runtime.progress import clip_progress
 from favchat.runtime.ray_data import quiet_execution
 from favchat.video import CenterFaceDetector, FaceDetector
 
-# Every CPU holds one detector actor and keeps a tenth for the tasks that write, or the pool would starve them.
+# Each detector actor takes most of a CPU; the rest is for write tasks, which the actor pool would otherwise starve.
 _DETECTOR_CPUS = 0.9
 _WRITER_CPUS = 0.1
 _CLIPS_PER_BLOCK = 8
-_RETRIES = 1  # a clip that kills its process would otherwise be tried for ever
+_RETRIES = 1  # bounded, because a clip may kill its process each time
 
 
 @dataclass(frozen=True, slots=True)
 class PrepareResult:
-    """What ``prepare`` did. ``clips`` = ``in_shards`` + ``rejected``; both count earlier runs."""
+    """Result of ``prepare``. ``clips`` = ``in_shards`` + ``rejected``; both include earlier runs."""
 
     clips: int
     """Entries the source lists."""
@@ -52,7 +52,7 @@ class PrepareResult:
     rejected: int
     """Of these, rows in the rejects."""
     skipped: int
-    """Of these, done by an earlier run and left as they were."""
+    """Of these, done by an earlier run and skipped."""
     reasons: dict[str, int]
     """Stage -> rejects of the source's clips."""
     notes: dict[str, int]
@@ -74,23 +74,22 @@ class PrepareResult:
 
 
 def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) -> PrepareResult:
-    """Turn the source's clips into shards and rejects; what lies there from an earlier run is not done again.
+    """Process the source's clips into shards and rejects, skipping those of earlier runs.
 
-    Ray is started by the ``ray`` section unless it runs or there is nothing to do. Every entry of the source ends as
-    exactly one row, in the shards or in the rejects with the stage and the reason of its failure; that is checked at
+    Ray is started with the ``ray`` section unless it runs or there is nothing to do. Every entry of the source becomes
+    exactly one row, in the shards, or in the rejects with the stage and the reason of its failure; this is checked at
     the end.
 
     Args:
         config: The whole configuration; ``data.source`` and ``data.out`` are used.
-        detector: Makes the face detector in each actor; by default ``CenterFaceDetector``.
+        detector: Builds the face detector in each actor; by default ``CenterFaceDetector``.
 
     Raises:
-        ConfigError: The source cannot be listed, or ``data.out`` holds rows made with other settings, or of a clip that
-            the source tells otherwise of (another video, another part of it, other labels). Or the cluster can never
-            place ``data.workers``.
+        ConfigError: The source cannot be listed, or ``data.out`` holds rows made with other settings, or rows whose
+            video, segment or labels differ from the source's. Or the cluster can never place ``data.workers``.
         ConnectionError: Ray cannot be reached or started.
         OSError: The output cannot be written.
-        RuntimeError: Clips are missing from the output, or are there twice.
+        RuntimeError: Clips are missing from the output or duplicated.
     """
     settings = config.data
     out = path_of(settings.out or "")
@@ -103,31 +102,31 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
     bad = _reject_bad(listing.bad, clips, settings.source, out)
     drawn = {clip.id for clip in listing.clips if not clip.split}
     reassignable = {clip.id for clip in clips if clip.id in drawn and clip.identity is None}
-    done = finished(out, _clip_table(clips, settings.source.kind), reassignable)
+    done = finished_clips(out, _clip_table(clips, settings.source.kind), reassignable)
     missing = [clip for clip in clips if clip.id not in done]
     if missing:
         if detector is None:
             detector = partial(CenterFaceDetector, min_score=settings.faces.min_score)
-        ready(detector)  # one that cannot be had fails here, before Ray starts
+        ready(detector)  # missing weights fail here, before Ray starts
         wanted = min(settings.workers or 1, len(missing))
         ray_cluster.start(config.ray, demands=[Demand("data.workers", wanted, _DETECTOR_CPUS)])
         with clip_progress("prepare", len(missing)) as progress:
             remove_partial(out, _ids(missing))
             _run(missing, settings, out, detector, progress)
-            left = _left(out, missing)
-            if left:  # their process died; a clip that only shared the process with the cause gets through now
-                remove_partial(out, _ids(left))
-                _run(left, settings, out, detector, progress, alone=True)
-        left = _left(out, missing)
-        if left:
-            remove_partial(out, _ids(left))
-            _write_rejects(_crashed(left, settings), out)
+            unprocessed = _unprocessed(out, missing)
+            if unprocessed:  # their process died; retried alone, clips that only shared it with the culprit succeed
+                remove_partial(out, _ids(unprocessed))
+                _run(unprocessed, settings, out, detector, progress, alone=True)
+        unprocessed = _unprocessed(out, missing)
+        if unprocessed:
+            remove_partial(out, _ids(unprocessed))
+            _write_rejects(_crashed(unprocessed, settings), out)
     apply_dedup(out, clips, drop=settings.duplicates == "drop", drawn=drawn)
     return _count(out, _ids(clips) | set(bad), skipped=len(clips) - len(missing), notes=listing.notes)
 
 
 def _reject_bad(bad: list[BadEntry], clips: list[Clip], source: SourceConfig, out: UPath) -> list[str]:
-    """Write the source's bad entries, and give the ids of their rows."""
+    """Write the source's bad entries; return the ids of their rows."""
     own = rejects_file(source, out).name
     taken: set[str] = set()
     for folder in (SHARDS, REJECTS) if bad else ():
@@ -146,11 +145,11 @@ def _run(
     *,
     alone: bool = False,
 ) -> None:
-    """Run the pipeline over clips; with ``alone`` each clip is a task, and an actor holds no second one."""
+    """Run the pipeline over clips; with ``alone`` each clip is a task of its own, and actors take one at a time."""
     workers = settings.workers or max(1, int(ray.available_resources().get("CPU", 1)))
     with quiet_execution() as context:
-        context.execution_options.preserve_order = True  # the same clips give the same shards
-        # Only the death of a process loses a block; its clips are tried again, then rejected.
+        context.execution_options.preserve_order = True  # deterministic: the same clips give the same shards
+        # Only a dead process loses a block; its clips are retried, then rejected.
         context.max_errored_blocks = -1
         fates = (
             _dataset(clips, settings.source.kind, 1 if alone else _block_rows(len(clips), workers))
@@ -178,7 +177,7 @@ def _run(
 
 
 def _block_rows(clips: int, workers: int) -> int:
-    """Clips a task: several blocks for every worker, so that none idles at the end."""
+    """Clips per task: several blocks per worker, so that none idles at the end."""
     return max(1, min(_CLIPS_PER_BLOCK, clips // (4 * workers)))
 
 
@@ -197,7 +196,7 @@ def _clip_table(clips: list[Clip], source: str) -> pa.Table:
 
 
 def _write(batch: pa.Table, out: UPath) -> pa.Table:
-    """Write a batch's shard and its rejects; what fails is reported, not raised: it would pass for a dead process."""
+    """Write a batch's shard and rejects; errors are returned, because raised ones would look like a dead process."""
     failed = pc.is_valid(batch["stage"])
     error = None
     try:
@@ -206,7 +205,7 @@ def _write(batch: pa.Table, out: UPath) -> pa.Table:
             shard = kept.select(SHARD_SCHEMA.names).cast(SHARD_SCHEMA)
             write_whole(shard, out / SHARDS / name_for(shard["clip_id"].to_pylist()))
         _write_rejects(batch.filter(failed).select(REJECT_SCHEMA.names), out)
-    except Exception as fault:  # the drivers of object storage have errors of their own that are no OSErrors
+    except Exception as fault:  # clients of object storage raise errors of their own, not OSError
         error = f"cannot write to {out}: {type(fault).__name__}: {fault}"
     return pa.table({"clip_id": batch["clip_id"], "error": pa.array([error] * len(batch), pa.string())})
 
@@ -242,13 +241,13 @@ def _ids(clips: list[Clip]) -> set[str]:
     return {clip.id for clip in clips}
 
 
-def _left(out: UPath, clips: list[Clip]) -> list[Clip]:
-    found = whole(out, _ids(clips))
+def _unprocessed(out: UPath, clips: list[Clip]) -> list[Clip]:
+    found = complete_clips(out, _ids(clips))
     return [clip for clip in clips if clip.id not in found]
 
 
 def _count(out: UPath, ids: set[str], *, skipped: int, notes: dict[str, int]) -> PrepareResult:
-    """Check that each clip, and each entry that is none, is exactly one row."""
+    """Check that each clip and each bad entry is exactly one row, and count them."""
     rows = [row for row in _rows(out) if row["clip_id"] in ids]
     times = Counter(row["clip_id"] for row in rows)
     wrong = sorted(clip_id for clip_id in ids if times[clip_id] != 1)

@@ -1,4 +1,4 @@
-"""Which clips are too poor to keep."""
+"""Filters clips by quality."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from favchat.video import Quality
 
 
 def first_violation(quality: Quality, filters: FilterConfig) -> str | None:
-    """The first measure, in the order of ``Quality``, that lies outside its bounds, in a sentence; None: all is well.
+    """Describe the first measure, in the order of ``Quality``, that is out of its bounds; None: all are within.
 
-    A value on a bound is inside.
+    Bounds are inclusive.
     """
     for name, value in asdict(quality).items():
         bounds: Bounds = getattr(filters, name)
-        # Shares and scores want more digits than pixels; a value just outside must not read like the bound.
+        # Fractions and scores get more digits than pixels: a value just out of bounds must not be printed as the bound.
         if bounds.min is not None and value < bounds.min:
             return f"{name} {value:.6g} is below data.filters.{name}.min = {bounds.min:g}"
         if bounds.max is not None and value > bounds.max:

@@ -1,7 +1,7 @@
-"""Which clips of a source lie in a corpus already: as the source tells of them now, and with all of their rows.
+"""Resuming ``prepare``: which clips of a source are complete in a corpus, with unchanged labels and all of their rows.
 
-The rows of a clip with several faces may lie in several files. Whoever is killed between two of them leaves some of its
-rows without the others; each row says how many there are.
+The rows of a clip with several faces may be in several files. A run that is killed between writing two of them leaves
+the clip incomplete; each row holds their number, so that this is noticed.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ _FOLDERS = ((SHARDS, SHARD_SCHEMA), (REJECTS, REJECT_SCHEMA))
 _LABELS = {"appearance": APPEARANCE, "action": ACTION}
 
 
-def finished(out: UPath, listed: pa.Table, reassignable: Collection[str]) -> set[str]:
-    """The clips that earlier runs made rows or rejects of.
+def finished_clips(out: UPath, listed: pa.Table, reassignable: Collection[str]) -> set[str]:
+    """The clips that earlier runs completed, as rows or rejects.
 
-    Such a clip is not done again. So whatever its row took from the source must still be what the source says: another
-    list, fold or kind of source, or corrected labels, would else be passed over without a word.
+    They are skipped, so the source's values in their rows must still be current: otherwise another list, fold or kind
+    of source, or corrected labels, would be silently ignored.
 
     Args:
         out: The corpus (``data.out``).
         listed: The source's clips, with the columns of ``CLIP_SCHEMA``.
-        reassignable: Ids of the clips whose split may differ, because rows that are alike share one.
+        reassignable: Ids of the clips whose split may differ, because near-duplicates share one.
 
     Returns:
         Their ids.
 
     Raises:
-        ConfigError: A clip lies there that the source tells otherwise of, or whose video is another one.
+        ConfigError: A clip's row has another video or other labels than the source.
     """
     for folder, schema in _FOLDERS:
         if parquet_files(out / folder):
@@ -51,16 +51,16 @@ def finished(out: UPath, listed: pa.Table, reassignable: Collection[str]) -> set
             places = pc.index_in(there["clip_id"], listed["clip_id"].combine_chunks())
             there, now = there.filter(pc.is_valid(places)), listed.select(there.column_names).take(places.drop_null())
             _compare(there, now, reassignable, out, _ADVICE[folder])
-    return whole(out, set(listed["clip_id"].to_pylist()))
+    return complete_clips(out, set(listed["clip_id"].to_pylist()))
 
 
-def whole(out: UPath, clips: Collection[str]) -> set[str]:
-    """Of some clips, named by their ids, those all of whose rows lie in the corpus."""
-    return _standing(out, clips)[0]
+def complete_clips(out: UPath, clips: Collection[str]) -> set[str]:
+    """The clips, of those with the given ids, whose rows are all in the corpus."""
+    return _complete_and_partial(out, clips)[0]
 
 
 def remove_partial(out: UPath, clips: Collection[str]) -> None:
-    """Take away what lies there of those clips of which some row is missing, so that they can be done again.
+    """Delete the rows of incomplete clips, so that they can be processed again.
 
     Args:
         out: The corpus (``data.out``).
@@ -69,24 +69,24 @@ def remove_partial(out: UPath, clips: Collection[str]) -> None:
     Raises:
         OSError: The output cannot be written.
     """
-    torn = _standing(out, clips)[1]
-    if not torn:
+    partial = _complete_and_partial(out, clips)[1]
+    if not partial:
         return
     for folder, schema in _FOLDERS:
         for file in parquet_files(out / folder):
-            gone = pc.is_in(read_table(file, ["clip_id"])["clip_id"], pa.array(sorted(torn)))
-            if not pc.any(gone).as_py():
+            deleted = pc.is_in(read_table(file, ["clip_id"])["clip_id"], pa.array(sorted(partial)))
+            if not pc.any(deleted).as_py():
                 continue
-            left = read_table(file, schema.names).filter(pc.invert(gone)).cast(schema)
-            if len(left):
-                write_whole(left, file)
+            kept = read_table(file, schema.names).filter(pc.invert(deleted)).cast(schema)
+            if len(kept):
+                write_whole(kept, file)
             else:
                 file.unlink()
 
 
-def _standing(out: UPath, clips: Collection[str]) -> tuple[set[str], set[str]]:
-    """Ids of the clips all of whose rows are there, and ids of the rows of those of which only some are."""
-    rows: defaultdict[str, dict[str, int]] = defaultdict(dict)  # a row that settles may lie in both folders for a while
+def _complete_and_partial(out: UPath, clips: Collection[str]) -> tuple[set[str], set[str]]:
+    """Ids of the complete clips, and ids of the rows of incomplete ones."""
+    rows: defaultdict[str, dict[str, int]] = defaultdict(dict)  # a row that is being dropped may be in both folders
     for folder, _ in _FOLDERS:
         if parquet_files(out / folder):
             for row in read_folder(out / folder, ["clip_id", "tracks"]).to_pylist():
@@ -110,10 +110,10 @@ def _compare(there: pa.Table, now: pa.Table, reassignable: Collection[str], out:
             if before != after and not (name == "split" and clip_id in reassignable)
         ]
         if different:
-            raise ConfigError(f"data.out: {out} {_fault(name, different)}; {advice}")
+            raise ConfigError(f"data.out: {out} {_difference(name, different)}; {advice}")
 
 
-def _fault(name: str, different: list[tuple[str, Any, Any]]) -> str:
+def _difference(name: str, different: list[tuple[str, Any, Any]]) -> str:
     clip_id, before, after = different[0]
     if name == "video":
         return f"holds a clip '{clip_id}' made from {before}, and this source has one of that id at {after}"
@@ -126,6 +126,5 @@ def _fault(name: str, different: list[tuple[str, Any, Any]]) -> str:
         name = f"label {known}"
     more = f", and {len(different) - 1:,} more clips differ likewise" if len(different) > 1 else ""
     return (
-        f"holds rows that this source tells otherwise of: {name} of clip '{clip_id}' was {before!r} and is {after!r} "
-        f"now{more}"
+        f"holds rows that differ from this source: {name} of clip '{clip_id}' was {before!r} and is {after!r} now{more}"
     )

@@ -1,1 +1,1 @@
-"""What lies in a corpus, as tables, pictures and a page."""
+"""Reports on a corpus: tables, images and an HTML page."""

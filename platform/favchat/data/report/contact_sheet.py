@@ -1,4 +1,4 @@
-"""Random faces of a corpus in one picture."""
+"""Contact sheets of faces of a corpus."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from favchat.video.images import decode_images, encode_images
 
 
 def contact_sheet(shards: UPath, *, count: int = 48, columns: int = 12, tile: int = 96, seed: int = 0) -> np.ndarray:
-    """The middle visible face of clips drawn at random.
+    """Tile the middle visible face of random clips.
 
     Args:
         shards: A folder of shards, not empty.
-        count: How many clips at most.
-        columns: Faces a line.
+        count: Maximum number of clips.
+        columns: Faces per line.
         tile: Side of a face in pixels.
-        seed: Another seed draws other clips.
+        seed: Selects the clips.
 
     Returns:
         (H, W, 3) uint8 RGB; places without a face are black.
     """
     files = parquet_files(shards)
     rows = np.cumsum([0, *map(_count_rows, files)])
-    drawn = np.random.default_rng(seed).permutation(rows[-1])[:count]
-    lines = max(1, -(-len(drawn) // columns))
-    sheet = np.zeros((lines * tile, min(columns, max(1, len(drawn))) * tile, 3), np.uint8)
-    places = {int(row): place for place, row in enumerate(drawn)}
+    sampled_rows = np.random.default_rng(seed).permutation(rows[-1])[:count]
+    lines = max(1, -(-len(sampled_rows) // columns))
+    sheet = np.zeros((lines * tile, min(columns, max(1, len(sampled_rows))) * tile, 3), np.uint8)
+    places = {int(row): place for place, row in enumerate(sampled_rows)}
     for index, file in enumerate(files):
         wanted = sorted(row for row in places if rows[index] <= row < rows[index + 1])
         if not wanted:
             continue
-        # Row group by row group: the pictures of a whole shard may not fit into memory.
+        # By row group: the images of a whole shard may not fit into memory.
         for row, clip in _rows(file, [row - int(rows[index]) for row in wanted]):
             line, column = divmod(places[row + int(rows[index])], columns)
             face = _middle_face(clip["faces"], clip["visible"])
@@ -49,22 +49,22 @@ def contact_sheet(shards: UPath, *, count: int = 48, columns: int = 12, tile: in
 
 
 def face_strips(shards: UPath, clip_ids: list[str], *, count: int = 10, tile: int = 88) -> dict[str, np.ndarray]:
-    """The faces of some clips, each clip's from its start to its end in one line.
+    """Tile faces of some clips, one line per clip in temporal order.
 
     Args:
         shards: A folder of shards.
         clip_ids: Which clips.
-        count: Faces a clip at most, spread evenly over the frames; one that is not visible is black.
+        count: Maximum number of faces per clip, evenly spaced over the frames; invisible ones are black.
         tile: Side of a face in pixels.
 
     Returns:
-        Clip -> (tile, W, 3) uint8 RGB, for the clips that lie in the shards.
+        Clip -> (tile, W, 3) uint8 RGB, for the clips that are in the shards.
     """
     strips: dict[str, np.ndarray] = {}
-    wanted = pc.field("clip_id").isin(pa.array(clip_ids, pa.string()))  # typed: there may be none
+    wanted = pc.field("clip_id").isin(pa.array(clip_ids, pa.string()))  # typed, since the list may be empty
     for file in parquet_files(shards):
         if not read_table(file, ["clip_id"], filters=wanted).num_rows:
-            continue  # pictures are read only where needed
+            continue  # read the images of matching clips only
         for clip in read_table(file, ["clip_id", "faces"], filters=wanted).to_pylist():
             places = np.linspace(0, len(clip["faces"]) - 1, min(count, len(clip["faces"]))).round().astype(int)
             faces = decode_images([clip["faces"][place] for place in places])
@@ -75,7 +75,7 @@ def face_strips(shards: UPath, clip_ids: list[str], *, count: int = 10, tile: in
 
 
 def write_sheet(sheet: np.ndarray, path: UPath) -> None:
-    """Write a picture as JPEG.
+    """Write an image as JPEG.
 
     Raises:
         OSError: It cannot be written.

@@ -1,4 +1,4 @@
-"""What lies in a corpus: counts, quality measures, labels and faces, for a terminal and as a page."""
+"""Statistics of a corpus: counts, quality measures and labels, for a terminal and as HTML."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NamedTable = tuple[str, list[str], list[list[str]]]
 
 @dataclass(frozen=True)
 class Prevalence:
-    """How often an attribute was said to be there."""
+    """How often an attribute is labelled as present."""
 
     name: str
     yes: int
@@ -37,7 +37,7 @@ class Prevalence:
 
 @dataclass(frozen=True)
 class CorpusSummary:
-    """What a folder of shards holds, without its pictures."""
+    """Statistics of a folder of shards."""
 
     folder: UPath
     rows: int
@@ -65,7 +65,7 @@ class CorpusSummary:
         show_tables(self.tables(), console)
 
     def tables(self) -> list[NamedTable]:
-        """Title, headings and lines of each table; of the labels those that any row knows."""
+        """Title, headings and lines of each table; only labels that are known in some row."""
         known = [label for label in self.labels if label.yes + label.no]
         return [
             (
@@ -99,7 +99,7 @@ class CorpusSummary:
 
 
 def show_tables(tables: list[NamedTable], console: Console | None = None) -> None:
-    """Show tables on a terminal; one without lines is left out."""
+    """Show tables on a terminal; empty ones are skipped."""
     console = console or Console()
     for title, headings, lines in tables:
         table = Table(title=title, title_justify="left")
@@ -112,9 +112,9 @@ def show_tables(tables: list[NamedTable], console: Console | None = None) -> Non
 
 
 def shard_folder(folder: UPath) -> UPath:
-    """The folder of the shards itself, given it or the corpus (``data.out``) it lies in.
+    """The folder of the shards, given it or its corpus (``data.out``).
 
-    Where all clips of a corpus were rejected, it need not exist.
+    If all clips of a corpus were rejected, it need not exist.
 
     Raises:
         ConfigError: There are no Parquet files.
@@ -164,7 +164,7 @@ def summarise(folder: UPath) -> CorpusSummary:
 
 
 def _prevalence(column: pa.ChunkedArray, names: list[str]) -> list[Prevalence]:
-    flat = column.combine_chunks().flatten()  # nulls within the lists stay, as NaN below
+    flat = column.combine_chunks().flatten()  # nulls within the lists are kept and become NaN below
     labels = flat.cast(pa.float32()).to_numpy(zero_copy_only=False).reshape(-1, len(names))
     yes, no = (labels == 1).sum(0), (labels == 0).sum(0)
     return [

@@ -1,4 +1,4 @@
-"""A corpus report as one HTML file that needs nothing else."""
+"""A corpus report as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ img { max-width: 100%; border-radius: 4px; }
 
 @dataclass(frozen=True)
 class Report:
-    """Where a report lies and what it says."""
+    """A report's files and content."""
 
     summary: CorpusSummary
     page: UPath
@@ -37,12 +37,12 @@ class Report:
 
     @property
     def files(self) -> list[UPath]:
-        """All that was written."""
+        """All written files."""
         return [self.page] if self.sheet is None else [self.page, self.sheet]
 
 
 def write_report(folder: UPath, out: UPath | None = None) -> Report:
-    """Summarise a corpus and write ``report.html`` and ``faces.jpg``, the contact sheet alone.
+    """Summarise a corpus and write ``report.html`` and ``faces.jpg``, the contact sheet.
 
     Args:
         folder: A corpus (``data.out``) or its folder of shards.
@@ -68,8 +68,8 @@ def page(summary: CorpusSummary, faces: bytes | None) -> str:
     """The report as HTML.
 
     Args:
-        summary: What it says.
-        faces: The contact sheet, a JPEG; None where there are no rows, of which the tables say all.
+        summary: The statistics.
+        faces: The contact sheet, a JPEG; None if there are no rows.
     """
     pictures = ""
     if faces is not None:
@@ -81,11 +81,11 @@ def page(summary: CorpusSummary, faces: bytes | None) -> str:
 
 
 def html(title: str, place: str, body: str) -> str:
-    """A whole page.
+    """A complete HTML page.
 
     Args:
         title: Its heading.
-        place: What it is about, below the heading.
+        place: Subheading: the corpus it is about.
         body: The rest, as HTML.
     """
     return (
@@ -95,7 +95,7 @@ def html(title: str, place: str, body: str) -> str:
 
 
 def table_blocks(tables: list[NamedTable]) -> str:
-    """Tables with their titles, as HTML; one without lines is left out."""
+    """Tables with their titles, as HTML; empty ones are skipped."""
     return "".join(
         f"<div><h2>{escape(title)}</h2><table><tr>{cells('th', headings)}</tr>"
         + "".join(f"<tr>{cells('td', line)}</tr>" for line in lines)
@@ -106,7 +106,7 @@ def table_blocks(tables: list[NamedTable]) -> str:
 
 
 def histograms(measures: Mapping[str, np.ndarray]) -> bytes:
-    """One small histogram a measure, as a PNG.
+    """One small histogram per measure, as a PNG.
 
     Args:
         measures: Measure -> (N,) values.
@@ -133,11 +133,11 @@ def cells(tag: str, values: list[str]) -> str:
 
 
 def image(data: bytes, kind: str, text: str) -> str:
-    """A picture inside the page.
+    """An image embedded in the page.
 
     Args:
         data: The file.
         kind: ``jpeg`` or ``png``.
-        text: What it shows.
+        text: Alternative text.
     """
     return f'<img alt="{escape(text)}" src="data:image/{kind};base64,{base64.b64encode(data).decode()}">'

@@ -8,7 +8,7 @@ from favchat.plugins import SOURCES
 
 
 def list_clips(source: SourceConfig) -> Listing:
-    """The clips of a source, without a split where it names none, and its entries that are no clips.
+    """The clips of a source, with an empty split where it names none, and its bad entries.
 
     Raises:
         ConfigError: The source cannot be listed.

@@ -1,15 +1,14 @@
-"""CelebV-HQ as a source: its clips, cut or still in their videos, with an annotation file in the dataset's format.
+"""CelebV-HQ as a source: cut clips or raw videos, with an annotation file in the dataset's format.
 
 The file is a JSON object with ``meta_info`` (``appearance_mapping`` and ``action_mapping``: the names behind the
 indices of the label vectors) and ``clips`` (clip id -> entry). An entry holds ``ytb_id`` (taken as the identity) and
-``attributes`` with ``appearance``, ``action`` and ``emotion``. Where the folder holds the clip already cut,
-``<clip id>.mp4``, that is used whole; where it holds the raw video, ``<ytb_id>.mp4``, the entry's ``duration``
-(``start_sec``, ``end_sec``) and ``bbox`` (``top``, ``bottom``, ``left``, ``right`` as shares of height and width) say
-which part of it. Beyond the dataset's own format a label may be null (unknown), an entry may name its ``split``, and
+``attributes`` with ``appearance``, ``action`` and ``emotion``. If the folder holds the cut clip,
+``<clip id>.mp4``, all of it is used; if it holds the raw video, ``<ytb_id>.mp4``, the entry's ``duration``
+(``start_sec``, ``end_sec``) and ``bbox`` (``top``, ``bottom``, ``left``, ``right`` as fractions of height and width)
+select the part. Beyond the dataset's own format a label may be null (unknown), an entry may name its ``split``, and
 ``extra`` may hold labels of further attributes by name (``favchat.labels.attributes.EXTRA``).
 
-What says which pixels, whom and which split an entry is about must be right, or it becomes a reject. A label that
-cannot be read is unknown.
+Invalid values for the video segment, box, identity or split make an entry a reject; an invalid label is unknown.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ SEGMENTS = "emotion segments left out"
 
 
 def celebv_hq_clips(source: SourceConfig) -> Listing:
-    """Every clip of the annotation file, ordered by id, whether or not its video is there.
+    """Every clip of the annotation file, ordered by id, whether or not its video exists.
 
-    Where one entry names a split, an entry without one is "train"; where none does, no clip has a split yet.
+    If any entry names a split, entries without one are "train"; if none does, no clip has a split yet.
 
     Raises:
-        ConfigError: The folder or the file is missing, the file is not of that form, no entry can be used, or no video
-            is there.
+        ConfigError: The folder or the file is missing, the file has another format, no entry can be used, or all videos
+            are missing.
     """
     folder = dataset_folder(source, EXPECTED)
     path = source.annotations
@@ -65,12 +64,12 @@ def celebv_hq_clips(source: SourceConfig) -> Listing:
 
 
 def json_entries(clips: Object) -> Iterator[tuple[str, Any]]:
-    """Id and content of every entry of an annotation file, ordered by id, those of one id in the file's order."""
+    """Id and content of every entry of an annotation file, ordered by id; duplicates in the file's order."""
     yield from sorted([*clips.earlier, *clips.items()], key=lambda entry: entry[0])
 
 
 def checked_id(clip_id: str) -> str:
-    """The id of a clip, if its file can be called so.
+    """Check that an id can be a file name.
 
     Raises:
         ValueError: It cannot.
@@ -82,7 +81,7 @@ def checked_id(clip_id: str) -> str:
 
 
 class VideoNames:
-    """The ``.mp4`` files of a folder by stem: the very name, else the only one that differs in case alone."""
+    """The ``.mp4`` files of a folder by stem: exact match first, else the only one that differs just in case."""
 
     def __init__(self, folder: UPath, files: Iterable[UPath] | None = None) -> None:
         """List the folder, or take the files given."""
@@ -100,10 +99,10 @@ class VideoNames:
         return sorted(self._exact)
 
     def find(self, stem: str) -> UPath | None:
-        """The file of a name, None where there is none or it cannot be told which.
+        """The file with a stem, None if there is none or it is ambiguous.
 
         Raises:
-            ValueError: There are several files of the very name.
+            ValueError: Several files have exactly that stem.
         """
         same, near = self._exact.get(stem, []), self._folded.get(stem.casefold(), [])
         if len(same) > 1:
@@ -111,10 +110,10 @@ class VideoNames:
         return next(iter(same), None) or (near[0] if len(near) == 1 else None)
 
     def of_clip(self, clip_id: str, video_id: str | None) -> tuple[UPath, bool]:
-        """A clip's file, and whether it is the raw video; a clip that is absent is expected as a cut one.
+        """A clip's file, and whether it is the raw video; for a missing clip the path of the cut one.
 
         Raises:
-            ValueError: There are several of its name.
+            ValueError: Several files have its name.
         """
         cut = self.find(clip_id)
         raw = self.find(video_id) if cut is None and video_id else None
@@ -130,7 +129,7 @@ def part_of_video(entry: dict[str, Any]) -> tuple[float, float, tuple[float, flo
     duration: Any = entry.get("duration")
     bbox = entry.get("bbox")
     try:
-        # CelebV-Text writes some of its seconds under the names of frames.
+        # CelebV-Text stores seconds under the keys for frames in some entries.
         start, end = (number(duration.get(f"{name}_sec", duration.get(f"{name}_frame"))) for name in ("start", "end"))
     except (AttributeError, ValueError) as error:
         raise ValueError(f"duration = {duration!r} must hold start_sec and end_sec, two times in seconds") from error
@@ -144,7 +143,7 @@ def part_of_video(entry: dict[str, Any]) -> tuple[float, float, tuple[float, flo
 
 
 def _label_order(meta: Object, kind: str, attributes: tuple[Attribute, ...], path: str) -> list[int]:
-    """For each of our attributes its index in the file's vectors, names compared without case."""
+    """The index of each of our attributes in the file's vectors, names compared without case."""
     key = f"{kind}_mapping"
     try:
         check_keys(meta)
@@ -215,7 +214,7 @@ def _labels(entry: Entry, attributes: dict[str, Any], kind: str, order: list[int
 
 
 def _extra(entry: Entry, values: Any) -> list[int | None]:
-    """Labels of attributes beyond CelebV-HQ's, by name; names that nobody here knows are passed over."""
+    """Labels of attributes beyond CelebV-HQ's, by name; unknown names are ignored."""
     if values is None:
         return [None] * len(EXTRA)
     if not isinstance(values, dict):
@@ -232,7 +231,7 @@ def _extra(entry: Entry, values: Any) -> list[int | None]:
 
 
 def _emotion(entry: Entry, value: Any) -> tuple[str | None, list[EmotionSegment]]:
-    """The emotion of the whole clip and, where the entry tells them apart, its segments."""
+    """The emotion of the whole clip and, if the entry has several, its segments."""
     if value is None:
         return None, []
     if not isinstance(value, dict) or "labels" not in value:
@@ -258,9 +257,9 @@ def _emotion(entry: Entry, value: Any) -> tuple[str | None, list[EmotionSegment]
             entry.lose(SEGMENTS, error)
     segments.sort(key=lambda segment: (segment.start, segment.end))
     names = {segment.emotion for segment in segments}
-    # One that was left out may have been of another emotion.
-    whole = len(segments) == len(labels) and len(names) == 1
-    return (names.pop() if whole else None), segments
+    # A dropped segment may have had another emotion.
+    single_emotion = len(segments) == len(labels) and len(names) == 1
+    return (names.pop() if single_emotion else None), segments
 
 
 def _segment(item: Any) -> EmotionSegment:

@@ -1,7 +1,7 @@
-"""CelebV-Text as a source (Yu et al., CVPR 2023): videos with generated sentences, from which labels are read.
+"""CelebV-Text as a source (Yu et al., CVPR 2023): videos with generated sentences, from which labels are parsed.
 
-The sentences name what annotators saw and pass over the rest in silence, so a label is 1 where a sentence names the
-attribute, 0 for the opposites that have words of their own (a woman is not ``male``), and unknown otherwise.
+The sentences mention only what annotators saw, so a label is 1 if a sentence names the attribute, 0 if it names its
+opposite (a woman is not ``male``), and unknown otherwise.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ def celebv_text_clips(source: SourceConfig) -> Listing:
     """The clips of ``source.annotations`` (``celebvtext_info.json``), else every video below ``videos/``; by id.
 
     A clip is ``<clip id>.mp4`` already cut, or with the annotation file also the part of the raw ``<ytb_id>.mp4``
-    which its ``duration`` and ``bbox`` (pixels) name. The identity is the YouTube id.
+    that its ``duration`` and ``bbox`` (pixels) select. The identity is the YouTube id.
 
     Raises:
-        ConfigError: A folder or the annotation file is missing, the file is not of that form, no entry can be used, or
-            no video is there.
+        ConfigError: A folder or the annotation file is missing, the file has another format, no entry can be used, or
+            all videos are missing.
     """
     folder = dataset_folder(source, "videos/ and texts/")
     videos = folder / "videos"
@@ -113,13 +113,13 @@ def celebv_text_clips(source: SourceConfig) -> Listing:
 
 
 class Texts:
-    """The sentences of the clips, one text file a clip and topic."""
+    """The sentences of the clips, one text file per clip and topic."""
 
     def __init__(self, folder: UPath) -> None:
-        """List the topics' folders; one that is missing leaves its labels unknown.
+        """List the topics' folders; labels of missing ones are unknown.
 
         Raises:
-            ConfigError: None is there.
+            ConfigError: All are missing.
         """
         self._files: dict[str, dict[str, list[UPath]]] = {}
         for topics in (APPEARANCE_TEXTS, ACTION_TEXTS, EMOTION_TEXTS):
@@ -130,7 +130,7 @@ class Texts:
             raise ConfigError(f"data.source.path: no text files below {folder}; expected folders {expected}")
 
     def sentences(self, topic: str, clip_id: str) -> list[str]:
-        """The lines of a clip's file in lower case; none where it has no file, or several that cannot be told apart."""
+        """The lines of a clip's file in lower case; empty if it has no file or the file is ambiguous."""
         found = self._files[topic].get(clip_id, [])
         if len(found) != 1:
             return []
@@ -138,7 +138,7 @@ class Texts:
 
 
 def _by_clip(folder: UPath) -> dict[str, list[UPath]]:
-    """Clip id -> its files: ``<clip id>.txt``, or ``<clip id>_<n>.txt`` where there is none of that very name."""
+    """Clip id -> its files: ``<clip id>.txt``, or ``<clip id>_<n>.txt`` if there is no exact match."""
     exact = {path.stem: [path] for path in sorted(folder.glob("*.txt"))}
     near: dict[str, list[UPath]] = {}
     for stem, (path,) in exact.items():
@@ -190,13 +190,13 @@ def _verb(name: str) -> str:
 
 
 def _label(sentences: list[str], words: str, opposite: str | None) -> int | None:
-    """1 where a sentence names the attribute, 0 where one names its opposite; both or neither: unknown."""
+    """1 if a sentence names the attribute, 0 if one names its opposite; unknown if both or neither."""
     yes, no = _says(sentences, words), opposite is not None and _says(sentences, opposite)
     return None if yes == no else int(yes)
 
 
 def _says(sentences: list[str], words: str) -> bool:
-    """Whether a sentence has the words; one that denies something has to have the denial in the words."""
+    """Whether a sentence contains the words; a sentence with a negation only counts if the words contain it."""
     pattern = _pattern(words)
     return any(
         pattern.search(line) is not None for line in sentences if words.startswith("(no ") or not _DENIED.search(line)

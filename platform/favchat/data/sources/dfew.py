@@ -20,7 +20,7 @@ def dfew_clips(source: SourceConfig) -> Listing:
     """The clips of fold ``source.fold``, with their emotion and split; ids are five digits.
 
     Raises:
-        ConfigError: A folder, a list or all clips are missing, or no line of the lists can be used.
+        ConfigError: A folder, a list or all videos are missing, or no line of the lists can be used.
     """
     folder = dataset_folder(source, "EmoLabel_DataSplit/ and Clip/")
     media = first_folder(folder, _CLIPS, "clips")
@@ -36,7 +36,7 @@ def dfew_clips(source: SourceConfig) -> Listing:
 
 
 def dfew_lists(fold: int) -> list[ExpressionList]:
-    """The ways in which a fold's lists are written, the official one first."""
+    """The known formats of a fold's lists, the official one first."""
     return [
         ExpressionList(
             f"EmoLabel_DataSplit/{{split}}(single-labeled)/set_{fold}.csv",
@@ -49,7 +49,7 @@ def dfew_lists(fold: int) -> list[ExpressionList]:
 
 
 def _by_number(media: UPath) -> dict[str, list[UPath]]:
-    """A clip's number without leading zeros -> its folder of frames or its video, also below ``part_<n>/``."""
+    """Clip number without leading zeros -> its folder of frames or its video, also below ``part_<n>/``."""
     parts = [media, *sorted(path for path in media.glob("part_*") if path.is_dir())]
     found: defaultdict[str, list[UPath]] = defaultdict(list)
     for entry in (entry for part in parts for entry in sorted(part.iterdir())):

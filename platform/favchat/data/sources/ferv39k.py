@@ -14,7 +14,7 @@ def ferv39k_clips(source: SourceConfig) -> Listing:
     """The clips of all scenes, with their emotion and split; ids such as ``Action__Happy__0267``.
 
     Raises:
-        ConfigError: A folder, a list or all clips are missing, or no line of the lists can be used.
+        ConfigError: A folder, a list or all videos are missing, or no line of the lists can be used.
     """
     folder = dataset_folder(source, "4_setups/ and 2_ClipsforFaceCrop/")
     media = first_folder(folder, ["2_ClipsforFaceCrop"], "clips")
@@ -22,7 +22,7 @@ def ferv39k_clips(source: SourceConfig) -> Listing:
 
 
 def ferv39k_lists() -> list[ExpressionList]:
-    """The ways in which the lists are written, the official one first."""
+    """The known formats of the lists, the official one first."""
     return [
         ExpressionList("4_setups/All_scenes/{split}_All.csv", {name: name for name in _EMOTIONS.split()}),
         ExpressionList("ferv39k_all_scenes_{split}.csv", numbered(_EMOTIONS)),

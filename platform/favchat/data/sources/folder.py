@@ -12,13 +12,13 @@ from favchat.io import paths
 def folder_clips(source: SourceConfig) -> Listing:
     """The videos below ``source.path``, at any depth, or those that it names; ordered by path.
 
-    ``source.path`` is a folder, one video file, or a pattern (``*``, ``?``, ``[...]``, ``**`` for any depth), local or
-    at any address that fsspec opens. Hidden files and folders are passed over. A clip's id is its path below the
-    folder (of a pattern: below the folder above the first wildcard) without the suffix, see
+    ``source.path`` is a folder, one video file, or a glob pattern (``*``, ``?``, ``[...]``, ``**`` for any depth),
+    local or at any address that fsspec opens. Hidden files and folders are skipped. A clip's id is its path relative to
+    the folder (of a pattern: to the folder above the first wildcard) without the suffix, see
     ``favchat.data.listing.video_files.clip_ids``.
 
     Raises:
-        ConfigError: The path does not exist, is no video, or holds no video.
+        ConfigError: The path does not exist, is not a video, or contains none.
     """
     root = paths.absolute(source.path or "")
     if paths.is_pattern(root):

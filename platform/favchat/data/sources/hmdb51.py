@@ -13,12 +13,12 @@ ACTIONS = frozenset({"chew", "drink", "eat", "kiss", "laugh", "smile", "smoke", 
 
 
 def hmdb51_clips(source: SourceConfig) -> Listing:
-    """One clip a video in a class folder, ordered by class and name; its class is the one action label that is known.
+    """One clip per video in a class folder, ordered by class and name; its class is the only known action label.
 
-    The identity is the film that the clip is cut from, as its name says, so that no film is in two splits.
+    The identity is the film in the clip's name, so that no film is in two splits.
 
     Raises:
-        ConfigError: There is no such folder, or no video in its folders.
+        ConfigError: The folder does not exist, or its class folders hold no videos.
     """
     folder = dataset_folder(source, "<class>/*.avi")
     videos = [
@@ -48,7 +48,7 @@ def hmdb51_clips(source: SourceConfig) -> Listing:
 
 
 def _film(stem: str, kind: str) -> str | None:
-    """``Alpha_Dog_laugh_h_nm_np1_fr_med_0``, ``laugh`` -> ``Alpha_Dog``; None where the name is built otherwise."""
+    """``Alpha_Dog_laugh_h_nm_np1_fr_med_0``, ``laugh`` -> ``Alpha_Dog``; None if the name has another form."""
     film, sign, _ = stem.partition(f"_{kind}_")
     return film if film and sign else None
 

@@ -18,7 +18,7 @@ def mafw_clips(source: SourceConfig) -> Listing:
     """The clips of fold ``source.fold``, with their emotion and split; ids are five digits.
 
     Raises:
-        ConfigError: A folder, a list or all clips are missing, or no line of the lists can be used.
+        ConfigError: A folder, a list or all videos are missing, or no line of the lists can be used.
     """
     folder = dataset_folder(source, "'Train & Test Set/' and data/clips/")
     media = first_folder(folder, ["data/clips", "data/frames"], "clips")
@@ -27,7 +27,7 @@ def mafw_clips(source: SourceConfig) -> Listing:
 
 
 def mafw_lists(fold: int) -> list[ExpressionList]:
-    """The ways in which a fold's lists are written, the official one first."""
+    """The known formats of a fold's lists, the official one first."""
     return [
         ExpressionList(
             f"Train & Test Set/single/no_caption/set_{fold}/{{split}}.txt",

@@ -1,4 +1,4 @@
-"""A table of clips as a source: CSV, JSON Lines or Parquet with one row a clip; docs/sources.md lists the columns."""
+"""A table of clips as a source: CSV, JSON Lines or Parquet with one row per clip; docs/sources.md lists the columns."""
 
 from __future__ import annotations
 
@@ -35,35 +35,35 @@ COLUMNS = frozenset(
     {"video", "id", "start", "end", "identity", "split", "emotion", "box", *_CORNERS}
     | {attribute.name for attribute in (*APPEARANCE, *ACTION, *EMOTION)}
 )
-"""The columns that are read, their names compared without case; others are named in the log and left aside."""
+"""The columns that are read, names compared without case; others are logged and ignored."""
 
 Row = dict[str, Any]
 _Part = tuple[str, float, float | None]
 
 
 def manifest_clips(source: SourceConfig) -> Listing:
-    """The clips of the table ``source.path``, in its order, whether or not their videos are there.
+    """The clips of the table ``source.path``, in its order, whether or not their videos exist.
 
     Raises:
-        ConfigError: The file is missing or no such table, has no column ``video`` or one twice, or none of its rows can
-            be used. Or none of the videos is there.
+        ConfigError: The file is missing or not such a table, has no column ``video`` or a duplicate column, none of its
+            rows can be used, or all videos are missing.
     """
     path = paths.absolute(source.path or "")
     if not paths.is_file(path):
         raise ConfigError(
             f"data.source.path: {path} does not exist; kind=manifest expects a CSV, JSON Lines or Parquet"
         )
-    rows, faults = _read(path)
-    _check_columns(path, rows, faults)
+    rows, errors = _read(path)
+    _check_columns(path, rows, errors)
     named_splits = any(row.get("split") is not None for row in rows.values())
     folder = paths.parent(path)
     found = Entries(path)
     clips: dict[int, tuple[Entry, Clip]] = {}
-    for place in sorted(rows.keys() | faults.keys()):  # the first row is 1
+    for place in sorted(rows.keys() | errors.keys()):  # the first row is 1
         entry = Entry(f"row {place}")
         try:
-            if place in faults:
-                raise ValueError(faults[place])
+            if place in errors:
+                raise ValueError(errors[place])
             clip = _clip(entry, rows[place], folder)
             if named_splits and not clip.split:
                 raise ValueError("split is empty, and other rows name theirs; name all or leave the column out")
@@ -80,7 +80,7 @@ def manifest_clips(source: SourceConfig) -> Listing:
 
 
 def _read(path: str) -> tuple[dict[int, Row], dict[int, str]]:
-    """The rows by their numbers, names in lower case, and what is wrong with those that are none."""
+    """The rows by number, with names in lower case, and the errors of malformed rows by number."""
     content = paths.read_bytes(path)
     kind = path.rpartition(".")[2].lower()
     try:
@@ -103,15 +103,15 @@ def _parquet(path: str, content: bytes) -> tuple[dict[int, Row], dict[int, str]]
 
 def _json_lines(text: str) -> tuple[dict[int, Row], dict[int, str]]:
     rows: dict[int, Row] = {}
-    faults: dict[int, str] = {}
-    # Not splitlines: JSON texts may hold further characters that end a line elsewhere.
+    errors: dict[int, str] = {}
+    # Not splitlines, which also splits at characters that may occur within JSON strings.
     lines = [line for line in text.split("\n") if line.strip()]
     for place, line in enumerate(lines, start=1):
         try:
             rows[place] = _json_row(line)
         except (ValueError, RecursionError) as error:
-            faults[place] = str(error)
-    return rows, faults
+            errors[place] = str(error)
+    return rows, errors
 
 
 def _json_row(line: str) -> Row:
@@ -129,23 +129,23 @@ def _json_row(line: str) -> Row:
 
 
 def _csv(path: str, text: str) -> tuple[dict[int, Row], dict[int, str]]:
-    """Rows of a table whose values are separated as its header tells, by commas unless others make sense of it."""
+    """Rows of a table with the separator found in its header: a comma, unless another one fits better."""
     text = text.lstrip("\r\n")
     line = text.partition("\n")[0].rstrip("\r")
     headers = {character: next(csv.reader([line], delimiter=character), []) for character in _DELIMITERS}
     separator = next((one for one, names in headers.items() if "video" in map(_name, names)), ",")
     _once(path, headers[separator])
     rows: dict[int, Row] = {}
-    faults: dict[int, str] = {}
+    errors: dict[int, str] = {}
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     for place, values in enumerate(reader, start=1):
         if None in values or (None in values.values() and len(values) > 1):
-            faults[place] = "has another number of values than the header"
+            errors[place] = "has another number of values than the header"
         row = rows[place] = _row((name, value) for name, value in values.items() if name is not None)
         for name in _NUMBERS & row.keys():
-            if separator == ";" and _DECIMAL.fullmatch(str(row[name])):  # where commas are decimal points
+            if separator == ";" and _DECIMAL.fullmatch(str(row[name])):  # a decimal comma
                 row[name] = row[name].replace(",", ".")
-    return rows, faults
+    return rows, errors
 
 
 def _row(items: Iterable[tuple[str, Any]]) -> Row:
@@ -163,20 +163,20 @@ def _once(path: str, columns: Iterable[str]) -> None:
 
 
 def _twice(columns: Iterable[str]) -> str | None:
-    """A name that several columns share, compared without case; columns without a name do not count."""
+    """A name that several columns share, compared without case; unnamed columns are ignored."""
     times = Counter(map(_name, columns))
     return next((name for name, count in times.items() if name and count > 1), None)
 
 
 def _value(value: Any) -> Any:
-    """Empty text and NaN, which Parquet writers put for "nothing", become None."""
+    """Empty text and NaN, which Parquet writers use for missing values, become None."""
     if isinstance(value, str):
         return value.strip() or None
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _check_columns(path: str, rows: dict[int, Row], faults: dict[int, str]) -> None:
-    if not rows and not faults:
+def _check_columns(path: str, rows: dict[int, Row], errors: dict[int, str]) -> None:
+    if not rows and not errors:
         raise ConfigError(f"data.source.path: {path} has no row")
     names = {name for row in rows.values() for name in row}
     if rows and "video" not in names:
@@ -225,7 +225,7 @@ def _with_ids(found: list[tuple[Entry, Clip]], folder: str) -> list[tuple[Entry,
     for _, clip in found:
         names[clip.video, clip.start, clip.end] = _with_seconds(clip, base, "g")
     times = Counter(names.values())
-    for _, clip in found:  # parts that differ in the seventh digit of their seconds
+    for _, clip in found:  # make ids unique if times differ only beyond six digits
         if times[names[clip.video, clip.start, clip.end]] > 1:
             names[clip.video, clip.start, clip.end] = _with_seconds(clip, base, "")
     ids = dict(zip(names, clip_ids(list(names.values())), strict=True))
@@ -242,7 +242,7 @@ def _with_seconds(clip: Clip, base: str, form: str) -> str:
 
 def _text(row: Row, name: str) -> str | None:
     value = row.get(name)
-    if isinstance(value, float) and value.is_integer():  # what tables with gaps make of whole numbers
+    if isinstance(value, float) and value.is_integer():  # pandas turns integer columns with gaps into floats
         value = int(value)
     if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
         raise ValueError(f"{name} = {value!r} is no text")
@@ -286,7 +286,7 @@ def _label(entry: Entry, row: Row, name: str) -> int | None:
 
 
 def _emotion(entry: Entry, row: Row) -> str | None:
-    """From the column ``emotion``, or the one of the eight columns that says yes; "no" alone tells nothing."""
+    """From the column ``emotion``, or from the only one of the eight emotion columns with yes; None if all are no."""
     shown = {emotion.name for emotion in EMOTION if _label(entry, row, emotion.name) == 1}
     if row.get("emotion") is not None:
         try:

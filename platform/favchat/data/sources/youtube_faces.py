@@ -16,27 +16,27 @@ _IMAGES = frozenset({".jpg", ".jpeg", ".png"})
 
 
 def youtube_faces_clips(source: SourceConfig) -> Listing:
-    """One clip a folder ``<name>/<video no>/`` of frames; the identity is the name. Ordered by name and number.
+    """One clip per folder ``<name>/<video no>/`` of frames; the identity is the name. Ordered by name and number.
 
-    Where ``<name>.labeled_faces.txt`` lies beside the folders, a clip's box is the median of its frames' boxes.
+    If ``<name>.labeled_faces.txt`` is beside the folders, a clip's box is the median of its frames' boxes.
 
     Raises:
-        ConfigError: There is no such folder, or no frames in it.
+        ConfigError: The folder does not exist or holds no frames.
     """
     folder = dataset_folder(source, "frame_images_DB/<name>/<video no>/*.jpg, or the content of frame_images_DB itself")
     root = folder / "frame_images_DB" if (folder / "frame_images_DB").is_dir() else folder
     found = Entries(str(root))
     several = False
     for person in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        boxes, faults = _boxes(root / f"{person.name}.labeled_faces.txt")
+        boxes, errors = _boxes(root / f"{person.name}.labeled_faces.txt")
         for video in sorted(path for path in person.iterdir() if path.is_dir()):
             if not any(path.suffix.lower() in _IMAGES for path in video.iterdir()):
                 continue
             several = True
             entry = Entry(ascii(f"{person.name}/{video.name}"))
-            for fault in faults:
-                entry.lose("lines of boxes left out", fault)
-            faults = []  # they are the person's, and counted once
+            for error in errors:
+                entry.lose("lines of boxes left out", error)
+            errors = []  # the file is per person: count its errors once
             clip_id = safe(f"{person.name}/{video.name}")
             try:
                 box = _median(boxes[video.name]) if video.name in boxes else None
@@ -54,9 +54,9 @@ def _boxes(path: UPath) -> tuple[dict[str, list[tuple[float, ...]]], list[str]]:
     The lines are ``Name\1\1.100.jpg,0,x,y,width,height,0,0``.
     """
     found: dict[str, list[tuple[float, ...]]] = {}
-    faults: list[str] = []
+    errors: list[str] = []
     if not path.is_file():
-        return found, faults
+        return found, errors
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     for place, line in enumerate(lines, start=1):
         if not line.strip():
@@ -66,10 +66,10 @@ def _boxes(path: UPath) -> tuple[dict[str, list[tuple[float, ...]]], list[str]]:
             x, y, width, height = map(number, values)
             video = name.replace("\\", "/").split("/")[-2]
         except (ValueError, IndexError):
-            faults.append(f"{path.name}: line {place}: {line!r} is no frame and box")
+            errors.append(f"{path.name}: line {place}: {line!r} is no frame and box")
             continue
         found.setdefault(video, []).append((x, y, width, height))
-    return found, faults
+    return found, errors
 
 
 def _median(frames: list[tuple[float, ...]]) -> tuple[float, float, float, float]:
