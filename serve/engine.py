@@ -143,7 +143,8 @@ class Engine:
         async with self._videos(chat.videos) as spans:
             # In a thread: others are being written to while a long text is tokenised.
             ids = await asyncio.to_thread(self._prompt, chat, spans)
-            budget = self._budget(chat, len(ids))
+            longest = max((len(self._option_ids(option)) for option in chat.options), default=1)
+            budget = self._budget(chat, len(ids), longest)
             self._check_bias(chat)
             form = chat.form
             # A faulty form is refused before there is an answer.
@@ -383,14 +384,18 @@ class Engine:
         caches = batches.cache.cache_allocators.values()
         return min((len(cache.match_prefix_blocks(ids)) * cache.tokens_per_page for cache in caches), default=0)
 
-    def _budget(self, chat: Chat, prompt_tokens: int) -> int:
-        """Tokens that the answer may have: what was asked for, the server's limit, what the context has room for."""
+    def _budget(self, chat: Chat, prompt_tokens: int, least: int) -> int:
+        """Tokens that the answer may have: what was asked for, the server's limit, what the context has room for.
+
+        Raises:
+            ApiError: There is no room for the `least` that it has to have.
+        """
         room = self._limit - prompt_tokens
-        if room < 1:
+        if room < least:
             raise ApiError(
                 400,
-                f"The chat has {prompt_tokens} tokens; the model's context holds {self._limit}. Shorten the chat or "
-                "send fewer videos.",
+                f"The chat has {prompt_tokens} tokens, its answer {least} at least; the model's context holds "
+                f"{self._limit}. Shorten the chat or send fewer videos.",
                 "messages",
                 "context_length_exceeded",
             )

@@ -18,6 +18,8 @@ from serve.errors import ApiError
 
 JSON: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 """JSON as Python writes it, without further white space: a small model would go on writing that."""
+LETTERS = 65_536
+"""Longest schema, expression or grammar."""
 
 
 class Matcher:
@@ -67,6 +69,9 @@ class Grammars:
         Raises:
             ApiError: The form cannot be read, or is not supported.
         """
+        if len(form.text) > LETTERS:
+            message = f"{form.field}: it has {len(form.text)} letters; the limit is {LETTERS}."
+            raise ApiError(400, message, form.field, "invalid_grammar")
         with self._lock:
             if self._known is None:
                 self._known = from_tokenizer(self._tokenizer, eos_token=self._ends or None)

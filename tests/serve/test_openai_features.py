@@ -82,6 +82,7 @@ def test_a_form_that_cannot_be_read_is_refused(local_openai) -> None:
         ({"guided_grammar": "start: nothing"}, "guided_grammar"),
         ({"guided_json": "{"}, "guided_json"),
         ({"guided_json": {"type": "nonsense"}}, "guided_json"),
+        ({"guided_regex": "a" * 70_000}, "guided_regex"),
         ({"guided_choice": ["a"], "guided_regex": "b"}, "guided_choice"),
         ({"structured_outputs": {"lark": "x"}}, "structured_outputs.lark"),
         ({"response_format": {"type": "json_schema"}}, "response_format"),
@@ -108,6 +109,9 @@ def test_of_options_the_likeliest_is_chosen_by_exact_likelihood(local_openai, ta
     assert choice.message.content == options[weights.index(max(weights))]
     tokens = processor.answer_ids(choice.message.content)[:-1]
     assert len(choice.logprobs.content) == len(tokens) and choice.finish_reason == "stop"
+    assert refused(local_openai, text="word " * 390, extra_body={"guided_choice": ["no " * 40]})["code"] == (
+        "context_length_exceeded"
+    )
     drawn = {
         ask(local_openai, extra_body={"structured_outputs": {"choice": ["a", "b"]}}, temperature=2, seed=seed)
         .choices[0]
