@@ -22,9 +22,9 @@ def scheduler(config: SchedulerConfig | None, metric: str, steps: int) -> TrialS
         return None
     goal: dict[str, Any] = {"time_attr": COUNTER, "metric": metric, "mode": "min"}
     grace = min(config.grace_steps or max(1, steps // 4), steps)
+    # One more than there are: a trial's last report, which says that it has finished, is its own to make.
     if config.name == "hyperband":
-        return HyperBandScheduler(max_t=steps, reduction_factor=config.reduction_factor, **goal)
+        return HyperBandScheduler(max_t=steps + 1, reduction_factor=config.reduction_factor, **goal)
     if config.name == "median":
         return MedianStoppingRule(grace_period=grace, min_samples_required=2, **goal)
-    # One more than there are: a trial's last report, which says that it has finished, is its own to make.
     return ASHAScheduler(max_t=steps + 1, grace_period=grace, reduction_factor=config.reduction_factor, **goal)
