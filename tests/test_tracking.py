@@ -12,7 +12,10 @@ import favchat.tracking
 from favchat.config import ConfigError, TrackingConfig
 from favchat.hub.load import load as load_model
 from favchat.tracking import (
+    CHALLENGER,
     CHAMPION,
+    DATA,
+    METRIC,
     BackgroundLog,
     Run,
     attempt,
@@ -244,3 +247,48 @@ def test_runs_of_a_server_are_named_by_its_address():
     said = []
     jobs.runs.run(TrackingConfig(uri="http://tracker:5000"), say=said.append)
     assert said == ["runs are kept by the MLflow server at http://tracker:5000"]
+
+
+def test_the_champion_is_the_better_version_and_the_log_says_why(store, tmp_path, caplog):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "weights").write_bytes(b"x" * 1000)
+
+    def register(**tags):
+        tags = {METRIC: "val_loss", DATA: "a"} | {key: str(value) for key, value in tags.items()}
+        caplog.clear()
+        run = start_run(TrackingConfig(), "train")
+        return run.register_model(folder, "ranked", tags=tags), caplog.text
+
+    client = start_run(TrackingConfig(), "look").client
+    assert "champion: there was none" in register(val_loss=2.0)[1]
+    assert "challenger: val_loss 3.0000 against 2.0000 of version 1" in register(val_loss=3.0)[1]
+    assert "champion: val_loss 1.0000 against 2.0000 of version 1" in register(val_loss=1.0)[1]
+    assert "challenger: its val_loss was measured on other data" in register(val_loss=0.5, **{DATA: "b"})[1]
+    assert "challenger: its uar cannot be compared" in register(uar=0.5, **{METRIC: "uar"})[1]
+    aliases = client.get_registered_model("ranked").aliases
+    assert {name: int(version) for name, version in aliases.items()} == {CHAMPION: 3, CHALLENGER: 5}
+    assert client.get_model_version("ranked", "3").tags["val_loss"] == "1.0"
+
+
+def test_a_registered_models_weights_are_not_stored_twice(registered_folder):
+    folder, stored = registered_folder
+    assert (stored / "weights").samefile(folder / "weights")
+    (folder / "weights").unlink()
+    assert (stored / "weights").read_bytes() == b"x" * 1000
+
+
+@pytest.fixture
+def registered_folder(store, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "weights").write_bytes(b"x" * 1000)
+    return folder, resolve_model(start_run(TrackingConfig(), "train").register_model(folder, "linked"))
+
+
+def test_a_corpus_is_an_input_with_its_digest_and_split(store):
+    run = start_run(TrackingConfig(), "train")
+    run.log_dataset("/data/corpus", "0123", "val", "validation")
+    (found,) = run.client.get_run(run.run_id).inputs.dataset_inputs
+    assert (found.dataset.name, found.dataset.digest) == ("corpus/val", "0123")
+    assert [(tag.key, tag.value) for tag in found.tags] == [("mlflow.data.context", "validation")]

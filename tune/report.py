@@ -74,7 +74,7 @@ class SweepResult:
         for heading in headings:
             table.add_column(heading, justify="left" if heading == "status" else "right")
         for trial in self.trials:
-            settings = _settings(trial.point)
+            settings = trial.point.swept
             table.add_row(
                 *(str(settings.get(key, "-")) for key in swept),
                 f"{trial.active_parameters:,}",
@@ -140,7 +140,7 @@ def write_table(trials: list[Trial], path: Path) -> None:
         writer = csv.DictWriter(file, ["trial", *swept, *rest])
         writer.writeheader()
         for trial in trials:
-            settings = {key: value for key, value in _settings(trial.point).items() if value is not None}
+            settings = {key: value for key, value in trial.point.swept.items() if value is not None}
             writer.writerow({"trial": trial.point.name} | settings | {name: getattr(trial, name) for name in rest})
 
 
@@ -168,13 +168,9 @@ def draw(trials: list[Trial], metric: str, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _settings(point: Point) -> dict[str, Any]:
-    return point.settings | ({} if point.seed is None else {"seed": point.seed})
-
-
 def _swept(trials: list[Trial]) -> list[str]:
     """The keys that the trials differ in; a setting whose condition is not met is no part of a trial."""
-    return list(dict.fromkeys(key for trial in trials for key in _settings(trial.point)))
+    return list(dict.fromkeys(key for trial in trials for key in trial.point.swept))
 
 
 def _trials(results: list[Result], config: Config, metric: str) -> list[Trial]:

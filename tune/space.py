@@ -31,6 +31,11 @@ class Point(NamedTuple):
         return {key: json.loads(text) for key, text in self.values}
 
     @property
+    def swept(self) -> dict[str, Any]:
+        """Dotted key -> value, with the seed where seeds are repeated."""
+        return self.settings | ({} if self.seed is None else {"seed": self.seed})
+
+    @property
     def label(self) -> str:
         """Names the combination, its seed left out."""
         short = short_names([key for key, _ in self.values])

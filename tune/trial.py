@@ -84,7 +84,7 @@ def run_trial(parameters: dict[str, Any], sweep: Sweep) -> None:
     out = Path(config.training.out or "")
     out.mkdir(parents=True, exist_ok=True)
     with FileLock(out / ".lock"):
-        training = Training(config, sweep)
+        training = Training(config, sweep, point)
         report: dict[str, Any] = {}
         for report in training.reports(after=_told()):
             _tell(report)
@@ -97,8 +97,8 @@ def run_trial(parameters: dict[str, Any], sweep: Sweep) -> None:
 class Training:
     """A training in a thread of its own, and what it reports meanwhile."""
 
-    def __init__(self, config: Config, sweep: Sweep):
-        self._config, self._sweep = config, sweep
+    def __init__(self, config: Config, sweep: Sweep, point: Point):
+        self._config, self._sweep, self._point = config, sweep, point
         self._error: BaseException | None = None
         self._seconds = 0.0
         # A daemon: a trial that is stopped ends, and its training with it.
@@ -132,7 +132,9 @@ class Training:
         from favchat.training.curriculum import train
 
         try:
-            result = train(self._config, parent=self._sweep.run, runs_at_once=self._sweep.at_once)
+            result = train(
+                self._config, parent=self._sweep.run, runs_at_once=self._sweep.at_once, swept=self._point.swept
+            )
             self._seconds = sum(stage.seconds for stage in result.stages)
         except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
             self._error = error

@@ -7,6 +7,7 @@ import logging
 import os
 import queue
 import re
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock
 from mlflow.artifacts import download_artifacts
-from mlflow.entities import LifecycleStage, Metric, Param, RunStatus
+from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.file_utils import local_file_uri_to_path
@@ -29,14 +30,20 @@ from mlflow.utils.uri import is_local_uri
 
 from favchat.backbones import assets
 from favchat.config import Config, ConfigError, TrackingConfig, flatten
-from favchat.io.files import write_text_whole
+from favchat.io.files import link_or_copy, write_text_whole
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 CHAMPION = "champion"
-"""Alias of the newest version of a registered model."""
+"""Alias of the best version of a registered model."""
+CHALLENGER = "challenger"
+"""Alias of the newest version that has not become the champion."""
+METRIC = "metric"
+"""Tag of a version: the name of the metric, itself a tag, by which versions are compared; smaller is better."""
+DATA = "data_digest"
+"""Tag of a version: which corpus that was measured on."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +70,10 @@ class Run:
             self.client.log_batch(self.run_id, params=params[begin : begin + 100])
 
     def log_config(self, config: Config) -> None:
-        """Log a configuration twice: as dotted parameters, and whole as ``config.yaml``."""
-        settings = config.model_dump(mode="json")
-        self.log_params(settings)
+        """Log a configuration whole as ``config.yaml``, and what differs from the defaults as dotted parameters."""
+        settings, plain = config.model_dump(mode="json"), flatten(Config().model_dump(mode="json"))
+        changed = {key: value for key, value in flatten(settings).items() if key not in plain or plain[key] != value}
+        self.log_params(changed)
         self.client.log_dict(self.run_id, settings, "config.yaml")
 
     def log_metrics(self, values: Mapping[str, float], step: int, time_ms: int | None = None) -> None:
@@ -88,23 +96,60 @@ class Run:
             copy.write_bytes(content)
             self.log_artifact(copy, str(Path(name).parent) if Path(name).parent.name else None)
 
-    def register_model(self, folder: str | Path, name: str) -> str:
-        """Log a model directory and make it the newest version of a registered model, its champion.
+    def log_dataset(self, source: str, digest: str, split: str, context: str) -> None:
+        """Log a corpus as an input.
+
+        Args:
+            source: Where it lies.
+            digest: Tells it from others.
+            split: Which part was used.
+            context: What for: ``training``, ``validation``.
+        """
+        data = Dataset(f"{Path(source).name}/{split}", digest, "local", json.dumps({"uri": source}))
+        self.client.log_inputs(self.run_id, [DatasetInput(data, [InputTag("mlflow.data.context", context)])])
+
+    def register_model(
+        self, folder: str | Path, name: str, *, tags: Mapping[str, str] | None = None, description: str = ""
+    ) -> str:
+        """Log a model directory and make it the newest version of a registered model.
+
+        It becomes the champion where it is better than the one before on the metric that both have recorded, on the
+        same data, or where that has recorded none; else the challenger. The log says why.
+
+        Args:
+            folder: The model.
+            name: Of the registered model.
+            tags: Of the version; ``metric`` names the one by which versions are compared.
+            description: Of the version.
 
         Returns:
             The version's name, such as ``models:/favchat-nano/3``.
         """
-        client = self.client
-        self.log_artifact(folder, "model")
+        client, tags = self.client, dict(tags or {})
+        self._log_model(Path(folder))
         try:
             client.create_registered_model(name)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         source = f"{client.get_run(self.run_id).info.artifact_uri}/model"
-        version = client.create_model_version(name, source, run_id=self.run_id).version
-        client.set_registered_model_alias(name, CHAMPION, version)
+        version = client.create_model_version(
+            name, source, run_id=self.run_id, tags=tags, description=description
+        ).version
+        alias, reason = _rank(client, name, tags)
+        client.set_registered_model_alias(name, alias, version)
+        logger.warning("models:/%s/%s is the %s: %s", name, version, alias, reason)
         return f"models:/{name}/{version}"
+
+    def _log_model(self, folder: Path) -> None:
+        """Log a model as ``model``; files of the same disk are linked, so that weights are not stored twice."""
+        uri = self.client.get_run(self.run_id).info.artifact_uri
+        if not is_local_uri(uri):
+            self.log_artifact(folder, "model")
+            return
+        target = Path(local_file_uri_to_path(uri)) / "model"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(folder, target, copy_function=link_or_copy, dirs_exist_ok=True)
 
     def end_children(self, status: str = "KILLED", *, not_failed: Collection[str] = ()) -> None:
         """End the runs below this one that are still marked as running: their processes are gone.
@@ -323,6 +368,27 @@ def git_revision() -> str | None:
         return subprocess.run([*git, *words], capture_output=True, check=True, text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _rank(client: MlflowClient, name: str, tags: Mapping[str, str]) -> tuple[str, str]:
+    """The alias of a new version, and why."""
+    try:
+        held = client.get_model_version_by_alias(name, CHAMPION)
+    except MlflowException:
+        return CHAMPION, "there was none"
+    metric, before = tags.get(METRIC), held.tags
+    champion = f"version {held.version}"
+    if before.get(METRIC) is None:
+        return CHAMPION, f"{champion} has recorded no metric"
+    if metric is None:
+        return CHALLENGER, f"it has recorded no metric, and {champion} has {before[METRIC]}"
+    if metric != before[METRIC]:
+        return CHALLENGER, f"its {metric} cannot be compared with the {before[METRIC]} of {champion}"
+    if tags.get(DATA) != before.get(DATA):
+        return CHALLENGER, f"its {metric} was measured on other data than that of {champion}"
+    mine, theirs = float(tags[metric]), float(before[metric])
+    better = mine < theirs
+    return CHAMPION if better else CHALLENGER, f"{metric} {mine:.4f} against {theirs:.4f} of {champion}"
 
 
 def _experiment(client: MlflowClient, uri: str, name: str) -> str:

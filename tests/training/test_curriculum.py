@@ -15,6 +15,7 @@ from huggingface_hub import ModelCard
 
 from favchat import tracking
 from favchat.config import ConfigError, load
+from favchat.data.corpus.digest import corpus_digest
 from favchat.hub.load import load as load_model
 from favchat.tracking import resolve_model
 from favchat.training import curriculum
@@ -169,11 +170,15 @@ def test_mlflow_has_a_child_for_each_stage_with_losses_and_the_config(finished):
     parent = client.get_run(result.run.run_id)
     assert parent.info.status == "FINISHED"
     assert parent.data.params["training.stages.1.task"] == "qa"
-    assert parent.data.params["model.adapter.num_experts"] == "4"
+    assert "serve.port" not in parent.data.params  # only what differs from the defaults
+    assert parent.data.metrics["val_loss"] == result.stages[-1].metrics["val_loss"]
+    inputs = {one.dataset.name.rpartition("/")[2]: one.dataset.digest for one in parent.inputs.dataset_inputs}
+    assert inputs == dict.fromkeys(("train", "val"), corpus_digest(config.data.out))
     assert "config.yaml" in [artifact.path for artifact in client.list_artifacts(result.run.run_id)]
     children = client.search_runs([result.run.experiment_id], f"tags.mlflow.parentRunId = '{result.run.run_id}'")
     assert {child.info.run_name for child in children} == {"summaries", "questions"}
     for child in children:
+        assert child.data.params["task"] in ("summary", "qa")
         losses = client.get_metric_history(child.info.run_id, "language_loss")
         assert [metric.step for metric in losses] == list(range(1, STEPS + 1))
         assert all(math.isfinite(metric.value) for metric in losses)
@@ -202,7 +207,15 @@ def test_the_model_is_registered_once(finished):
     assert result.registered == "models:/tiny-test/1"
     assert result.summary().endswith(f"{result.model}, registered as models:/tiny-test/1")
     registered = resolve_model("models:/tiny-test@champion", config.tracking) / "model.safetensors"
-    assert registered.read_bytes() == (result.model / "model.safetensors").read_bytes()
+    assert registered.samefile(result.model / "model.safetensors")
+    version = result.run.client.get_model_version("tiny-test", "1")
+    assert (version.tags["metric"], float(version.tags["val_loss"])) == (
+        "val_loss",
+        result.stages[-1].metrics["val_loss"],
+    )
+    assert version.tags["data_digest"] == corpus_digest(config.data.out)
+    assert version.description.startswith("# ")
+    assert (registered.parent / "MLmodel").is_file()
     assert train(config).registered == "models:/tiny-test/1"
 
 
@@ -213,8 +226,11 @@ def test_what_a_further_stage_makes_is_registered_too(tmp_path):
         folder = tmp_path / "stages" / stage.name
         folder.mkdir(parents=True)
         (folder / "settings.json").write_text(json.dumps({"key": stage.name}))
+        (folder / "stage.json").write_text(json.dumps({"metrics": {"step": 3, "val_loss": 1.5}}))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "README.md").write_text("# A model")
     versions = iter("123")
-    run = SimpleNamespace(register_model=lambda model, name: next(versions))
+    run = SimpleNamespace(register_model=lambda model, name, **about: next(versions))
     found = [curriculum._register(config, tmp_path, run) for config in (first, first, both, both)]
     assert found == ["1", "1", "2", "2"]
 

@@ -316,8 +316,8 @@ class TrackingConfig(Section):
     experiment: str = "favchat"
     """Name of the experiment."""
     registered_model: str | None = None
-    """Name in the model registry: the finished model becomes its newest version, with the alias ``champion``; null:
-    models are not registered."""
+    """Name in the model registry: the finished model becomes its newest version, the ``champion`` where it is
+    the best so far, else the ``challenger``; null: models are not registered."""
 
 
 class RayConfig(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,3 +51,12 @@ def write_text_whole(path: Path | UPath, text: str) -> None:
         OSError: The folder cannot be written, or the disk is full.
     """
     write_bytes_whole(path, text.encode())
+
+
+def link_or_copy(source: str, target: str) -> None:
+    """Let `target` share the bytes of `source` where the file system can, replacing it; else copy them."""
+    Path(target).unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copy2(source, target)

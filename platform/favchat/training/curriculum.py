@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,11 +19,12 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 from favchat import tracking
 from favchat.backbones.names import resolve_backbones
 from favchat.config import Config, ConfigError, StageConfig, require
+from favchat.data.corpus.digest import corpus_digest
 from favchat.hub.fingerprint import model_fingerprint
 from favchat.hub.names import resolve_model
-from favchat.io.files import write_text_whole
+from favchat.io.files import link_or_copy, write_text_whole
 from favchat.io.paths import absolute
-from favchat.io.settings_record import Settings, check_settings, keep_settings, kept_settings
+from favchat.io.settings_record import Settings, check_settings, keep_settings, kept_settings, settings_of
 from favchat.runtime import ray_cluster
 from favchat.runtime.placement import Demand
 from favchat.training.batches.stage_source import StageSource
@@ -86,6 +87,7 @@ def train(
     *,
     parent: tracking.Run | None = None,
     runs_at_once: int = 1,
+    swept: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Run all stages of the curriculum, on the cluster of the ``ray`` section unless Ray runs already.
 
@@ -96,6 +98,8 @@ def train(
         config: Needs ``data.out``, ``training.out`` and ``training.stages``.
         parent: Parent of this MLflow run.
         runs_at_once: Number of concurrent trainings that share the cluster's CPUs.
+        swept: Dotted settings in which this run differs from others: its parameters in MLflow even where they are the
+            defaults.
 
     Raises:
         ConfigError: Something is missing, or ``training.out`` holds a run with other settings.
@@ -132,6 +136,10 @@ def train(
         name = tracking.training_name(out)
         started = parent.child(name) if parent else tracking.start_run(config.tracking, name)
         started.log_config(config)
+        started.log_params(swept or {})
+        digest = corpus_digest(corpus)
+        started.log_dataset(corpus, digest, config.training.split, "training")
+        started.log_dataset(corpus, digest, config.training.val_split, "validation")
         return started
 
     run = tracking.resumed_run(out / "run.json", config.tracking, begin)
@@ -142,6 +150,7 @@ def train(
             results.append(_run_stage(config, stage, start, kept, run, runs_at_once))
         _calibrate(config, config.training.stages[-1], results[-1].model)
         _link_tree(results[-1].model, out / "model")
+        tracking.attempt("the run's metrics are not logged", lambda: _log_results(run, results))
         registered = tracking.attempt("the model is not registered", lambda: _register(config, out, run))
     except BaseException as error:
         ended = tracking.status_of(error)
@@ -209,7 +218,7 @@ def _run_stage(
     source = StageSource(config, stage, init)
     source.features = stage_features(config, stage, init, source.index.files)
     steps = source.steps
-    run = tracking.attempt(f"stage '{stage.name}' is not tracked", lambda: _stage_run(parent, folder, stage.name))
+    run = tracking.attempt(f"stage '{stage.name}' is not tracked", lambda: _stage_run(parent, folder, stage))
     job = StageJob(config, stage, steps, init, source, folder, asdict(run) if run else None, runs_at_once)
     try:
         with progress_bar(job.step_file, stage.name, steps):
@@ -287,7 +296,7 @@ def _fit(job: StageJob, scaling: ScalingConfig) -> dict[str, float]:
     return ended["metrics"]
 
 
-def _stage_run(parent: tracking.Run, folder: Path, name: str) -> tracking.Run:
+def _stage_run(parent: tracking.Run, folder: Path, stage: StageConfig) -> tracking.Run:
     """The stage's MLflow run below its parent: the one of an interrupted call, or a new one."""
     record = folder / "run.json"
     if record.is_file():
@@ -295,7 +304,10 @@ def _stage_run(parent: tracking.Run, folder: Path, name: str) -> tracking.Run:
         if run.uri == parent.uri and run.exists():
             run.resume()
             return run
-    run = parent.child(name)
+    run = parent.child(stage.name)
+    changed = settings_of(stage, "")
+    plain = settings_of(StageConfig(name=stage.name, task=stage.task), "")
+    run.log_params({"task": stage.task} | {key: value for key, value in changed.items() if value != plain[key]})
     write_text_whole(record, json.dumps(asdict(run), indent=2))
     return run
 
@@ -322,6 +334,13 @@ def scaling(config: Config, runs_at_once: int = 1) -> ScalingConfig:
     return ScalingConfig(num_workers=workers, resources_per_worker={"CPU": min(1.0, free / workers / runs_at_once)})
 
 
+def _log_results(run: tracking.Run, results: Sequence[StageResult]) -> None:
+    """Log the last stage's metrics at the whole curriculum's last step, by which runs are sorted, and its seconds."""
+    steps = int(sum(result.metrics["step"] for result in results))
+    metrics = {name: value for name, value in results[-1].metrics.items() if name != "step"}
+    run.log_metrics(metrics | {"train_seconds": sum(result.seconds for result in results)}, steps)
+
+
 def _register(config: Config, out: Path, run: tracking.Run) -> str | None:
     """Register the last stage's model, unless an earlier call has done so."""
     name, record, model = config.tracking.registered_model, out / "registered.json", out / "model"
@@ -333,7 +352,19 @@ def _register(config: Config, out: Path, run: tracking.Run) -> str | None:
     done = json.loads(record.read_text()) if record.is_file() else {}
     if wanted.items() <= done.items():
         return str(done["version"])
-    version = run.register_model(model, name)
+    # Imports pandas and more, which only a model that is registered needs.
+    from favchat.hub.mlflow_flavor import add_flavor
+
+    add_flavor(model)
+    last = json.loads((out / "stages" / config.training.stages[-1].name / "stage.json").read_text())["metrics"]
+    tags = {metric: str(value) for metric, value in last.items() if metric != "step"}
+    tags |= {tracking.DATA: corpus_digest(config.data.out or ""), "code": tracking.git_revision() or "unknown"}
+    if "val_loss" in last:
+        tags[tracking.METRIC] = "val_loss"
+    card = (model / "README.md").read_text(encoding="utf-8")
+    # Without its front matter, which is for a model hub.
+    about = card.split("---", 2)[-1].strip() if card.startswith("---") else card
+    version = run.register_model(model, name, tags=tags, description=about)
     write_text_whole(record, json.dumps({**wanted, "version": version}, indent=2))
     return version
 
@@ -342,13 +373,6 @@ def _link_tree(source: Path, target: Path) -> None:
     """Replace `target` by a copy of `source` made of hard links."""
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(source, partial, copy_function=_link)
+    shutil.copytree(source, partial, copy_function=link_or_copy)
     shutil.rmtree(target, ignore_errors=True)
     os.replace(partial, target)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # file system without hard links
-        shutil.copy2(source, target)
