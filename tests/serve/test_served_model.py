@@ -1,17 +1,24 @@
 """Several models behind one API, their deployments in this process."""
 
+import asyncio
 import base64
+import copy
 import json
 from collections.abc import AsyncIterator
 
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from omegaconf import OmegaConf
 
-from favchat.config import Config, ConfigError, ServeConfig, validate
+from favchat.config import Config, ConfigError, LoraConfig, ServeConfig, validate
+from favchat.hub.load import load
+from favchat.model.lora import add_lora
 from serve.app import application, demands, resolve_config
 from serve.chat import Chat, Piece
+from serve.engine import Engine
 from serve.served_model import configs_of
+from serve.store import VideoStore
 from tests.serve.conftest import LIMITS, clip_path
 from tests.serve.local import local_client
 
@@ -119,3 +126,29 @@ def test_a_model_that_cannot_be_served_is_told_by_its_setting(model_folder, tmp_
 def test_names_of_models(name, reason) -> None:
     with pytest.raises(ConfigError, match=reason):
         validate(OmegaConf.create({"serve": {"models": {name: "m"}}}), "test")
+
+
+def test_a_model_with_lora_beside_its_weights_is_served_with_it(tiny, tmp_path) -> None:
+    model, processor = copy.deepcopy(tiny[0]), tiny[1]
+    add_lora(model, LoraConfig())
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.5, generator=torch.Generator().manual_seed(0))
+    for part in (model, processor):
+        part.save_pretrained(tmp_path / "model")
+    loaded, processor = load(str(tmp_path / "model"))
+    engine = Engine(loaded, processor, VideoStore(tmp_path, version="v", max_videos=2), ServeConfig(max_videos=2))
+
+    async def written() -> list[int]:
+        ids = torch.arange(40, 60).tolist()
+        answers = [tokens async for tokens, _ in engine._tokens(ids, 8, None)]
+        return list(answers[-1])
+
+    try:
+        answer = asyncio.run(written())
+    finally:
+        engine.close()
+    ids = torch.arange(40, 60)[None]
+    settings = {"input_ids": ids, "max_new_tokens": 8, "do_sample": False}
+    adapted, base = (one.generate(**settings)[0, 20:].tolist() for one in (loaded, tiny[0]))
+    assert answer == adapted != base
