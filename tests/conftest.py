@@ -2,6 +2,11 @@
 
 import json
 import os
+
+# Torch's threads that wait for each other sleep; it reads this when it is imported. By default they spin, which took
+# ten times the CPU time of the tests' small models.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -14,6 +19,7 @@ import pytest
 import ray
 import s3fs
 import torch
+from filelock import FileLock
 from mlflow.tracking import MlflowClient
 from moto.server import ThreadedMotoServer
 from safetensors.torch import save_file
@@ -26,6 +32,9 @@ from favchat.hub import shipped_model
 from favchat.runtime.environment import KEEP_WORKERS, quiet_environment
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
+
+# One thread is faster for tensors as small as these, and leaves the other CPUs to Ray's workers.
+torch.set_num_threads(1)
 
 # Ray Train looks for reports every 2 s and starts a process that watches for nodes about to be taken away: most of the
 # time of trainings as short as these. Set before any Ray starts, here and in the commands that tests run.
@@ -46,6 +55,43 @@ os.environ |= {
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
+
+
+STARTS_RAY = {"ray_session", "cluster"}
+"""Fixtures that start Ray; a test that takes one, also by way of another fixture, is marked with ``ray``."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need Ray or a browser, and run the files with Ray, which take longest, first.
+
+    So what two processes do last is small, and both end at about the same time.
+    """
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & STARTS_RAY:
+            item.add_marker(pytest.mark.ray)
+        if "browser" in fixtures:
+            item.add_marker(pytest.mark.slow)
+    files = {item.path for item in items if item.get_closest_marker("ray")}
+    items.sort(key=lambda item: item.path not in files)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Gives the folder of a name, which a function fills: in one of pytest-xdist's workers for all of them."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def once(name: str, fill: Callable[[Path], None]) -> Path:
+        folder, whole = root / name, root / f"{name}.whole"
+        with FileLock(root / f"{name}.lock"):
+            if not whole.exists():
+                folder.mkdir()
+                fill(folder)
+                whole.touch()
+        return folder
+
+    return once
 
 
 @pytest.fixture(scope="session")
@@ -79,22 +125,25 @@ def memory() -> Iterator[str]:
         files.rm(address, recursive=True)
 
 
+def open_store(path: Path) -> None:
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+
+
 @pytest.fixture(scope="session")
-def new_store(tmp_path_factory) -> Callable[[Path], str]:
+def new_store(made_once) -> Callable[[Path], str]:
     """Makes an MLflow store at a path and gives its address.
 
     MLflow brings each new one through every version that its tables ever had, for seconds; here only the first.
     """
-    first = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{first}").search_experiments()
+    first = made_once("store", lambda folder: open_store(folder / "mlflow.db")) / "mlflow.db"
 
-    def make(path: Path) -> str:
+    def copy(path: Path) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(first)) as source, closing(sqlite3.connect(path)) as target:
             source.backup(target)
         return f"sqlite:///{path}"
 
-    return make
+    return copy
 
 
 @pytest.fixture(scope="session")
@@ -142,21 +191,23 @@ def stand_in(tiny, tiny_preset, tmp_path, monkeypatch) -> dict[str, torch.Tensor
 
 
 @pytest.fixture(scope="session")
-def corpus(ray_session, centerface, new_store, tmp_path_factory) -> Path:
+def corpus(ray_session, centerface, new_store, made_once) -> Path:
     """The sample clips, prepared and annotated: a folder with shards, rejects and annotations. Not to be written to."""
-    out = tmp_path_factory.mktemp("corpus")
-    config = load(
-        CONFIGS / "tiny.yaml",
-        [
-            "data.source.kind=celebv_hq",
-            f"data.source.path={SAMPLE / 'clips'}",
-            f"data.source.annotations={SAMPLE / 'annotations.json'}",
-            f"data.out={out}",
-            "data.frames.fps=4",
-            "data.frames.max_frames=8",
-            f"tracking.uri={new_store(tmp_path_factory.mktemp('tracking') / 'mlflow.db')}",
-        ],
-    )
-    jobs.prepare.run(config)
-    jobs.annotate.run(config)
-    return out
+
+    def prepare(out: Path) -> None:
+        config = load(
+            CONFIGS / "tiny.yaml",
+            [
+                "data.source.kind=celebv_hq",
+                f"data.source.path={SAMPLE / 'clips'}",
+                f"data.source.annotations={SAMPLE / 'annotations.json'}",
+                f"data.out={out}",
+                "data.frames.fps=4",
+                "data.frames.max_frames=8",
+                f"tracking.uri={new_store(out.with_name('corpus_tracking') / 'mlflow.db')}",
+            ],
+        )
+        jobs.prepare.run(config)
+        jobs.annotate.run(config)
+
+    return made_once("corpus", prepare)

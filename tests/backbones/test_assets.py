@@ -311,6 +311,7 @@ def test_mobilenet_loads_with_imagenets_normalisation() -> None:
     assert list(AutoImageProcessor.from_pretrained(folder).image_mean) == [0.485, 0.456, 0.406]
 
 
+@pytest.mark.slow
 def test_the_language_model_answers_and_stops() -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -96,6 +96,7 @@ def answers(centerface):
     return {name: ask(None, str(SAMPLE / "clips" / name), [question])[0] for name in ("pexels_4.mp4", "capture_1.mp4")}
 
 
+@pytest.mark.slow
 def test_it_sees_an_expression_out_of_the_box(answers):
     assert "happy" in answers["pexels_4.mp4"]
     assert "happy" not in answers["capture_1.mp4"]

@@ -4,6 +4,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import jobs.wheel
 from jobs.wheel import PACKAGES, build_wheel
 
@@ -16,6 +18,7 @@ def test_every_package_of_the_distribution_is_shipped():
     assert sorted(PACKAGES) == sorted(Path(package).name for package in packages)
 
 
+@pytest.mark.slow
 def test_pip_installs_the_wheel_without_anything_else(tmp_path):
     wheel = build_wheel(tmp_path)
     target = tmp_path / "target"

@@ -101,7 +101,7 @@ def resumed(killed, corpus):
     """That run's end, on one worker, while the tracking server is out of reach."""
     gone = tracking.Run("http://127.0.0.1:9", "0" * 32, "0")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(curriculum.tracking, "kept_run", lambda *_: gone)
+        patch.setattr(curriculum.tracking, "resumed_run", lambda *_: gone)
         patch.setattr(curriculum, "_stage_run", lambda *_: gone)
         return train(settings(corpus, killed, "training.num_workers=1", "tracking.registered_model=tiny-test"))
 

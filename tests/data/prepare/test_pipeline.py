@@ -345,6 +345,7 @@ cluster.shutdown()
 """
 
 
+@pytest.mark.ray
 def test_two_nodes_share_the_work(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "videos", *[f"{i}.mp4" for i in range(12)])
     nodes = tmp_path / "nodes"
