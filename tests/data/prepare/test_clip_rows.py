@@ -143,6 +143,18 @@ def test_failures_are_rows(detector):
     assert row["stage"] == "track" and "no face" in row["reason"]
 
 
+class Broken:
+    """A detector with a fault of its own."""
+
+    def detect(self, images):
+        raise ZeroDivisionError("no such face")
+
+
+def test_an_unexpected_error_is_a_row_too():
+    (row,) = clip_rows(clip("pexels_0.mp4"), Broken(), settings())
+    assert (row["stage"], row["reason"]) == ("internal", "ZeroDivisionError: no such face")
+
+
 class Blind:
     """A detector that sees no face: whatever reaches it was found and decoded."""
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -50,15 +49,6 @@ class CentreDetector:
         scale = np.array([width, height], np.float32)
         box = np.array([[0.3, 0.3, 0.7, 0.7]], np.float32) * np.tile(scale, 2)
         return [Detections(box, LANDMARKS[None] * scale, np.ones(1, np.float32)) for _ in images]
-
-
-class BrokenDetector(CentreDetector):
-    """Works on the blank image of the check beforehand only."""
-
-    def detect(self, images: np.ndarray) -> list[Detections]:
-        if images.any():
-            raise ZeroDivisionError("no such face")
-        return super().detect(images)
 
 
 def settings(folder: Path, out: Path, **data: Any) -> Config:
@@ -128,6 +118,14 @@ def test_a_row_holds_the_media_in_step(prepared: Config) -> None:
     assert (row["emotion"], row["end"], row["split"]) == (None, None, "train")
 
 
+def test_the_same_clips_give_the_same_files(prepared: Config, tmp_path: Path) -> None:
+    first = Path(prepared.data.out or "")
+    before = {file.name: pq.read_table(file).to_pylist() for file in first.glob("*/*.parquet")}
+    prepare(settings(Path(prepared.data.source.path or ""), tmp_path, clips_per_shard=2), CentreDetector)
+    assert {file.name: pq.read_table(file).to_pylist() for file in tmp_path.glob("*/*.parquet")} == before
+    assert len(before) == 3
+
+
 def test_a_second_run_does_only_what_is_missing(prepared: Config) -> None:
     out = Path(prepared.data.out or "")
     before = {file: file.stat().st_mtime_ns for file in out.glob("*/*.parquet")}
@@ -195,46 +193,29 @@ def test_bad_entries_stop_nothing(ray_session: None, tmp_path: Path) -> None:
     assert [row["clip_id"] for row in rows(out / "rejects") if row["stage"] == "source"] == ["cut_0__2"]
 
 
-def test_the_same_clips_give_the_same_files(ray_session: None, tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "videos", *[f"{i}.mp4" for i in range(5)])
-    contents = []
-    for out in (tmp_path / "one", tmp_path / "two"):
-        prepare(settings(folder, out, clips_per_shard=2), CentreDetector)
-        contents.append({file.name: pq.read_table(file).to_pylist() for file in (out / "shards").iterdir()})
-    assert contents[0] == contents[1]
-    assert len(contents[0]) == 3
+def content(row: dict[str, Any]) -> dict[str, Any]:
+    """What a row holds of its video, whose name is another one."""
+    return {name: value for name, value in row.items() if name not in ("clip_id", "video", "split")}
 
 
-def test_copies_go_to_the_rejects(ray_session: None, tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "videos", "a.mp4", "b.mp4")
-    make_folder(folder, "c.mp4", copies="franck_0.mp4")
-    result = prepare(settings(folder, tmp_path / "out", duplicates="drop"), CentreDetector)
-    assert (result.clips, result.in_shards, result.reasons) == (3, 2, {"duplicate": 1})
-    (reject,) = rows(tmp_path / "out" / "rejects")
-    assert (reject["clip_id"], reject["stage"]) == ("b", "duplicate")
-    assert reject["reason"].startswith("near-duplicate of 'a': 0 of 384 bits of the hash differ")
-
-
-def test_an_unexpected_error_is_a_reject_too(ray_session: None, tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "videos", "a.mp4")
-    result = prepare(settings(folder, tmp_path / "out"), BrokenDetector)
-    assert (result.in_shards, result.rejected) == (0, 1)
-    (reject,) = rows(tmp_path / "out" / "rejects")
-    assert (reject["stage"], reject["reason"]) == ("internal", "ZeroDivisionError: no such face")
+@pytest.fixture
+def undisturbed(prepared: Config) -> dict[str, Any]:
+    """The row of the sample clip that `make_folder` copies."""
+    return next(row for row in rows(Path(prepared.data.out or "") / "shards") if row["clip_id"] == "a")
 
 
 def test_clips_that_kill_their_process_or_hang_are_rejected_and_take_no_other_with_them(
-    ray_session: None, tmp_path: Path
+    undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
     folder = make_folder(tmp_path / "videos", "a.mp4", "c.mp4", "d.mp4")
-    prepare(settings(folder, tmp_path / "undisturbed"), CentreDetector)
     make_folder(folder, "b.mp4", copies="franck_0.mp4")
     make_folder(folder, "e.mp4", copies="capture_0.mp4")
     config = settings(folder, tmp_path / "out", seconds_per_clip=2)
     result = prepare(config, partial(CentreDetector, fatal_width=360, endless_width=400))
     assert (result.clips, result.in_shards, result.reasons) == (5, 3, {"internal": 2})
-    kept, undisturbed = (rows(tmp_path / name / "shards") for name in ("out", "undisturbed"))
-    assert sorted(kept, key=itemgetter("clip_id")) == sorted(undisturbed, key=itemgetter("clip_id"))
+    kept = rows(tmp_path / "out" / "shards")
+    assert sorted(row["clip_id"] for row in kept) == ["a", "c", "d"]
+    assert all(content(row) == content(undisturbed) for row in kept)
     rejects = rows(tmp_path / "out" / "rejects")
     assert sorted(reject["clip_id"] for reject in rejects) == ["b", "e"]
     for reject in rejects:
@@ -262,9 +243,8 @@ def kill_when_half_is_done(out: Path, pid: Path, killed: list[int]) -> None:
     os.kill(killed[0], signal.SIGKILL)
 
 
-def test_a_worker_that_is_killed_midway_changes_no_row(ray_session: None, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_midway_changes_no_row(undisturbed: dict[str, Any], tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "videos", *[f"{i}.mp4" for i in range(6)])
-    prepare(settings(folder, tmp_path / "undisturbed"), CentreDetector)
     out, pid, killed = tmp_path / "out", tmp_path / "pid", list[int]()
     killer = Thread(target=kill_when_half_is_done, args=(out, pid, killed))
     killer.start()
@@ -272,22 +252,29 @@ def test_a_worker_that_is_killed_midway_changes_no_row(ray_session: None, tmp_pa
     killer.join()
     assert int(pid.read_text()) != killed[0]  # it died at work, and another one went on
     assert (result.in_shards, result.rejected) == (6, 0)
-    expected = sorted(rows(tmp_path / "undisturbed" / "shards"), key=itemgetter("clip_id"))
-    assert sorted(rows(out / "shards"), key=itemgetter("clip_id")) == expected
+    kept = rows(out / "shards")
+    assert sorted(row["clip_id"] for row in kept) == [str(i) for i in range(6)]
+    assert all(content(row) == content(undisturbed) for row in kept)
 
 
-def test_a_corpus_on_object_storage(ray_session: None, tmp_path: Path, s3: str) -> None:
+def test_a_corpus_on_object_storage_whose_copies_go_to_the_rejects(ray_session: None, tmp_path: Path, s3: str) -> None:
     folder = make_folder(tmp_path / "videos", "a.mp4", "b.mp4", "c.mp4")
+    make_folder(folder, "other.mp4", copies="franck_0.mp4")
     (folder / "text.mp4").write_text("no video")
     UPath(s3, "in", "more").mkdir(parents=True)
     for file in folder.iterdir():
         UPath(s3, "in", "more", file.name).write_bytes(file.read_bytes())
     config = settings(UPath(s3, "in"), UPath(s3, "out"), clips_per_shard=2, duplicates="drop")
     result = prepare(config, CentreDetector)
-    assert (result.clips, result.in_shards, result.reasons) == (4, 1, {"duplicate": 2, "open": 1})
+    assert (result.clips, result.in_shards, result.reasons) == (5, 2, {"duplicate": 2, "open": 1})
     assert str(result.shards) == f"{s3}/out/shards"
-    (row,) = read_folder(result.shards, ["clip_id", "video", "frames"]).to_pylist()
+    row, other = read_folder(result.shards, ["clip_id", "video", "frames"]).sort_by("clip_id").to_pylist()
     assert (row["clip_id"], row["video"]) == ("more__a", f"{s3}/in/more/a.mp4")
+    assert other["clip_id"] == "more__other"
+    rejects = read_folder(result.rejects, ["clip_id", "stage", "reason"]).to_pylist()
+    copies = {reject["clip_id"]: reject["reason"] for reject in rejects if reject["stage"] == "duplicate"}
+    assert set(copies) == {"more__b", "more__c"}
+    assert copies["more__b"].startswith("near-duplicate of 'more__a': 0 of 384 bits of the hash differ")
     assert decode_images(row["frames"]).shape[0] == 4
     assert {file.name for file in UPath(s3, "out").iterdir()} == {
         "shards",
@@ -296,9 +283,9 @@ def test_a_corpus_on_object_storage(ray_session: None, tmp_path: Path, s3: str) 
         "duplicates.parquet",
     }
     again = prepare(config, CentreDetector)
-    assert (again.clips, again.skipped) == (4, 4)
+    assert (again.clips, again.skipped) == (5, 5)
     report = write_report(UPath(s3, "out"))
-    assert report.summary.rows == 1 and report.page.read_text().startswith("<!doctype html>")
+    assert report.summary.rows == 2 and report.page.read_text().startswith("<!doctype html>")
     assert annotate(config).path.exists()
 
 
