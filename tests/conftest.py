@@ -1,4 +1,4 @@
-"""Fixtures that every test may use; what is costly is made once."""
+"""Fixtures that every test may use; what is costly is made once, and imported where it is needed."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import os
 # ten times the CPU time of the tests' small models.
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
+import random
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -16,16 +17,10 @@ from uuid import uuid4
 
 import fsspec
 import pytest
-import ray
-import s3fs
 import torch
 from filelock import FileLock
-from mlflow.tracking import MlflowClient
-from moto.server import ThreadedMotoServer
 from safetensors.torch import save_file
 
-import jobs.annotate
-import jobs.prepare
 from favchat.backbones import assets
 from favchat.config import Config, load
 from favchat.hub import shipped_model
@@ -42,9 +37,12 @@ os.environ |= {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "RAY_TRAIN_ENABLE_PRE
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port below the range from which the system gives ports to whoever asks for any: it stays free."""
+    while True:
+        port = random.randint(20_000, 32_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
 
 
 # Ray's processes take these over from the one that starts Ray: where the S3 server of the `s3` fixture will listen.
@@ -97,6 +95,8 @@ def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], None]], Path]
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
     """One local Ray of two CPUs for the whole run; a test that needs Ray takes this fixture and starts none itself."""
+    import ray
+
     quiet_environment()
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
@@ -106,6 +106,9 @@ def ray_session() -> Iterator[None]:
 @pytest.fixture
 def s3() -> Iterator[str]:
     """The address of an empty bucket on an S3 server that runs as long as the test."""
+    import s3fs
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer("127.0.0.1", S3_PORT, verbose=False)
     server.start()
     files = s3fs.S3FileSystem()
@@ -126,6 +129,8 @@ def memory() -> Iterator[str]:
 
 
 def open_store(path: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
     MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
 
 
@@ -193,6 +198,9 @@ def stand_in(tiny, tiny_preset, tmp_path, monkeypatch) -> dict[str, torch.Tensor
 @pytest.fixture(scope="session")
 def corpus(ray_session, centerface, new_store, made_once) -> Path:
     """The sample clips, prepared and annotated: a folder with shards, rejects and annotations. Not to be written to."""
+
+    import jobs.annotate
+    import jobs.prepare
 
     def prepare(out: Path) -> None:
         config = load(

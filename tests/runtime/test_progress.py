@@ -1,6 +1,7 @@
 """Progress on a terminal and in a log."""
 
 import io
+import re
 import time
 
 import pytest
@@ -25,14 +26,23 @@ def test_the_pace_counts_from_the_first_finished_clips_on() -> None:
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_what_is_shown(ray_session: None, monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
-    monkeypatch.setattr(progress, "LOG_S", 0.5)
+    monkeypatch.setattr(progress, "LOG_S", 0.1)
+    monkeypatch.setattr(progress, "_POLL_S", 0.1)
     console = Console(file=io.StringIO(), force_terminal=terminal, width=160, color_system=None)
+    first, then = ("2/1200", "22/1200") if terminal else ("2 of 1,200", "22 of 1,200")
+
+    def wait_for(text: str) -> None:
+        deadline = time.monotonic() + 60
+        while not re.search(rf"\b{text} clips, 1 rejected", console.file.getvalue()):  # type: ignore[attr-defined]
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
     with clip_progress("prepare", 1200, console) as counter:
         ray.get([counter.finished.remote("a", True), counter.finished.remote("b", False)])
         ray.get(counter.finished.remote("b", False))  # done twice, and still one clip
-        time.sleep(1.5)
+        wait_for(first)
         ray.get([counter.finished.remote(str(number), False) for number in range(20)])
-        time.sleep(1.5)
+        wait_for(then)
     shown = console.file.getvalue()
     lines = [line for line in shown.splitlines() if line.startswith("prepare: ")]
     if terminal:
