@@ -172,9 +172,10 @@ def running_server() -> Iterator[Server]:
 
 @pytest.fixture
 def server(running_server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """The server, well behaved and without memory; nobody waits long between two attempts."""
+    """The server, well behaved and without memory; nobody waits between two attempts."""
     import favchat.evaluation.asking.server_backend as module
 
-    monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
+    # Not `time.sleep`: Ray waits with it too, and without it spins.
+    monkeypatch.setattr(module, "retry_wait", lambda *_, **__: 0)
     running_server.reset()
     return running_server

@@ -101,7 +101,7 @@ def test_a_fault_of_all_questions_ends_the_asking(server, clip, manner, words):
 
 
 def test_a_server_that_is_not_there(clip, monkeypatch):
-    monkeypatch.setattr("favchat.evaluation.asking.server_backend.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("favchat.evaluation.asking.server_backend.retry_wait", lambda *_, **__: 0)
     config = settings("corpus", "evaluation.server.base_url=http://127.0.0.1:9/v1", "evaluation.server.model=m")
     assert "does not answer" in ServerAnswerer(config.evaluation).answer([clip], [[item()]]).fault
 
