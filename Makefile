@@ -2,8 +2,8 @@
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,12))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-# Tests run in two processes; each has a Ray of its own.
-PROCESSES ?= 2
+# make test PROCESSES=2 shares the tests' files among two processes, each with a Ray of its own; 0: no further process.
+PROCESSES ?= 0
 PYTEST := $(BIN)/python -m pytest
 TEST_ALL := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
