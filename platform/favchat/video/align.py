@@ -24,14 +24,14 @@ def align_face(
 ) -> NDArray[np.uint8]:
     """Cut out a face, upright and centred, from chin to hairline.
 
-    The landmarks are mapped to ArcFace's template by the similarity (rotation, scale, shift) of least squares.
-    What lies outside the image is black.
+    The landmarks are mapped to ArcFace's template by the least-squares similarity (rotation, scale, translation).
+    Pixels outside the image are black.
 
     Args:
         image: (H, W, 3) uint8.
         landmarks: (5, 2) x y in pixels of `image`, in the order of `Detections`.
         size: Side of the crop in pixels.
-        margin: By what share the crop is wider than ArcFace's.
+        margin: By what fraction the crop is wider than ArcFace's.
 
     Returns:
         (size, size, 3) uint8.
@@ -43,12 +43,12 @@ def align_face(
         raise ValueError(f"size = {size} and margin = {margin:g}: need at least 1 pixel and more than -1")
     turn, shift = _similarity(landmarks)
     side = TEMPLATE_SIDE * (1.0 + margin)
-    # Large faces are cut out larger than asked for, by a whole factor, and averaged down: the warp itself looks at
-    # four pixels only and would alias.
+    # Large faces are cropped larger than `size` by an integer factor and then averaged down: the bilinear warp samples
+    # only four pixels and would alias.
     oversize = max(1, math.ceil(_length_in_image(turn, side) / size - 0.5))
     scale = size * oversize / side
     turn, shift = turn * scale, (shift - complex(*(FACE_CENTRE - side / 2))) * scale
-    # Pixel centres lie half a pixel from their corners.
+    # Pixel centres are at half-integer positions.
     shift += (turn - 1) * complex(0.5, 0.5)
     matrix = np.asarray([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
     crop = cv2.warpAffine(image, matrix, (size * oversize, size * oversize), flags=cv2.INTER_LINEAR)
@@ -58,7 +58,7 @@ def align_face(
 
 
 def face_geometry(landmarks: NDArray[np.floating], width: int, height: int) -> NDArray[np.float32]:
-    """Where alignment took the face from: what an aligned crop no longer tells about the head's motion.
+    """Position, size and roll of a face in the frame, which alignment removes from the crop.
 
     Args:
         landmarks: (5, 2) x y in pixels, in the order of `Detections`.
@@ -66,8 +66,8 @@ def face_geometry(landmarks: NDArray[np.floating], width: int, height: int) -> N
         height: Height of the frame in pixels.
 
     Returns:
-        (4,) float32: x and y of the face's centre as shares of width and height, side of ArcFace's crop (without
-        margin) as a share of the frame's longer side, and roll as a share of half a turn, -1..1, positive clockwise.
+        (4,) float32: x and y of the face's centre as fractions of width and height, side of ArcFace's crop
+        (without margin) as a fraction of the frame's longer side, and roll in half turns, -1..1, positive clockwise.
 
     Raises:
         ValueError: The landmarks coincide.
@@ -80,7 +80,7 @@ def face_geometry(landmarks: NDArray[np.floating], width: int, height: int) -> N
 
 
 def _length_in_image(turn: complex, length: float) -> float:
-    """Pixels of the image that a length in the template covers."""
+    """Convert a length in the template to pixels of the image."""
     return length / abs(turn)
 
 

@@ -34,23 +34,23 @@ SHOTS_TRIED = 8
 
 @dataclass(frozen=True)
 class ProcessedClip:
-    """A clip with one face. Where the face is not visible its crop is black, its box and landmarks are zero.
+    """A clip with one face. In frames without the face its crop is black, and its box and landmarks are zero.
 
     Attributes:
         frames: (T, H, W, 3) uint8 RGB.
         faces: (T, size, size, 3) uint8 RGB, aligned crops.
         timestamps: (T,) float64, seconds after the clip's start.
-        boxes: (T, 4) float32, x1 y1 x2 y2 as shares of width and height, 0..1.
-        landmarks: (T, 5, 2) float32, x y as shares of width and height; may lie a little outside 0..1 where the
-            face leaves the picture.
+        boxes: (T, 4) float32, x1 y1 x2 y2 as fractions of width and height, 0..1.
+        landmarks: (T, 5, 2) float32, x y as fractions of width and height; may be slightly outside 0..1 if the
+            face is partly out of the frame.
         scores: (T,) float32, 0 where the face was not detected.
-        visible: (T,) bool, detected or bridged.
+        visible: (T,) bool, detected or interpolated.
         info: The file they come from.
-        cuts: When new shots begin inside the clip, seconds after its start; empty where they were not looked for.
-        shot: Begin and end of what the frames were sampled from, seconds after the clip's start: the clip, or one
-            shot of it.
-        readable: Share of the wanted moments, 0..1, at which a frame could be read: less than 1 where the file is
-            damaged or breaks off.
+        cuts: Starts of new shots inside the clip, seconds after its start; empty if cuts were not searched for.
+        shot: Start and end of the part that the frames were sampled from, seconds after the clip's start: the clip,
+            or one shot of it.
+        readable: Fraction of the sampling times, 0..1, at which a frame could be read: less than 1 if the file is
+            damaged or truncated.
     """
 
     frames: NDArray[np.uint8]
@@ -120,35 +120,35 @@ def process_tracks(
     cuts: CutPolicy = "ignore",
     descriptor: FaceDescriptor | None = DESCRIPTOR,
 ) -> list[ProcessedClip]:
-    """Decode, cut off other shots, detect, track the faces, align them.
+    """Decode, keep one shot, detect, track and align the faces.
 
     Args:
         path: The video file.
-        detector: Finds the faces.
-        start: Begin of the clip in the file, seconds.
+        detector: The face detector.
+        start: Start of the clip in the file, seconds.
         end: End of the clip, exclusive, seconds; None is the end of the file.
-        fps: Frames a second to sample.
-        max_frames: Where `fps` gives more, this many are spread uniformly over the clip.
-        decode_side: Longest side in pixels at which faces are looked for and cut out.
+        fps: Sampling rate, frames per second.
+        max_frames: If `fps` gives more frames, this many are sampled uniformly.
+        decode_side: Longest side in pixels at which faces are detected and cropped.
         frame_side: Longest side in pixels of the returned frames.
         face_size: Side in pixels of the returned crops.
-        face_margin: By what share the crops are wider than ArcFace's.
-        min_share: The least share of frames, 0..1, in which a face must be visible.
-        box: x1 y1 x2 y2 of an annotated face in the upright video: the face that overlaps it most is followed, and no
-            other. Shares of width and height where no value is above 1, else pixels.
-        max_tracks: The most faces to return.
-        cuts: "keep_longest": a clip with shot cuts is cut down to its longest shot with a face as the other
-            settings want it, sampled anew; of the `SHOTS_TRIED` longest, none shorter than 1 / `fps`. "reject": it is
-            a VideoError. "ignore": cuts are not looked for.
-        descriptor: Tells people apart, so that a track is one person; None: place and size alone decide.
+        face_margin: By what fraction the crops are wider than ArcFace's.
+        min_share: Minimum fraction of frames, 0..1, in which a face must be visible.
+        box: x1 y1 x2 y2 of an annotated face in the upright video: only the face that overlaps it most is tracked.
+            Fractions of width and height if no value is above 1, else pixels.
+        max_tracks: Maximum number of faces to return.
+        cuts: "keep_longest": of a clip with shot cuts only the longest shot with an acceptable face is kept and
+            resampled; the `SHOTS_TRIED` longest are tried, if not shorter than 1 / `fps`. "reject": shot cuts raise
+            VideoError. "ignore": cuts are not searched for.
+        descriptor: Distinguishes people, so that a track is one person; None: tracking by position and size only.
 
     Returns:
-        The clip once for every face, the main face first, at least one; the frames are shared.
+        One clip per face, at least one, the main face first; they share the frames.
 
     Raises:
         ValueError: A setting is out of range.
-        VideoError: The file gives no frames ("open", "decode"), the clip has shot cuts ("cut"), or no face is visible
-            in enough frames or overlaps the box ("track"); where no shot will do, what is wrong with the longest.
+        VideoError: No frames can be read ("open", "decode"), the clip has shot cuts ("cut"), or no face is visible in
+            enough frames or overlaps the box ("track"); if no shot is acceptable, the error of the longest.
     """
     if not 0.0 <= min_share <= 1.0:
         raise ValueError(f"min_share = {min_share:g}: must lie between 0 and 1")
@@ -159,7 +159,7 @@ def process_tracks(
     cv2.setNumThreads(available_threads())
     read = read_frames(path, start=start, end=end, fps=fps, max_frames=max_frames, max_side=decode_side)
     stop = read.info.duration if end is None else min(end, read.info.duration)
-    # A folder of images was cut by whoever made it.
+    # A folder of images is taken as one shot.
     found = find_cuts(path, read, start=start) if cuts != "ignore" and not Path(path).is_dir() else []
     if found and cuts == "reject":
         raise VideoError(path, "cut", f"{len(found)} shot cuts, the first {found[0]:.2f} s after the clip's start")
@@ -196,7 +196,7 @@ def _tracks(
     max_tracks: int,
     descriptor: FaceDescriptor | None,
 ) -> list[Track]:
-    """The faces to keep, at least one; a VideoError where there is none."""
+    """The faces to keep, at least one; VideoError if there is none."""
     count, height, width = read.images.shape[:3]
     tracks = track_faces(detector.detect(read.images), images=read.images, descriptor=descriptor)
     if not tracks:
@@ -248,7 +248,7 @@ def _clip(
 
 
 def _shares(box: Sequence[float], info: VideoInfo) -> NDArray[np.float64]:
-    """A box (4,) as shares of width and height, cut off at the edges."""
+    """A box (4,) as fractions of width and height, clipped to the frame."""
     extent = (1, 1) if max(box) <= 1 else (info.width, info.height)
     return np.clip(np.asarray(box, dtype=np.float64) / (extent * 2), 0, 1)
 

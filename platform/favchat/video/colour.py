@@ -1,7 +1,7 @@
-"""From a decoded frame to RGB as a screen of ITU-R BT.709 shows it.
+"""Converts decoded frames to RGB of ITU-R BT.709, with tone mapping of HDR.
 
-FFmpeg's scaler honours colour range and matrix, but neither transfer functions nor primaries: HDR video comes out grey.
-What it leaves is done here, by the formulas of ITU-R BT.2100 and the steps of FFmpeg's usual chain: `zscale` to linear
+FFmpeg's scaler converts colour range and matrix, but neither transfer functions nor primaries: HDR video becomes grey.
+The rest is done here, with the formulas of ITU-R BT.2100 and the steps of FFmpeg's usual filters: `zscale` to linear
 light with `npl=100`, `zscale` to the primaries of BT.709, `tonemap`, `zscale` to the transfer function of BT.709.
 PyAV's FFmpeg has no `zscale`, and the tone mapping of its scaler darkens faces by a quarter (docs/choices.md).
 """
@@ -41,12 +41,12 @@ TO_709 = np.asarray(
 
 
 def is_wide(frame: VideoFrame) -> bool:
-    """Whether a frame's colours are not those of BT.709, so that the scaler alone would show it grey."""
+    """Whether a frame has other transfer functions or primaries than BT.709, which the scaler does not convert."""
     return int(frame.color_trc) in (PQ, HLG) or int(frame.color_primaries) == BT2020
 
 
 def to_rgb(frame: VideoFrame, width: int, height: int, *, interpolation: str = "BICUBIC") -> NDArray[np.uint8]:
-    """A frame as (height, width, 3) uint8 RGB, not yet turned upright; HDR is tone-mapped."""
+    """Convert a frame to (height, width, 3) uint8 RGB, tone-mapping HDR; the orientation is not applied."""
     wide = is_wide(frame)
     image = frame.to_ndarray(
         format="rgb48le" if wide else "rgb24", width=width, height=height, interpolation=interpolation
@@ -61,16 +61,16 @@ def to_rgb(frame: VideoFrame, width: int, height: int, *, interpolation: str = "
 
 
 def tone_map(light: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Squeeze highlights: FFmpeg's `tonemap=mobius:param=0.7:peak=10:desat=0`.
+    """Compress highlights: FFmpeg's `tonemap=mobius:param=0.7:peak=10:desat=0`.
 
-    Light up to `KNEE` stays as it is, the rest up to `PEAK` follows a hyperbola to 1 that joins it without a bend. All
-    three colours of a pixel are scaled by what the strongest of them needs, so hues stay.
+    Values up to `KNEE` are unchanged, higher ones up to `PEAK` are mapped by a hyperbola to at most 1, with continuous
+    derivative. All channels of a pixel are scaled by the factor of the largest one, which preserves hues.
 
     Args:
         light: (..., 3) linear RGB, 1 is white.
 
     Returns:
-        The same shape; 0..1 where the input was not negative and at most `PEAK`.
+        The same shape; 0..1 for inputs in 0..`PEAK`.
     """
     strongest = np.maximum(light.max(axis=-1, keepdims=True), np.float32(1e-6))
     a = -KNEE * KNEE * (PEAK - 1) / (KNEE * KNEE - 2 * KNEE + PEAK)
@@ -82,7 +82,7 @@ def tone_map(light: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @cache
 def _light_of_signal(transfer: int) -> NDArray[np.float32]:
-    """(65536,) float32: the light on the display for each signal of one colour, 1 is `WHITE`."""
+    """(65536,) float32 lookup table: display light for each signal value of one channel, 1 is `WHITE`."""
     signal = np.linspace(0.0, 1.0, 65536)
     if transfer == PQ:
         power = signal ** (1 / (2523 / 4096 * 128))

@@ -1,4 +1,4 @@
-"""A place in a video that moves forward, and what is on display there."""
+"""A forward-moving position in a video, which yields the frame on display at given times."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ DEFAULT_RATE = 25.0
 
 
 class Picture(NamedTuple):
-    """A decoded frame and when it is shown.
+    """A decoded frame and its display interval.
 
     Attributes:
         frame: As decoded.
-        begin: Seconds from the first picture of the video.
-        end: Until when it is shown at least, seconds from the first picture.
-        after_gap: Whether what lies between the picture before and this one could not be decoded.
+        begin: Presentation time, seconds from the first frame of the video.
+        end: Earliest end of its display, seconds from the first frame.
+        after_gap: Whether frames between the previous one and this one could not be decoded.
     """
 
     frame: VideoFrame
@@ -46,34 +46,34 @@ class Picture(NamedTuple):
 
 
 def ffmpeg_name(path: str | Path) -> str:
-    """A path that FFmpeg takes for a file, whatever it is called: ``12:30.mp4`` alone would be the protocol "12"."""
+    """A path that FFmpeg opens as a file, whatever its name: ``12:30.mp4`` alone would be the protocol "12"."""
     return os.path.abspath(path)
 
 
 def is_bare(container: InputContainer) -> bool:
-    """Whether this is a stream without a container, which holds no times at all."""
+    """Whether this is an elementary stream without a container, and therefore without timestamps."""
     return av.format.Flags.no_timestamps in av.format.Flags(container.format.flags)
 
 
 def untimed(container: InputContainer, stream: VideoStream) -> bool:
-    """Whether a container does not say when its pictures are shown, only in which order they are decoded.
+    """Whether a container has no presentation times, only the decoding order.
 
-    True of bare streams, and of AVI as soon as pictures are stored in another order than they are shown in (B-frames).
+    True of elementary streams, and of AVI with B-frames, which are stored in another order than displayed.
     """
     reordered = container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
     return reordered or is_bare(container)
 
 
 class Cursor:
-    """A place in a video that moves forward, by decoding on or by seeking, whichever is shorter.
+    """A forward-moving position in a video; it moves by decoding or seeking, whichever is shorter.
 
-    Times count from the first picture, also where audio begins before it, or the file's clock at any other number.
+    Times are relative to the first frame, even if audio starts earlier or the file's timestamps do not start at 0.
 
     Attributes:
-        damaged: Whether data was met that could not be decoded.
-        first: The video's first picture, None where nothing decodes.
-        rest: The pictures after the last one taken.
-        origin: The file's own clock at the first picture, seconds.
+        damaged: Whether undecodable data was encountered.
+        first: The video's first frame, None if nothing can be decoded.
+        rest: Iterator over the frames after the last one taken.
+        origin: The file's timestamp of the first frame, seconds.
     """
 
     def __init__(self, container: InputContainer) -> None:
@@ -85,41 +85,41 @@ class Cursor:
         self._stream = stream
         self._time_base = float(stream.time_base)
         self._step = 1.0 / float(stream.average_rate or stream.guessed_rate or DEFAULT_RATE)
-        # One thread: many clips are read at once, each by its own process.
+        # One thread: many clips are read concurrently, each by its own process.
         stream.thread_type = "NONE"
         stream.codec_context.thread_count = 1
         self._untimed = untimed(container, stream)
         self._indexed = container.format.name in INDEXED_CONTAINERS
-        # Where this is a bare stream nothing tells where a seek has arrived.
+        # In an elementary stream the position after a seek is unknown.
         self._seekable = not is_bare(container)
         self.origin = 0.0
         self.rest: Iterator[Picture] = self._decode()
         self._shown: Picture | None = None
         self._next = next(self.rest, None)
         if self._next is not None:
-            # Where the beginning is damaged, the container has to say when it would have been shown.
+            # If the beginning is damaged, the origin is taken from the container.
             known = stream.start_time is not None and self._next.after_gap
             self.origin = float(stream.start_time or 0) * self._time_base if known else self._next.begin
             self._next = self._next._replace(begin=self._next.begin - self.origin, end=self._next.end - self.origin)
         self.first = self._next
         self._keys = self._read_keys()
-        # Matroska's index is read by FFmpeg at the first seek; until then the last key frame known may be the first.
+        # FFmpeg reads Matroska's index at the first seek; before that it may know only the first key frame.
         self._index_read = False
 
     def at(self, time: float) -> Picture | None:
-        """The picture on display at `time`, seconds; None where it could not be decoded, or the video is over."""
+        """The frame on display at `time`, seconds; None if it could not be decoded or the video has ended."""
         if self._worth_seeking(time):
             self._seek(time)
         while self._next is not None and self._next.begin <= time + ON_TIME:
             self.step()
         if self._shown is None:
             return None if self._next is None or self._next.after_gap else self._next
-        # A picture stands until the next one comes. Where that is lost, or there is none, it stands as long as it says.
+        # A frame is displayed until the next one. If that is lost or there is none, its own duration counts.
         last = self._next is None or self._next.after_gap
         return None if last and time > self._shown.end + SLACK else self._shown
 
     def step(self) -> Picture | None:
-        """The picture after the one that is on display, which is on display from now on; None behind the last."""
+        """Advance to the next frame and return it; None after the last one."""
         if self._next is not None:
             self._shown, self._next = self._next, next(self.rest, None)
             return self._shown
@@ -136,7 +136,7 @@ class Cursor:
         return time - max([here, *self._keys[-1:].tolist()]) > LONG_GAP
 
     def _read_keys(self) -> NDArray[np.float64]:
-        """Seconds of the key frames that the index names, (K,) increasing; none where it cannot be trusted."""
+        """Times of the key frames in the index, (K,) seconds, increasing; empty if the index is unreliable."""
         keys = [entry.timestamp for entry in self._stream.index_entries if self._indexed and entry.is_keyframe]
         return np.sort(np.asarray(keys, dtype=np.float64) * self._time_base - self.origin)
 
@@ -158,18 +158,18 @@ class Cursor:
                 return
         if moved:
             self.damaged, self._next = True, None
-        else:  # a file in which one cannot seek is read on
+        else:  # a file that is not seekable is decoded further
             self._seekable = False
 
     def _decode(self) -> Iterator[Picture]:
-        """Intact pictures from here on, in the order in which they are shown.
+        """Yield intact frames from here on, in display order.
 
-        After damage the decoder goes on with what it has, and a face smears into the next; so nothing is taken up to
+        After damage the decoder continues with wrong reference frames and mixes pictures, so frames are skipped until
         the next key frame.
         """
         intact, gap = True, False
-        # Of a container that does not say when its pictures are shown: when those were due that are inside the decoder.
-        # The n-th picture that comes out takes the n-th of these.
+        # For containers without presentation times: decoding times of the packets inside the decoder. The n-th
+        # frame that comes out gets the n-th of them.
         due: deque[float] = deque()
         expected = 0.0
         packets = self._container.demux(self._stream)
@@ -179,7 +179,7 @@ class Cursor:
             except StopIteration:
                 return
             except av.FFmpegError:
-                # The container itself breaks off here.
+                # The container is truncated here.
                 self.damaged = True
                 return
             if packet.size:

@@ -1,10 +1,10 @@
-"""Sampled frames of a video file, scaled and upright.
+"""Samples frames of a video file, scaled and upright.
 
 Two readers over the same FFmpeg. decord reads whole MP4 and Matroska files, and PyAV the rest: MPEG program streams,
-where decord skips the first group of pictures (half a second) without a word, and other containers whose packets lack
-presentation times; files with frames hidden by an edit list, which shift decord's frame numbers; mirrored pictures and
-HDR, which decord does not know; parts of a file, because decord reads all packets when it opens one; and whatever
-decord refuses, damaged files above all. `benchmarks/decode.py` measures both.
+where decord silently skips the first group of pictures (half a second), and other containers whose packets lack
+presentation times; files with frames hidden by an edit list, which shift decord's frame numbers; mirrored video and
+HDR, which decord does not support; parts of a file, because decord reads all packets when it opens one; and whatever
+decord fails on, mainly damaged files. `benchmarks/decode.py` measures both.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Frames:
 
     Attributes:
         images: (T, H, W, 3) uint8 RGB.
-        timestamps: (T,) float64 presentation times, seconds after the part's start, increasing. A frame that was
+        timestamps: (T,) float64 presentation times, seconds after the part's start, increasing. A frame that is
             already on display at the start has 0.
         info: The file they come from.
-        readable: Share of the wanted moments, 0..1, at which a frame could be read: less than 1 where the file is
-            damaged or breaks off.
+        readable: Fraction of the sampling times, 0..1, at which a frame could be read: less than 1 if the file is
+            damaged or truncated.
     """
 
     images: NDArray[np.uint8]
@@ -57,24 +57,25 @@ def read_frames(
     """Sample frames from a part of a video.
 
     Args:
-        path: A file in any container and codec that FFmpeg reads, or a folder of numbered images (25 a second).
-        start: Begin of the part, seconds.
+        path: A file in any container and codec that FFmpeg reads, or a folder of numbered images (25 per second).
+        start: Start of the part, seconds.
         end: End of the part, exclusive, seconds; None is the end of the video.
-        fps: Frames a second to sample.
-        max_frames: Where `fps` gives more, this many are spread uniformly over the part.
-        max_side: Longest side of the returned frames in pixels. Frames are scaled down to it, never up, the
-            aspect is kept and both sides are even. None keeps the video's size.
+        fps: Sampling rate, frames per second.
+        max_frames: If `fps` gives more frames, this many are sampled uniformly.
+        max_side: Longest side of the returned frames in pixels. Frames are only scaled down, with
+            the aspect ratio kept and both sides even. None keeps the video's size.
 
     Returns:
-        The frames. Fewer than asked for where the video has fewer, or where part of it is damaged.
+        The frames; fewer than requested if the video has fewer or is damaged.
 
     Raises:
         ValueError: A setting is out of range.
-        VideoError: The file cannot be opened ("open"), or gives no frame, or, damaged, fewer than two ("decode").
+        VideoError: The file cannot be opened ("open"), or yields no frame, or is damaged and yields fewer than two
+            ("decode").
     """
     if max_side is not None and max_side < 2:
         raise ValueError(f"max_side = {max_side}: need at least 2 pixels")
-    # Validate before the file is touched; the real end is known only after.
+    # Validate the settings before the file is opened; its actual end is known only afterwards.
     sample_times(start, start + 1.0 if end is None else end, fps=fps, max_frames=max_frames)
     path = Path(path)
     info, container_name = probe(path)
@@ -108,7 +109,7 @@ def read_frames(
 
 
 def fit_size(width: int, height: int, max_side: int | None) -> tuple[int, int]:
-    """Width and height in pixels, both even, longest side at most `max_side`, aspect kept, never larger."""
+    """Width and height in pixels, both even, longest side at most `max_side`, aspect ratio kept, never enlarged."""
     scale = 1.0 if max_side is None else min(1.0, max_side / max(width, height))
     even_w, even_h = (max(2, 2 * round(side * scale / 2 - 1e-6)) for side in (width, height))
     return even_w, even_h

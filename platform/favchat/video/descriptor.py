@@ -1,8 +1,8 @@
-"""Who a face is, as a point in space: the identity trunk of the face encoder, on ONNX Runtime.
+"""Face identity embeddings: the identity trunk of the face encoder, on ONNX Runtime.
 
 The network is dlib's face recognition ResNet as face-api ported it; `favchat.model.face_pyramid` has it in PyTorch as
-part of the model. Here it only tells people apart while faces are followed, in processes that do not load PyTorch, so
-the graph is put together from the same packaged weights.
+part of the model. Here it only distinguishes people during tracking, in processes that do not load PyTorch, so the
+ONNX graph is built from the same packaged weights.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ LAYERS = (
 
 
 class FaceDescriptor(Protocol):
-    """Anything that tells people apart by their faces; bring your own."""
+    """Interface of face embeddings that distinguish people."""
 
     def describe(self, images: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Describe one face in each of (N, H, W, 3) uint8 RGB images by its (N, 5, 2) landmarks in pixels.
+        """Embed one face in each of (N, H, W, 3) uint8 RGB images, given its (N, 5, 2) landmarks in pixels.
 
         Returns:
-            (N, D) float32: points that lie near each other (Euclidean distance) where the person is the same.
+            (N, D) float32 embeddings whose Euclidean distance is small for the same person.
         """
         ...
 
 
 class IdentityDescriptor:
-    """The identity trunk: (N, 128) descriptors, about 0.6 or less apart where the person is the same.
+    """The identity trunk: (N, 128) embeddings, with a distance of about 0.6 or less for the same person.
 
-    The network runs from the first call on. Only settings are pickled, so it can be sent to another process.
+    The network is loaded at the first call. Only settings are pickled, so it can be sent to another process.
 
     Args:
-        threads: Threads of one run; None: as many as the process may have (`favchat.runtime.threads`).
+        threads: Threads of one run; None: as many as the process may use (`favchat.runtime.threads`).
     """
 
     def __init__(self, *, threads: int | None = None) -> None:
@@ -63,7 +63,7 @@ class IdentityDescriptor:
         return {**self.__dict__, "_session": None}
 
     def describe(self, images: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Describe one face in each of (N, H, W, 3) uint8 RGB images by its (N, 5, 2) landmarks in pixels.
+        """Embed one face in each of (N, H, W, 3) uint8 RGB images, given its (N, 5, 2) landmarks in pixels.
 
         Raises:
             ValueError: The landmarks of a face coincide.
@@ -106,7 +106,7 @@ def _network(weights: Path) -> bytes:
         return add("Pad", [source, constant(f"{source}.pads", amounts)], f"{source}.padded")
 
     def convolve(source: str, name: str, *, stride: int) -> str:
-        """A convolution with dlib's learnt factor and shift folded in; those that halve the map are unpadded."""
+        """A convolution with dlib's learnt scale and shift folded in; strided ones are unpadded."""
         factor = weight(f"{name}.scale.weights")
         filters = weight(f"{name}.conv.filters").transpose(3, 2, 0, 1) * factor[:, None, None, None]
         bias = weight(f"{name}.conv.bias") * factor + weight(f"{name}.scale.biases")
@@ -122,7 +122,7 @@ def _network(weights: Path) -> bytes:
         inner = add("Relu", [convolve(x, f"{name}.conv1", stride=2 if down else 1)], f"{name}.inner")
         out = convolve(inner, f"{name}.conv2", stride=1)
         if down:
-            # The shortcut is pooled and gets channels of zeros; an even side loses one more pixel in the convolution.
+            # The shortcut is pooled and padded with zero channels; the convolution drops one more pixel of an even side
             lost = side // 2 - ((side - 3) // 2 + 1)
             more = weight(f"{name}.conv2.scale.biases").size - channels
             side, channels = side // 2, channels + more

@@ -1,4 +1,4 @@
-"""Faces and their five landmarks in frames."""
+"""Detection of faces and their five landmarks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Detections:
     Attributes:
         boxes: (N, 4) float32, x1 y1 x2 y2 in pixels.
         landmarks: (N, 5, 2) float32, x y in pixels: left eye, right eye, nose tip, left and right corner of the mouth;
-            left and right as one sees them in the image.
+            left and right as seen in the image.
         scores: (N,) float32, 0..1.
     """
 
@@ -41,27 +41,27 @@ class Detections:
 
 
 class FaceDetector(Protocol):
-    """Anything that finds faces; bring your own."""
+    """Interface of face detectors."""
 
     def detect(self, images: NDArray[np.uint8]) -> list[Detections]:
-        """Find the faces in (T, H, W, 3) uint8 RGB images: T results."""
+        """Detect the faces in (T, H, W, 3) uint8 RGB images: T results."""
         ...
 
 
 class CenterFaceDetector:
     """CenterFace (Xu et al. 2020, arXiv 1911.03599) on ONNX Runtime.
 
-    The network runs from the first call on. Only settings are pickled, so a detector can be sent to another process.
+    The network is loaded at the first call. Only settings are pickled, so a detector can be sent to another process.
 
     Args:
         model_path: The network; None takes the asset "centerface".
-        min_score: Faces that score less are dropped, 0..1.
-        max_side: Larger images are scaled down to this longest side in pixels. A face must be about 24 pixels high
-            after that to be found.
-        second_side: Images in which no face was found are searched again at this longest side, for small faces;
-            the same as `max_side` or less for one look only.
+        min_score: Minimum score, 0..1.
+        max_side: Larger images are scaled down to this longest side in pixels. A face must then be about 24 pixels
+            high to be detected.
+        second_side: Images without a detection are searched again at this longest side, for small faces; at most
+            `max_side` for a single pass.
         batch_size: Images in one run of the network.
-        threads: Threads of one run; None: as many as the process may have (`favchat.runtime.threads`).
+        threads: Threads of one run; None: as many as the process may use (`favchat.runtime.threads`).
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class CenterFaceDetector:
         return {**self.__dict__, "_session": None}
 
     def detect(self, images: NDArray[np.uint8]) -> list[Detections]:
-        """Find the faces in (T, H, W, 3) uint8 RGB images: T results, coordinates in pixels of `images`.
+        """Detect the faces in (T, H, W, 3) uint8 RGB images: T results, coordinates in pixels of `images`.
 
         Raises:
             ValueError: `images` has another shape or type.
@@ -108,7 +108,7 @@ class CenterFaceDetector:
         return found
 
     def _search(self, images: NDArray[np.uint8], max_side: int) -> list[Detections]:
-        """One look at (T, H, W, 3) images scaled down to a longest side of `max_side`."""
+        """Detect faces in (T, H, W, 3) images scaled down to a longest side of `max_side`."""
         if self._session is None:
             self._session = self._load()
         name = self._session.get_inputs()[0].name
@@ -138,9 +138,9 @@ class CenterFaceDetector:
         height: int,
         width: int,
     ) -> Detections:
-        """Faces from the network's maps: (1, h, w) score, (2, h, w) size, (2, h, w) offset, (10, h, w) landmarks.
+        """Decode faces from the network's maps: (1, h, w) score, (2, h, w) size and offset, (10, h, w) landmarks.
 
-        Size, offset and landmarks come as y before x. A landmark is a share of the box, from its top left corner.
+        Size, offset and landmarks are y before x. Landmarks are relative to the box, from its top left corner.
         """
         row, column = np.nonzero(heat[0] > self.min_score)
         scores = heat[0, row, column]

@@ -1,4 +1,4 @@
-"""What went wrong with a video, in words for the person who owns it."""
+"""Errors of videos, with messages for their owner."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ Stage = Literal["open", "decode", "cut", "detect", "track"]
 
 
 class VideoError(UserError):
-    """A video that cannot become a clip.
+    """A video that cannot be processed into a clip.
 
     Attributes:
-        path: The file, as it was asked for.
+        path: The file, as given.
         stage: Where it failed: "open", "decode", "cut", "detect" or "track".
-        reason: Why, in a sentence that a person understands, without the file's name.
+        reason: Why, in a sentence for users, without the file's name.
     """
 
     def __init__(self, path: str | Path, stage: Stage, reason: str) -> None:
-        # All three go to Exception.args, which is what pickle rebuilds an exception from (it crosses Ray processes).
+        # All three in Exception.args, from which pickle rebuilds the exception when it crosses Ray processes.
         super().__init__(str(path), stage, reason)
         self.path = str(path)
         self.stage: Stage = stage

@@ -1,4 +1,4 @@
-"""What a video file says about itself: size, orientation, rate, duration."""
+"""Metadata of a video file: size, orientation, frame rate, duration."""
 
 from __future__ import annotations
 
@@ -32,22 +32,21 @@ BROKEN_OFF = 1.0
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a file says about its video.
+    """Metadata of a video.
 
     Attributes:
         width: Pixels, after rotation, with square pixels.
         height: Pixels, after rotation, with square pixels.
-        fps: Average frame rate, 0.0 where the file does not say.
-        duration: Seconds from the first picture to the end of the last one, whatever the file's clock shows at the
-            first one and however long the sound lasts; of a file that breaks off, what it says that it should last.
-        num_frames: Number of frames, estimated from duration and rate where the file does not say.
-        rotation: Degrees clockwise by which the stored picture had to be turned to stand upright: 0, 90, 180 or 270.
-        codec: FFmpeg's name of the codec, such as "h264"; of a folder the images' suffix, such as "jpg".
-        backend: Which reader gave the frames: "decord", "pyav", or "images" for a folder of them.
-        mirrored: Whether the picture had to be mirrored left to right after it was turned.
-        wide: Whether its colours had to be mapped to those of BT.709: HDR, or the primaries of BT.2020.
-        times_guessed: Whether the file does not say when its pictures are shown: they are taken to follow one another
-            at its frame rate.
+        fps: Average frame rate, 0.0 if unknown.
+        duration: Seconds from the first frame to the end of the last one, regardless of timestamp offsets and of the
+            audio's length; for a truncated file, the duration in its header.
+        num_frames: Number of frames, estimated from duration and rate if the file has none.
+        rotation: Degrees clockwise by which stored frames were rotated to be upright: 0, 90, 180 or 270.
+        codec: FFmpeg's name of the codec, such as "h264"; for a folder the images' suffix, such as "jpg".
+        backend: The reader of the frames: "decord", "pyav", or "images" for a folder of them.
+        mirrored: Whether frames were mirrored left to right after the rotation.
+        wide: Whether colours were converted to BT.709: HDR, or the primaries of BT.2020.
+        times_guessed: Whether the file has no presentation times, so that a constant frame rate is assumed.
     """
 
     width: int
@@ -64,10 +63,10 @@ class VideoInfo:
 
 
 def probe(path: Path) -> tuple[VideoInfo, str]:
-    """What the header of a file says, and FFmpeg's name of its container, or `IMAGE_FOLDER`.
+    """Metadata of a file, and FFmpeg's name of its container, or `IMAGE_FOLDER`.
 
     Raises:
-        VideoError: There is no such file, or it is no video ("open").
+        VideoError: The file does not exist or is not a video ("open").
     """
     if not path.exists():
         raise VideoError(path, "open", "no such file")
@@ -84,7 +83,7 @@ def probe(path: Path) -> tuple[VideoInfo, str]:
             cursor = Cursor(container)
             duration = _declared_duration(stream, cursor) or _measured_duration(path, container, stream, cursor)
             rate = float(stream.average_rate or stream.guessed_rate or 0)
-            # FFmpeg hands orientation and colours on with the frames, so the first one is decoded.
+            # Decode the first frame, because FFmpeg reports orientation and colours with the frames.
             frame = None if cursor.first is None else cursor.first.frame
             orientation = UPRIGHT if frame is None else orientation_of(frame)
             width, height = _upright_size(stream, cursor, orientation)
@@ -141,23 +140,23 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
 
 
 def _declared_duration(stream: VideoStream, cursor: Cursor) -> float:
-    """Seconds that the header gives the pictures, from the first one that decodes; 0 where it says nothing."""
+    """Duration of the video stream in the header, seconds from the first decodable frame; 0 if there is none."""
     time_base = float(stream.time_base or 0)
     duration = float(stream.duration or 0) * time_base
     if duration <= 0:
         return 0.0
-    # A recording may begin between two key frames, and what leads to the first one cannot be shown.
+    # A recording may start between two key frames; frames before the first key frame cannot be decoded.
     late = 0.0 if stream.start_time is None else max(0.0, cursor.origin - stream.start_time * time_base)
     if stream.container.format.name == "avi" and stream.average_rate:
-        # FFmpeg shortens a file that breaks off to what is there; the header's count of frames stays.
+        # FFmpeg shortens the duration of a truncated file to what is there, but not the header's number of frames.
         duration = max(duration, stream.frames / float(stream.average_rate))
     return max(0.0, duration - late)
 
 
 def _measured_duration(path: Path, container: InputContainer, stream: VideoStream, cursor: Cursor) -> float:
-    """Seconds from the first picture to the end of the last, for files whose header speaks of sound and pictures alike.
+    """Duration of the video stream measured from packets, for files whose header has only one duration for all streams.
 
-    Reads from the last key frame on, or everything where one cannot seek there.
+    Reads from the last key frame on, or all packets if the file is not seekable.
     """
     step = 1.0 / float(stream.average_rate or stream.guessed_rate or DEFAULT_RATE)
     pictures, everything = -1.0, 0.0
@@ -171,16 +170,16 @@ def _measured_duration(path: Path, container: InputContainer, stream: VideoStrea
             pictures, everything = _ends(fresh.demux(), stream.index, step)
     should = (container.duration or 0) / av.time_base
     if should - everything > BROKEN_OFF:
-        # Matroska's own tag.
+        # Tag of Matroska files.
         found = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
         pictures = should if found is None else float(np.dot([float(part) for part in found.groups()], (3600, 60, 1)))
     return max(0.0, pictures - cursor.origin)
 
 
 def _ends(packets: Iterator[Packet], index: int, step: float) -> tuple[float, float]:
-    """When the last picture and the last of all streams end, by the file's clock, seconds; -1 without pictures.
+    """End times of the video stream and of all streams, in file timestamps, seconds; -1 without frames.
 
-    Pictures without times count as one `step` each.
+    Frames without timestamps count as one `step` each.
     """
     pictures, everything = -1.0, 0.0
     try:
@@ -201,17 +200,17 @@ def _ends(packets: Iterator[Packet], index: int, step: float) -> tuple[float, fl
             if own:
                 pictures = max(pictures, end)
     except av.FFmpegError:
-        pass  # the container breaks off here: what was read so far counts
+        pass  # the container is truncated here: use what was read so far
     return pictures, everything
 
 
 def _upright_size(stream: VideoStream, cursor: Cursor, orientation: Orientation) -> tuple[int, int]:
-    """Width and height of the upright picture with square pixels."""
+    """Width and height of upright frames with square pixels."""
     frame = None if cursor.first is None else cursor.first.frame
     width, height = (stream.width, stream.height) if frame is None else (frame.width, frame.height)
     aspect = float(stream.sample_aspect_ratio or 1)
-    # Pixels that are not square are squeezed along their longer side, so that nothing is scaled up.
-    # Aspects outside 1:4 to 4:1 are slips of a muxer.
+    # Non-square pixels are shrunk along their longer side, so that nothing is enlarged.
+    # Pixel aspect ratios outside 1:4 to 4:1 are taken for muxer errors.
     if 1 < aspect <= 4:
         height = round(height / aspect)
     elif 0.25 <= aspect < 1:

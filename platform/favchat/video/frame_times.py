@@ -1,4 +1,4 @@
-"""Which moments of a clip to look at, and which frames show them."""
+"""Sampling times of a clip, and the frames on display at them."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ def uniform_times(start: float, end: float, count: int) -> NDArray[np.float64]:
 
 
 def fps_times(start: float, end: float, fps: float) -> NDArray[np.float64]:
-    """Moments 1/fps seconds apart, the first at `start`, the last before `end`: (N,) float64, seconds, N >= 1."""
+    """Times 1/fps seconds apart, the first at `start`, the last before `end`: (N,) float64, seconds, N >= 1."""
     count = max(1, math.ceil((end - start) * fps - ON_TIME))
     return start + np.arange(count, dtype=np.float64) / fps
 
 
 def sample_times(start: float, end: float, *, fps: float, max_frames: int) -> NDArray[np.float64]:
-    """Moments at `fps`, or `max_frames` spread uniformly where `fps` would give more.
+    """Sampling times at `fps`, or `max_frames` uniform ones if `fps` would give more.
 
     Args:
-        start: Begin of the part, seconds.
+        start: Start of the part, seconds.
         end: End of the part, exclusive, seconds.
-        fps: Moments a second.
-        max_frames: The most moments to return.
+        fps: Samples per second.
+        max_frames: Maximum number of samples.
 
     Returns:
         (N,) float64 seconds, increasing, 1 <= N <= max_frames.
@@ -47,15 +47,15 @@ def sample_times(start: float, end: float, *, fps: float, max_frames: int) -> ND
 
 
 def frames_on_display(begins: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The frame that is on display at each moment, every frame at most once.
+    """The frames on display at given times, each at most once.
 
     Args:
         begins: (F,) presentation times of a video's frames, increasing, seconds.
-        times: (N,) moments, increasing, seconds.
+        times: (N,) times, increasing, seconds.
 
     Returns:
-        (M,) int64 indices into `begins`, increasing, M <= N: the last frame that begins at or before each moment,
-        or the first frame for moments before it.
+        (M,) int64 indices into `begins`, increasing, M <= N: the last frame that begins at or before each time,
+        or the first frame for times before it.
     """
     index = np.searchsorted(begins, times + ON_TIME, side="right") - 1
     return np.unique(np.maximum(index, 0)).astype(np.int64)

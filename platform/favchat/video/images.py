@@ -1,4 +1,4 @@
-"""RGB images to bytes and back: JPEG, or NumPy's own file format, which keeps every bit."""
+"""Encodes and decodes RGB images: JPEG, or lossless NPY."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Encoding = Literal["jpeg", "raw"]
 
 
 def encode_images(images: np.ndarray, *, encoding: Encoding = "jpeg", quality: int = 95) -> list[bytes]:
-    """Write images to bytes.
+    """Encode images.
 
     Args:
         images: (T, H, W, 3) uint8, RGB.
@@ -28,16 +28,16 @@ def encode_images(images: np.ndarray, *, encoding: Encoding = "jpeg", quality: i
 
 
 def decode_images(files: list[bytes]) -> np.ndarray:
-    """Read images of one size.
+    """Decode images of equal size.
 
     Args:
-        files: T >= 1 files (NPY, JPEG, or what else OpenCV reads) of images of the same size.
+        files: T >= 1 files (NPY, JPEG, or any format of OpenCV) of images of equal size.
 
     Returns:
         (T, H, W, 3) uint8, RGB.
 
     Raises:
-        ValueError: There is none, one cannot be decoded, or the sizes differ.
+        ValueError: The list is empty, one cannot be decoded, or the sizes differ.
     """
     if not files:
         raise ValueError("no image to decode")
@@ -45,7 +45,7 @@ def decode_images(files: list[bytes]) -> np.ndarray:
 
 
 def as_jpeg(file: bytes) -> bytes:
-    """The JPEG file of an image that `encode_images` wrote.
+    """Convert an output of `encode_images` to JPEG.
 
     Raises:
         ValueError: It cannot be decoded.

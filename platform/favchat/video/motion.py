@@ -1,4 +1,4 @@
-"""How a face moves over a clip, as a few numbers that depend on neither its place, its size nor the clip's length."""
+"""Motion statistics of a face over a clip, invariant to its position and size and to the clip's length."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ def motion_features(
     width: int,
     height: int,
 ) -> NDArray[np.float32]:
-    """Measure the movement of a tracked face, in all frames of the clip and not only those that a model looks at.
+    """Measure the motion of a tracked face over all sampled frames of the clip, not only those that the model sees.
 
-    Six courses over time: the centre sideways and up and down in face sizes, the logarithm of the size, the roll in
-    radians, and where the nose lies between the eyes and between eyes and mouth, which turns and nods change. Of each
-    the standard deviation, the range, the mean speed and the share of frames at which it turns back. Then the standard
-    deviation of the mouth's width and the mean place of the nose between the eyes. All in units of :data:`UNIT`, as
-    inverse hyperbolic sines, so that large movements do not drown small ones.
+    Six time series: horizontal and vertical position of the centre in face sizes, logarithm of the size, roll in
+    radians, and relative position of the nose between the eyes and between eyes and mouth, which change with yaw and
+    pitch. For each the standard deviation, range, mean speed and fraction of frames at which the direction reverses.
+    Then the standard deviation of the mouth's width and the mean position of the nose between the eyes. All in units of
+    :data:`UNIT`, compressed by asinh, so that large movements do not dominate.
 
     Args:
-        landmarks: `(n, 5, 2)` as shares of width and height.
-        visible: `(n,)` whether the face is there.
+        landmarks: `(n, 5, 2)` as fractions of width and height.
+        visible: `(n,)` whether the face is visible.
         timestamps: `(n,)` seconds.
         width: Width of the frames in pixels.
         height: Height of the frames in pixels.
 
     Returns:
-        `(26,)` float32; zeros where the face is visible in fewer than two frames.
+        `(26,)` float32; zeros if the face is visible in fewer than two frames.
     """
     seen = np.flatnonzero(visible)
     if len(seen) < 2:
@@ -62,7 +62,7 @@ def motion_features(
     measures: list[float] = []
     for course in courses:
         speed = np.diff(course) / steps
-        speed[np.abs(speed) < UNIT] = 0  # what trembles does not turn back
+        speed[np.abs(speed) < UNIT] = 0  # jitter is no reversal of direction
         turns = float(np.mean(speed[1:] * speed[:-1] < 0)) if len(speed) > 1 else 0.0
         measures += [
             course.std() / UNIT,

@@ -1,4 +1,4 @@
-"""How the networks of `favchat.video` run on ONNX Runtime."""
+"""ONNX Runtime sessions for the networks of `favchat.video`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def onnx_session(model: str | bytes, threads: int | None) -> Any:
     """A session on the CPU.
 
     Args:
-        model: A file's name, or the model itself.
-        threads: Threads of one run; None: as many as the process may have.
+        model: A file name, or the serialised model.
+        threads: Threads of one run; None: as many as the process may use.
     """
     import onnxruntime
 
@@ -20,9 +20,9 @@ def onnx_session(model: str | bytes, threads: int | None) -> Any:
     options.intra_op_num_threads = threads or available_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Threads that wait for work sleep. By default they spin, which takes twice the CPU time, and on a busy machine the
-    # time from those that have the work (docs/choices.md).
+    # Idle threads sleep. By default they spin, which doubles the CPU time and on a busy machine slows the working
+    # threads (docs/choices.md).
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # It plans memory for every shape of input it meets; videos have many.
+    # Otherwise memory is planned and kept for every input shape, of which videos have many.
     options.enable_mem_pattern = False
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -1,4 +1,4 @@
-"""How a stored picture has to be turned and mirrored to stand upright."""
+"""Rotation and mirroring that make stored frames upright."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from numpy.typing import NDArray
 
 
 class Orientation(NamedTuple):
-    """One of the eight ways in which a rectangle can lie.
+    """One of the eight orientations of a rectangle.
 
     Attributes:
-        rotation: Degrees clockwise by which the stored picture has to be turned: 0, 90, 180 or 270.
-        mirrored: Whether it has to be mirrored left to right after that.
+        rotation: Degrees clockwise by which stored frames must be rotated: 0, 90, 180 or 270.
+        mirrored: Whether they must then be mirrored left to right.
     """
 
     rotation: int = 0
     mirrored: bool = False
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height of the upright picture from those of the stored one, and the other way round."""
+        """Width and height of the upright frame from those of the stored one, or vice versa."""
         return (height, width) if self.rotation % 180 else (width, height)
 
     def upright(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Turn and mirror a stored picture (H, W, 3)."""
+        """Rotate and mirror a stored frame (H, W, 3)."""
         turned = np.rot90(image, -(self.rotation // 90))
         return np.ascontiguousarray(turned[:, ::-1] if self.mirrored else turned)
 
@@ -36,10 +36,10 @@ UPRIGHT = Orientation()
 
 
 def orientation_of(frame: VideoFrame) -> Orientation:
-    """What the display matrix says that FFmpeg hands on with a frame; `UPRIGHT` where there is none.
+    """The orientation in a frame's display matrix, as reported by FFmpeg; `UPRIGHT` without one.
 
-    The matrix takes a stored point (x, y) to the shown one (a x + c y, b x + d y), as in the track header of ISO/IEC
-    14496-12. Turns by other than right angles are rounded to the nearest one, as no camera means them.
+    The matrix maps a stored point (x, y) to the displayed one (a x + c y, b x + d y), as in the track header of ISO/IEC
+    14496-12. Rotations are rounded to the nearest right angle, since cameras write no others.
     """
     try:
         stored = cast(SideDataContainer, frame.side_data)["DISPLAYMATRIX"]  # PyAV's stubs name another type
@@ -47,6 +47,6 @@ def orientation_of(frame: VideoFrame) -> Orientation:
         return UPRIGHT
     a, b, _, c, d, *_ = struct.unpack("=9i", bytes(stored))
     if max(abs(a), abs(d)) >= max(abs(b), abs(c)):
-        # Turned by half or not at all: left and right go where the sign of a says, up and down where that of d does.
+        # Rotated by 0 or 180 degrees: the signs of a and d give horizontal and vertical flips.
         return Orientation(180 if d < 0 else 0, (a < 0) != (d < 0))
     return Orientation(90 if b > 0 else 270, (b < 0) == (c < 0))

@@ -1,7 +1,7 @@
-"""Chains of detections sorted by person: split where another takes the place, joined where the same one comes back.
+"""Assigns tracklets to people: splits a tracklet if the person changes, joins tracklets of the same person.
 
-Who a face is costs half as much to find out as where it is, so it is asked only where place leaves a doubt: where the
-aligned face changes from one detection to the next as it does between two people, and between chains that never share a
+An identity embedding costs half as much as a detection, so it is computed only where positions are ambiguous: where the
+aligned face changes between successive detections as much as between two people, and for tracklets that never share a
 frame.
 """
 
@@ -30,19 +30,21 @@ DESCRIBED = 4
 """Faces of a clip that are described at most, or a quarter as many as it has frames where that is more."""
 
 
-def sort_by_person(chains: Sequence[Tracklet], images: NDArray[np.uint8], descriptor: FaceDescriptor) -> list[Tracklet]:
-    """Split chains in which the person changes, and join those of one person.
+def sort_by_person(
+    tracklets: Sequence[Tracklet], images: NDArray[np.uint8], descriptor: FaceDescriptor
+) -> list[Tracklet]:
+    """Split tracklets in which the person changes, and join those of one person.
 
     Args:
-        chains: Of one clip, the most prominent first; the least prominent of many are left as they are.
+        tracklets: Of one clip, the most prominent first; if there are many, the least prominent are left unchanged.
         images: (T, H, W, 3) uint8 RGB, the frames.
-        descriptor: Tells people apart.
+        descriptor: Computes identity embeddings.
 
     Returns:
-        Chains, the most prominent first.
+        Tracklets, the most prominent first.
     """
     limit = max(DESCRIBED, len(images) // 4)
-    pieces = _split(chains[:limit], images, limit)
+    pieces = _split(tracklets[:limit], images, limit)
     doubt = [any(_apart(piece, other) for other in pieces) for piece in pieces]
     people = [piece for piece, unsure in zip(pieces, doubt, strict=True) if not unsure]
     doubtful = [piece for piece, unsure in zip(pieces, doubt, strict=True) if unsure]
@@ -51,32 +53,34 @@ def sort_by_person(chains: Sequence[Tracklet], images: NDArray[np.uint8], descri
         frames = [piece.frames[index] for piece, index in zip(doubtful, best, strict=True)]
         landmarks = np.stack([piece.points[index][2:] for piece, index in zip(doubtful, best, strict=True)])
         people += _join(doubtful, descriptor.describe(images[frames], landmarks))
-    return sorted([*people, *chains[limit:]], key=lambda chain: chain.prominence, reverse=True)
+    return sorted([*people, *tracklets[limit:]], key=lambda tracklet: tracklet.prominence, reverse=True)
 
 
-def _clearest(chain: Tracklet) -> int:
-    """Which of the detections shows the face best: the one that does most for the chain's prominence."""
-    shares = [score * size_of(points) for score, points in zip(chain.scores, chain.points, strict=True)]
+def _clearest(tracklet: Tracklet) -> int:
+    """Index of the detection that shows the face best: the one that adds most to the tracklet's prominence."""
+    shares = [score * size_of(points) for score, points in zip(tracklet.scores, tracklet.points, strict=True)]
     return int(np.argmax(shares))
 
 
 def _apart(one: Tracklet, other: Tracklet) -> bool:
-    """Whether two chains could be one person: nobody is at two places at once."""
+    """Whether two tracklets share no frame, so that they could be one person."""
     return set(one.frames).isdisjoint(other.frames)
 
 
-def _split(chains: Sequence[Tracklet], images: NDArray[np.uint8], limit: int) -> list[Tracklet]:
-    """The chains cut where successive faces are least alike, into at most `limit` pieces or as many as they are."""
+def _split(tracklets: Sequence[Tracklet], images: NDArray[np.uint8], limit: int) -> list[Tracklet]:
+    """Split tracklets where successive faces are least similar, into at most `limit` pieces or as many as there are."""
     steps: list[tuple[float, int, int]] = []
-    for number, chain in enumerate(chains):
-        likeness = _likeness([_face(images[f], p) for f, p in zip(chain.frames, chain.points, strict=True)])
+    for number, tracklet in enumerate(tracklets):
+        likeness = _likeness([_face(images[f], p) for f, p in zip(tracklet.frames, tracklet.points, strict=True)])
         steps += [(float(value), number, index + 1) for index, value in enumerate(likeness) if value < ALIKE]
-    cuts = sorted(steps)[: limit - len(chains)]
+    cuts = sorted(steps)[: limit - len(tracklets)]
     pieces: list[Tracklet] = []
-    for number, chain in enumerate(chains):
-        borders = [0, *sorted(index for _, owner, index in cuts if owner == number), len(chain.frames)]
+    for number, tracklet in enumerate(tracklets):
+        borders = [0, *sorted(index for _, owner, index in cuts if owner == number), len(tracklet.frames)]
         for left, right in zip(borders, borders[1:], strict=False):
-            pieces.append(Tracklet(chain.frames[left:right], chain.points[left:right], chain.scores[left:right]))
+            pieces.append(
+                Tracklet(tracklet.frames[left:right], tracklet.points[left:right], tracklet.scores[left:right])
+            )
     return pieces
 
 
@@ -87,15 +91,15 @@ def _face(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.u
 
 
 def _likeness(faces: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
-    """(N - 1,) correlation of successive faces, colours included and each colour's mean taken off.
+    """(N - 1,) correlation of successive faces over all colour channels, each channel centred.
 
-    The same as in `favchat.video.shot_cuts`, of faces instead of pictures.
+    The measure of `favchat.video.shot_cuts`, on faces instead of frames.
     """
     return 1.0 - differences(np.stack(faces)) if len(faces) > 1 else np.zeros(0)
 
 
 def _join(pieces: Sequence[Tracklet], described: NDArray[np.float32]) -> list[Tracklet]:
-    """Join the nearest two again and again that are of one person and never share a frame."""
+    """Repeatedly join the nearest two tracklets that are of one person and share no frame."""
     people = list(pieces)
     centres = [vector.astype(np.float64) for vector in described]
     while True:
@@ -114,7 +118,7 @@ def _join(pieces: Sequence[Tracklet], described: NDArray[np.float32]) -> list[Tr
 
 
 def _merged(one: Tracklet, other: Tracklet) -> Tracklet:
-    """Two chains without a common frame as one."""
+    """Merge two tracklets without a common frame."""
     merged = Tracklet(breaks=one.breaks | other.breaks)
     places = sorted((frame, owner, index) for owner in (0, 1) for index, frame in enumerate((one, other)[owner].frames))
     for number, (frame, owner, index) in enumerate(places):

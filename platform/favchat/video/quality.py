@@ -1,4 +1,4 @@
-"""How good a clip is for learning from a face, in numbers that a filter can bound."""
+"""Quality measures of a clip's face, on which filters set bounds."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Quality:
     """Measures of one face in one clip.
 
     Attributes:
-        face_share: Share of the sampled frames with the face, 0..1.
+        face_share: Fraction of the sampled frames with the face, 0..1.
         score: Mean score of the detections, 0..1.
         face_size: Shorter side of the face's box in pixels of the upright original video, median.
-        sharpness: Variance of the Laplacian of the aligned crop's luma, median. It grows with detail, so crops of
-            another size have other values.
-        yaw: Degrees by which the head is turned, median; positive towards the right of the image.
-        pitch: Degrees by which the head is raised, median; positive up.
-        roll: Degrees by which the head is tilted, median; positive clockwise.
+        sharpness: Variance of the Laplacian of the aligned crop's luma, median. It depends on the
+            size of the crops.
+        yaw: Yaw of the head in degrees, median; positive towards the right of the image.
+        pitch: Pitch of the head in degrees, median; positive up.
+        roll: Roll of the head in degrees, median; positive clockwise.
         brightness: Mean luma of the aligned crop, 0..255.
     """
 
@@ -53,7 +53,7 @@ class Quality:
 
 
 def measure(clip: ProcessedClip) -> Quality:
-    """Measure a clip; frames without the face count for `face_share` alone.
+    """Measure a clip; frames without the face only affect `face_share`.
 
     Raises:
         ValueError: The face is visible in no frame.
@@ -78,12 +78,12 @@ def measure(clip: ProcessedClip) -> Quality:
 
 
 def head_pose(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Where heads look, from five landmarks.
+    """Head pose from five landmarks.
 
     The orthographic step of POSIT (DeMenthon and Davis 1995): the linear map from the canonical face to the image is
-    solved by least squares, and the rotation is the nearest one to it (by singular values, as in Procrustes' problem).
-    One face stands for all, so a person's neutral pose is off by a few degrees, most in pitch, which rests on the
-    height of the nose.
+    solved by least squares, and the rotation is the nearest one to it (by SVD, as in the Procrustes problem). Since one
+    canonical face is used for all people, the neutral pose is off by a few degrees, mostly in pitch, which depends on
+    the height of the nose.
 
     Args:
         landmarks: (N, 5, 2) x y in pixels, in the order of `Detections`; not relative to width and height, which
@@ -91,7 +91,7 @@ def head_pose(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
 
     Returns:
         (N, 3) float64 degrees: yaw, positive towards the right of the image, pitch, positive up, roll, positive
-        clockwise. Roll is what turning the image changes, and that alone.
+        clockwise. Rotating the image changes roll only.
     """
     centred = landmarks - landmarks.mean(axis=1, keepdims=True)
     maps = np.linalg.pinv(MODEL - MODEL.mean(axis=0)) @ centred  # (N, 3, 2)
@@ -105,14 +105,14 @@ def head_pose(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def duplicate_hash(clip: ProcessedClip) -> str:
-    """A perceptual hash of a clip that survives another encoding, size and exposure.
+    """A perceptual hash of a clip that is robust to re-encoding, scaling and exposure.
 
     Low frequencies of the frames' luma under a three-dimensional cosine transform (Coskun, Sankur and Memon 2006): four
-    in time, the constant included, by 8x8 in the picture, each of the 8x8 above its median or not. 64 bits say what the
-    picture looks like, the other 192 how it changes, which alone tells two moments of one person in one room apart. A
-    clip that stands still has 16x16 in the picture instead. Another 128 bits come in the same way, 16 by 8, from the
-    mean aligned face: two people before one background, or two photos moved alike, differ there. The faces of one clip
-    differ in these alone.
+    in time, including the constant one, by 8x8 in space, each bit saying whether a coefficient is above the median of
+    its 8x8. 64 bits describe the mean frame, the other 192 its changes, which distinguish clips of one person in one
+    room. A static clip has 16x16 spatial frequencies instead. Another 128 bits, 16 by 8, are computed in the same way
+    from the mean aligned face: they distinguish two people before one background, or two photos moved alike, and are
+    the only ones that differ between the faces of one clip.
 
     Returns:
         384 bits as 96 hexadecimal digits; `hash_distance` compares two.
@@ -123,7 +123,7 @@ def duplicate_hash(clip: ProcessedClip) -> str:
     if not clip.visible.any():
         raise ValueError("clip: the face is visible in no frame, there is nothing to hash")
     small = _small_luma(clip.frames)
-    # Linear interpolation to fixed relative times: a copy may have another number of frames.
+    # Linear interpolation to fixed relative times, since a copy may have another number of frames.
     left, right = clip.timestamps[0], clip.timestamps[-1]
     places = np.interp(np.linspace(left, right, HASH_SIDE), clip.timestamps, np.arange(len(small)))
     low = np.floor(places).astype(np.intp)
@@ -146,11 +146,11 @@ def _small_luma(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _cosines(first: int, count: int) -> NDArray[np.float64]:
-    """(count, HASH_SIDE) float64: successive rows of the cosine transform."""
+    """(count, HASH_SIDE) float64: rows of the cosine transform from `first` on."""
     moments = np.arange(HASH_SIDE) + 0.5
     return np.cos(np.pi / HASH_SIDE * np.arange(first, first + count)[:, None] * moments)
 
 
 def hash_distance(one: str, other: str) -> int:
-    """How many of the bits of two hashes differ."""
+    """Hamming distance of two hashes in bits."""
     return (int(one, 16) ^ int(other, 16)).bit_count()

@@ -1,7 +1,6 @@
-"""Readers of single frames: decord for whole files and PyAV for all else, over the same FFmpeg; OpenCV for images.
+"""Frame readers: decord for whole files and PyAV for everything else, over the same FFmpeg; OpenCV for images.
 
-All return the frames on display at given moments, scaled, upright and in the colours of BT.709, with their
-presentation times.
+All return the frames on display at given times, scaled, upright and converted to BT.709, with their presentation times.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ Size = tuple[int, int]
 
 @dataclass
 class FoundFrames:
-    """What a reader found.
+    """Frames that a reader found.
 
     Attributes:
         images: (H, W, 3) uint8 RGB each.
         times: Presentation times, seconds from the first frame of the video, increasing.
-        damaged: Whether data was met that could not be decoded.
-        readable: Share of the moments, 0..1, at which a frame could be read.
+        damaged: Whether undecodable data was encountered.
+        readable: Fraction of the times, 0..1, at which a frame could be read.
     """
 
     images: list[NDArray[np.uint8]] = field(default_factory=list)
@@ -47,20 +46,20 @@ class FoundFrames:
 
 
 class DecordUnfitError(Exception):
-    """decord cannot read this file, or would number its frames wrongly."""
+    """decord cannot read this file, or would index its frames wrongly."""
 
 
 def read_decord(path: Path, times: NDArray[np.float64], size: Size) -> FoundFrames:
     """The frames on display at `times` (N,), increasing, seconds.
 
-    decord turns pictures upright itself, but knows neither mirrored ones nor HDR.
+    decord applies rotation itself, but supports neither mirroring nor HDR.
 
     Raises:
-        DecordUnfitError: Read this file with `read_pyav`.
+        DecordUnfitError: The file must be read with `read_pyav`.
     """
     import decord
 
-    # Otherwise FFmpeg writes to stderr what the exception says again.
+    # Otherwise FFmpeg repeats the exception's message on stderr.
     decord.logging.set_level(decord.logging.QUIET)
     try:
         reader = decord.VideoReader(ffmpeg_name(path), width=size[0], height=size[1], num_threads=1)
@@ -79,10 +78,10 @@ def read_decord(path: Path, times: NDArray[np.float64], size: Size) -> FoundFram
 
 
 def read_pyav(path: Path, times: NDArray[np.float64], size: Size, orientation: Orientation = UPRIGHT) -> FoundFrames:
-    """The frames on display at `times` (N,), increasing, seconds, turned and mirrored as `orientation` says.
+    """The frames on display at `times` (N,), increasing, seconds, rotated and mirrored by `orientation`.
 
-    Damaged frames are left out. Between moments the reader seeks where a key frame lies between, and decodes on
-    where none does.
+    Damaged frames are skipped. Between two times the reader seeks if there is a key frame in between, and decodes
+    otherwise.
     """
     found = FoundFrames()
     width, height = orientation.size(*size)
@@ -114,7 +113,7 @@ def numbered_images(folder: Path) -> list[Path]:
 
 
 def read_image(path: Path) -> NDArray[np.uint8] | None:
-    """An image as (H, W, 3) uint8 RGB, upright; None where the file is damaged."""
+    """Read an image as (H, W, 3) uint8 RGB, upright; None if the file is damaged."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
@@ -122,7 +121,7 @@ def read_image(path: Path) -> NDArray[np.uint8] | None:
 def read_images(folder: Path, times: NDArray[np.float64], size: Size) -> FoundFrames:
     """The images of a folder on display at `times` (N,), increasing, seconds, each shown for 1 / `IMAGE_FPS` s.
 
-    Damaged images are left out.
+    Damaged images are skipped.
     """
     found = FoundFrames()
     paths = numbered_images(folder)
@@ -144,9 +143,9 @@ def read_images(folder: Path, times: NDArray[np.float64], size: Size) -> FoundFr
 def read_spans(
     path: str | Path, spans: Sequence[tuple[float, float]], side: int
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.uint8]]]:
-    """Every frame shown in each of the `spans`, seconds from begin to end, ordered by begin; they may overlap.
+    """All frames on display in each of the `spans` (start and end in seconds), ordered by start; they may overlap.
 
-    Damaged frames are left out. The pictures are not turned upright.
+    Damaged frames are skipped. The orientation is not applied.
 
     Yields:
         For each span (N,) float64 presentation times, seconds from the first frame of the video, increasing, and

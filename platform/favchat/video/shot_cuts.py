@@ -1,8 +1,8 @@
-"""Shot cuts inside a clip.
+"""Detection of shot cuts inside a clip.
 
-The frames that are sampled anyway tell where nothing can have happened: two neighbours of one shot are alike. Only
-between neighbours that differ is every frame decoded, at a few pixels, and a cut is a single step from one picture to
-another that stays. Dissolves and fades are not found. `docs/choices.md` compares this with PySceneDetect.
+The frames that are sampled anyway rule most intervals out: neighbours within a shot are similar. Only between
+dissimilar neighbours all frames are decoded, at low resolution, and searched for an abrupt, lasting change. Dissolves
+and fades are not detected. `docs/choices.md` compares this with PySceneDetect.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ PIECE = 20.0
 def find_cuts(path: str | Path, sampled: Frames, *, start: float = 0.0) -> list[float]:
     """Find the cuts between the sampled frames of a part of a video.
 
-    Two pictures differ by one minus the correlation of their pixels at 32x32, colours included and each colour's mean
-    taken off, which neither a flash nor an exposure that adapts changes much. A cut is a step between successive
-    frames that differ by more than `CUT` and by `JUMP` times more than the steps beside it, and behind which the
-    picture does not come back, as it does behind a flash, nor is the former one shifted, as after a jerk of the camera.
+    The difference of two frames is one minus the correlation of their pixels at 32x32 over all colour channels, each
+    centred, which is robust to flashes and to exposure changes. A cut is a pair of successive frames whose difference
+    exceeds `CUT` and is `JUMP` times those beside it, after which the earlier picture does not return, as it does after
+    a flash, and is not merely shifted, as by a jerk of the camera.
 
     Args:
         path: The video file.
-        sampled: What `read_frames` gave for the part. Shots that lie wholly between two samples are not looked for:
-            nothing of them is in the samples.
-        start: Begin of the part in the file, seconds.
+        sampled: Output of `read_frames` for the part. Shots entirely between two samples are not searched for, since no
+            sample is from them.
+        start: Start of the part in the file, seconds.
 
     Returns:
-        When the first frame of each new shot is shown, seconds after the part's start, increasing.
+        Time of the first frame of each new shot, seconds after the part's start, increasing.
     """
     small = np.stack([cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for image in sampled.images])
     suspects = np.flatnonzero(differences(small) > SUSPECT)
@@ -63,32 +63,32 @@ def find_cuts(path: str | Path, sampled: Frames, *, start: float = 0.0) -> list[
     ]
     spans = [(max(0.0, left - AROUND), right + AROUND) for left, right in pieces]
     found: set[float] = set()
-    for (left, right), (begins, images) in zip(pieces, read_spans(path, spans, SIDE), strict=True):
-        inner = [begins[i] for i in steps(images) if left < begins[i] <= right]
+    for (piece_begin, piece_end), (begins, images) in zip(pieces, read_spans(path, spans, SIDE), strict=True):
+        inner = [begins[i] for i in steps(images) if piece_begin < begins[i] <= piece_end]
         found |= {round(float(begin) - start, 6) for begin in inner if times[0] < begin <= times[-1]}
     return sorted(found)
 
 
-def _pieces(left: float, right: float) -> list[tuple[float, float]]:
-    """A stretch of seconds in parts of at most `PIECE`: samples of a long video lie minutes apart."""
-    borders = np.linspace(left, right, 1 + max(1, math.ceil((right - left) / PIECE)))
+def _pieces(begin: float, end: float) -> list[tuple[float, float]]:
+    """Split an interval into parts of at most `PIECE` seconds, since samples of a long video are minutes apart."""
+    borders = np.linspace(begin, end, 1 + max(1, math.ceil((end - begin) / PIECE)))
     return list(zip(borders.tolist(), borders[1:].tolist(), strict=False))
 
 
 def differences(images: NDArray[np.uint8], *, apart: int = 1) -> NDArray[np.float64]:
-    """How much each picture differs from the one `apart` later.
+    """Difference of each frame from the one `apart` frames later.
 
     Args:
         images: (N, h, w, 3) uint8.
-        apart: How many pictures later.
+        apart: Distance in frames.
 
     Returns:
-        (N - apart,) float64, 0 for the same picture, about 1 for unrelated ones, at most 2.
+        (N - apart,) float64, 0 for identical frames, about 1 for unrelated ones, at most 2.
     """
     flat = images.reshape(len(images), -1, 3).astype(np.float64)
     centred = (flat - flat.mean(axis=1, keepdims=True)).reshape(len(images), -1)
-    # One more component, the same for all: two flat pictures are alike whatever their noise, and a flat one differs
-    # from all others.
+    # A constant extra component makes two uniform frames similar regardless of noise, and a uniform one different from
+    # all others.
     floor = np.full((len(centred), 1), FLAT * np.sqrt(centred.shape[1]))
     vectors = np.concatenate([centred, floor], axis=1)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -103,11 +103,11 @@ def steps(images: NDArray[np.uint8]) -> list[int]:
     cuts = []
     for index in np.flatnonzero(one > CUT).tolist():
         near = one[max(0, index - 4) : index + 5]
-        # The steps right beside a cut may be large too: encoders and frame rate converters mix the two shots.
+        # The differences right beside a cut may be large too, since encoders and frame rate converters blend the shots.
         beside = [one[i] for i in (*range(index - 4, index - 1), *range(index + 2, index + 5)) if 0 <= i < len(one)]
         if one[index] < near.max() or one[index] <= JUMP * max(beside, default=0.0):
             continue
-        # Up to three frames on either side: a flash or a damaged frame is over by then.
+        # Compare up to three frames on either side: flashes and damaged frames are shorter.
         pairs = [
             (before, after)
             for before in range(max(0, index - 2), index + 1)
@@ -115,14 +115,14 @@ def steps(images: NDArray[np.uint8]) -> list[int]:
         ]
         if all(differences(images[list(pair)])[0] > CUT and not moved(*images[list(pair)]) for pair in pairs):
             cuts.append(index + 1)
-    # A single black frame between two shots makes two equal steps.
+    # A single black frame between two shots gives two equal differences.
     return [cut for number, cut in enumerate(cuts) if not number or cut - cuts[number - 1] > 1]
 
 
 def moved(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bool:
-    """Whether two pictures (h, w, 3) uint8 become alike when one is shifted by up to `SHIFT` pixels."""
+    """Whether two frames (h, w, 3) uint8 become similar when one is shifted by up to `SHIFT` pixels."""
     if min(before.std(), after.std()) < FLAT:
-        return False  # a flat picture correlates with everything
+        return False  # a uniform frame correlates with everything
     inner = slice(SHIFT, -SHIFT)
     best = max(
         float(np.nan_to_num(cv2.matchTemplate(whole, part[inner, inner], cv2.TM_CCOEFF_NORMED), posinf=0.0).max())
@@ -132,7 +132,7 @@ def moved(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bool:
 
 
 def shots(start: float, end: float, cuts: Sequence[float]) -> list[tuple[float, float]]:
-    """The parts of [start, end) between the cuts, the longest first, the earlier of equals first; all in seconds.
+    """The parts of [start, end) between the cuts, the longest first, the earlier first if equal; all in seconds.
 
     Raises:
         ValueError: The part is empty.
@@ -140,5 +140,5 @@ def shots(start: float, end: float, cuts: Sequence[float]) -> list[tuple[float, 
     if not start < end:
         raise ValueError(f"start = {start:g} s and end = {end:g} s: need start < end")
     borders = [start, *sorted(cut for cut in cuts if start < cut < end), end]
-    # Rounded, so that parts of as many frames are equally long.
+    # Rounded, so that shots with equally many frames have equal length.
     return sorted(zip(borders, borders[1:], strict=False), key=lambda shot: -round(shot[1] - shot[0], 6))

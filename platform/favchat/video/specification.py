@@ -1,7 +1,7 @@
-"""The clip specification: how a video becomes what a model sees.
+"""The clip specification: how a video is processed into a model's input.
 
-It is saved with a model's processor. Preparing, asking, serving and evaluating hand it to one function,
-:meth:`ClipSpecification.read`, so that a file looks the same to a model wherever it comes from.
+It is saved with a model's processor. Preparation, inference, serving and evaluation all use
+:meth:`ClipSpecification.read`, so that a file gives the same input everywhere.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from favchat.video.images import decode_images, encode_images
 
 @dataclass(frozen=True)
 class ClipSpecification:
-    """Sampling, face and picture settings of a clip; the settings of ``data`` of the same names explain them."""
+    """Settings of sampling, faces and image encoding; documented at the settings of ``data`` with the same names."""
 
     fps: float = FPS
     max_frames: int = 32
@@ -39,7 +39,7 @@ class ClipSpecification:
 
     @classmethod
     def of(cls, data: DataConfig) -> ClipSpecification:
-        """What the ``data`` section says."""
+        """The specification in the ``data`` section."""
         frames, faces = data.frames, data.faces
         return cls(
             fps=frames.fps,
@@ -56,10 +56,10 @@ class ClipSpecification:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ClipSpecification:
-        """What :meth:`to_dict` gave.
+        """Inverse of :meth:`to_dict`.
 
         Raises:
-            ConfigError: It names something that this version does not know.
+            ConfigError: It has a setting that this version does not know.
         """
         unknown = values.keys() - {field.name for field in fields(cls)}
         if unknown:
@@ -67,11 +67,11 @@ class ClipSpecification:
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as a processor keeps them."""
+        """Plain values, as saved with a processor."""
         return asdict(self)
 
     def difference(self, other: ClipSpecification) -> str:
-        """The settings in which two specifications differ, in words; empty where they are equal."""
+        """Describe the settings in which two specifications differ; empty if they are equal."""
         mine, others = self.to_dict(), other.to_dict()
         return ", ".join(f"{name} {mine[name]} and {others[name]}" for name in mine if mine[name] != others[name])
 
@@ -93,18 +93,18 @@ class ClipSpecification:
         box: Sequence[float] | None = None,
         max_tracks: int = 1,
     ) -> list[ProcessedClip]:
-        """Decode, sample, find and follow faces, cut them out; what a corpus then writes.
+        """Decode, sample, and detect, track and align faces, with images as they were before encoding.
 
         Args:
             path: The video file.
-            detector: What :meth:`make_detector` made.
-            start: Begin of the clip in the file, seconds.
+            detector: From :meth:`make_detector`.
+            start: Start of the clip in the file, seconds.
             end: End of the clip, exclusive, seconds; None is the end of the file.
             box: As for :func:`favchat.video.process_tracks`.
-            max_tracks: The most faces to return.
+            max_tracks: Maximum number of faces to return.
 
         Returns:
-            The clip once for every face, the main face first; the frames are shared.
+            One clip per face, the main face first; they share the frames.
 
         Raises:
             VideoError: As :func:`favchat.video.process_tracks`.
@@ -127,7 +127,7 @@ class ClipSpecification:
         )
 
     def read(self, path: str | Path, detector: FaceDetector, **settings: Any) -> list[ProcessedClip]:
-        """As :meth:`tracks`, with the pixels as they come back out of a corpus: what a model sees."""
+        """As :meth:`tracks`, with images encoded and decoded as in a corpus: the input of a model."""
         tracks = self.tracks(path, detector, **settings)
         if self.jpeg_quality is None:
             return tracks
@@ -135,5 +135,5 @@ class ClipSpecification:
         return [replace(track, frames=frames, faces=self._stored(track.faces)) for track in tracks]
 
     def _stored(self, images: np.ndarray) -> np.ndarray:
-        """Images `(n, H, W, 3)` written and read again."""
+        """Images `(n, H, W, 3)` after encoding and decoding."""
         return decode_images(encode_images(images, quality=self.jpeg_quality or 95))

@@ -1,4 +1,4 @@
-"""Faces followed through the sampled frames of a clip."""
+"""Tracking of faces through the sampled frames of a clip."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ JITTER = 0.006
 
 @dataclass(frozen=True)
 class Track:
-    """One face through T frames; zeros where it is not visible.
+    """One face in T frames; zeros where it is not visible.
 
     Attributes:
         boxes: (T, 4) float32, x1 y1 x2 y2 in pixels.
         landmarks: (T, 5, 2) float32, x y in pixels, in the order of `Detections`.
         scores: (T,) float32, 0 where the face was not detected.
-        visible: (T,) bool, detected or bridged.
+        visible: (T,) bool, detected or interpolated.
     """
 
     boxes: NDArray[np.float32]
@@ -38,19 +38,19 @@ class Track:
 def choose_tracks(
     tracks: Sequence[Track], *, min_share: float, max_tracks: int = 1, box: Sequence[float] | None = None
 ) -> list[Track]:
-    """Pick the tracks to keep.
+    """Select the tracks to keep.
 
     Args:
-        tracks: Of one clip, the main face first, as `track_faces` gives them.
-        min_share: The least share of frames, 0..1, in which a further face must be visible. The first one is returned
-            in any case, so that the caller can say what is wrong with it.
-        max_tracks: The most faces to keep.
+        tracks: Of one clip, the main face first, from `track_faces`.
+        min_share: Minimum fraction of frames, 0..1, in which a further face must be visible. The first one is always
+            returned, so that the caller can report what is wrong with it.
+        max_tracks: Maximum number of faces to keep.
         box: x1 y1 x2 y2 in pixels of an annotated face, which alone is kept: the track that overlaps the box most, by
-            intersection over union summed over the frames. An annotated box often holds head and shoulders, and of
-            several faces in it the largest is meant.
+            intersection over union summed over the frames. An annotated box often contains head and shoulders;
+            if it contains several faces, the largest is meant.
 
     Returns:
-        At most `max_tracks` tracks; none where there are none, or none overlaps the box.
+        At most `max_tracks` tracks; empty if there are none or none overlaps the box.
     """
     if box is not None:
         best = max(tracks, key=lambda track: _overlap(track, box), default=None)
@@ -76,23 +76,23 @@ def track_faces(
     images: NDArray[np.uint8] | None = None,
     descriptor: FaceDescriptor | None = None,
 ) -> list[Track]:
-    """Join the detections of T frames to tracks.
+    """Link the detections of T frames into tracks.
 
-    Detections are linked by place and size (`favchat.video.tracklets`), then, where it is in doubt who is seen, sorted
-    by person (`favchat.video.person_tracks`): a track ends where another person takes the place, and goes on where the
-    same person comes back. A gap is filled by linear interpolation where it is at most `max_gap` frames long and the
-    face did not come back elsewhere, and left empty otherwise.
+    Detections are linked by position and size (`favchat.video.tracklets`), then, where that is ambiguous, assigned to
+    people (`favchat.video.person_tracks`): a track ends where another person takes the position, and continues where
+    the same person reappears. A gap is filled by linear interpolation if it is at most `max_gap` frames long and the
+    face did not reappear elsewhere, and is left empty otherwise.
 
-    Boxes and landmarks are then freed from the detector's jitter: a coordinate moves towards the mean of its two
-    neighbours, by half the way when it differs by far less than `JITTER`, by nothing when it differs by far more.
-    This looks both ways in time, so it does not lag, and a nod, which moves the face by far more than the jitter
-    from one sampled frame to the next, keeps its full height, which no fixed kernel would leave it.
+    Boxes and landmarks are then smoothed against the detector's jitter: a coordinate moves towards the mean of its two
+    neighbours in time, halfway if it differs by far less than `JITTER`, not at all if by far more. The filter is
+    symmetric in time, so it does not lag, and it preserves the amplitude of nods, which exceed the jitter between
+    sampled frames by far; a fixed kernel would flatten them.
 
     Args:
-        detections: One entry a frame, in order of time.
-        max_gap: The longest gap in frames to fill.
+        detections: One entry per frame, in temporal order.
+        max_gap: Longest gap to fill, in frames.
         images: (T, H, W, 3) uint8 RGB, the frames.
-        descriptor: Tells people apart; without it or without `images` place and size alone decide.
+        descriptor: Distinguishes people; without it or without `images`, only position and size are used.
 
     Returns:
         Tracks, the main face first: ordered by the sum over frames of score times face size.
@@ -102,28 +102,28 @@ def track_faces(
     """
     if max_gap < 0:
         raise ValueError(f"max_gap = {max_gap}: must not be negative")
-    chains = link(detections)
+    tracklets = link(detections)
     if images is not None and descriptor is not None:
-        chains = sort_by_person(chains, images, descriptor)
-    return [_track(chain, len(detections), max_gap) for chain in chains]
+        tracklets = sort_by_person(tracklets, images, descriptor)
+    return [_track(tracklet, len(detections), max_gap) for tracklet in tracklets]
 
 
-def _track(chain: Tracklet, length: int, max_gap: int) -> Track:
-    frames = np.asarray(chain.frames)
+def _track(tracklet: Tracklet, length: int, max_gap: int) -> Track:
+    frames = np.asarray(tracklet.frames)
     detected = np.zeros(length, dtype=bool)
     detected[frames] = True
     visible = detected.copy()
     for left, right in zip(frames, frames[1:], strict=False):
-        visible[left:right] |= right - left - 1 <= max_gap and right not in chain.breaks
+        visible[left:right] |= right - left - 1 <= max_gap and right not in tracklet.breaks
 
     times = np.arange(length)
-    flat = np.stack(chain.points).reshape(len(frames), 14).astype(np.float64)
+    flat = np.stack(tracklet.points).reshape(len(frames), 14).astype(np.float64)
     points = np.stack([np.interp(times, frames, flat[:, axis]) for axis in range(14)], axis=1)
-    size = np.interp(times, frames, [size_of(p) for p in chain.points])
+    size = np.interp(times, frames, [size_of(p) for p in tracklet.points])
     shown = np.where(visible[:, None], _smooth(points, size, visible), 0.0).astype(np.float32)
 
     scores = np.zeros(length, dtype=np.float32)
-    scores[frames] = chain.scores
+    scores[frames] = tracklet.scores
     return Track(shown[:, :4], shown[:, 4:].reshape(length, 5, 2), scores, visible)
 
 

@@ -1,4 +1,4 @@
-"""Detections of successive frames linked by place and size."""
+"""Links detections of successive frames by position and size."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Tracklet:
 
     Attributes:
         frames: Their frame numbers, increasing.
-        points: Of each the seven points (box corners, landmarks), (7, 2) float32 pixels.
-        scores: Of each the detector's score.
-        breaks: The frames of those that do not go on from the detection before: the face came back elsewhere.
+        points: For each the seven points (box corners, landmarks), (7, 2) float32 pixels.
+        scores: Detector scores.
+        breaks: Frames at which the face reappeared elsewhere, so that the gap before must not be interpolated.
     """
 
     frames: list[int] = field(default_factory=list)
@@ -48,26 +48,26 @@ class Tracklet:
 
 
 def link(detections: Sequence[Detections]) -> list[Tracklet]:
-    """Give each frame's detections to the nearest chains, by overlap and by distance of the centres in face sizes.
+    """Assign each frame's detections greedily to tracklets, by overlap and by distance of the centres in face sizes.
 
-    The best pair goes first. A chain that was lost may be taken up again later at about the same place.
+    A lost tracklet may be continued later at about the same position.
 
     Args:
-        detections: One entry a frame, in order of time.
+        detections: One entry per frame, in temporal order.
 
     Returns:
-        Chains, the most prominent first.
+        Tracklets, the most prominent first.
     """
-    chains: list[Tracklet] = []
+    tracklets: list[Tracklet] = []
     for frame, found in enumerate(detections):
         points = np.concatenate([found.boxes.reshape(-1, 2, 2), found.landmarks.reshape(-1, 5, 2)], axis=1)
-        taken = _match(chains, points, frame)
+        taken = _match(tracklets, points, frame)
         for index in range(len(points)):
             if index not in taken:
                 taken[index] = Tracklet()
-                chains.append(taken[index])
+                tracklets.append(taken[index])
             taken[index].add(frame, points[index], float(found.scores[index]))
-    return sorted(chains, key=lambda chain: chain.prominence, reverse=True)
+    return sorted(tracklets, key=lambda tracklet: tracklet.prominence, reverse=True)
 
 
 def size_of(points: NDArray[np.float32]) -> float:
@@ -76,14 +76,14 @@ def size_of(points: NDArray[np.float32]) -> float:
     return max(1.0, float(np.sqrt(max(0.0, width) * max(0.0, height))))
 
 
-def _match(chains: Sequence[Tracklet], points: NDArray[np.float32], frame: int) -> dict[int, Tracklet]:
-    """Which detection (by number) continues which chain."""
+def _match(tracklets: Sequence[Tracklet], points: NDArray[np.float32], frame: int) -> dict[int, Tracklet]:
+    """Index of a detection -> the tracklet that it continues."""
     pairs = sorted(
         (
             (affinity, number, index)
-            for number, chain in enumerate(chains)
+            for number, tracklet in enumerate(tracklets)
             for index in range(len(points))
-            if (affinity := _affinity(chain.points[-1], points[index], frame - chain.frames[-1])) > 0
+            if (affinity := _affinity(tracklet.points[-1], points[index], frame - tracklet.frames[-1])) > 0
         ),
         reverse=True,
     )
@@ -92,12 +92,12 @@ def _match(chains: Sequence[Tracklet], points: NDArray[np.float32], frame: int) 
     for _, number, index in pairs:
         if number not in used and index not in taken:
             used.add(number)
-            taken[index] = chains[number]
+            taken[index] = tracklets[number]
     return taken
 
 
 def _affinity(before: NDArray[np.float32], now: NDArray[np.float32], steps: int) -> float:
-    """Overlap plus nearness, 0..2; 0 or less where the two cannot be one face seen `steps` frames apart."""
+    """Overlap plus proximity, 0..2; 0 or less if the two cannot be one face `steps` frames apart."""
     sizes = size_of(before), size_of(now)
     if max(sizes) > SIZE_RATIO * min(sizes):
         return 0.0
@@ -108,5 +108,5 @@ def _affinity(before: NDArray[np.float32], now: NDArray[np.float32], steps: int)
     common = np.minimum(before[1], now[1]) - np.maximum(before[0], now[0])
     shared = float(np.prod(np.maximum(0.0, common)))
     overlap = shared / (sizes[0] ** 2 + sizes[1] ** 2 - shared)
-    # Between two candidates that both fit, the one seen last wins.
+    # Of two equally good candidates, the most recently seen one is preferred.
     return (overlap + 1.0 - distance / reach) / steps

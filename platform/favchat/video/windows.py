@@ -1,4 +1,4 @@
-"""A clip's windows: what one face does over time, each part a clip of its own."""
+"""Splits a clip into windows of time, each a clip of the same face."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from favchat.video.frame_times import ON_TIME
 from favchat.video.specification import ClipSpecification
 
 WINDOW = 2.0
-"""Seconds of a window where nobody says."""
+"""Default length of a window, seconds."""
 DEFAULT_WINDOWS = 32
-"""Windows at most where nobody says how long they are."""
+"""Maximum number of windows of default length."""
 
 
 def followed(clip: ProcessedClip) -> tuple[float, float]:
-    """Begin and end of the part of a video in which a clip's face was followed, seconds: all of it, or one shot."""
+    """Start and end of the part of a video in which a clip's face was tracked, seconds: all of it, or one shot."""
     begin, end = clip.shot
     return begin, min(end, clip.info.duration)
 
 
 def window_spans(begin: float, end: float, window: float, stride: float) -> list[tuple[float, float]]:
-    """Begin and end of each window of a part of a video.
+    """Start and end of each window of a part of a video.
 
-    What is left at the end is a window, too, where it is at least half as long as one; so is a part that is shorter
-    than a window.
+    A remainder at the end is a window too if it is at least half as long as one; so is a part that is shorter than a
+    window.
 
     Args:
-        begin: Of the part, seconds.
-        end: Of the part, seconds.
-        window: Seconds of a window.
-        stride: Seconds from the begin of one to the begin of the next.
+        begin: Start of the part, seconds.
+        end: End of the part, seconds.
+        window: Length of a window, seconds.
+        stride: Seconds between the starts of successive windows.
 
     Raises:
         ValueError: A length is not positive.
@@ -56,7 +56,7 @@ def window_spans(begin: float, end: float, window: float, stride: float) -> list
 
 
 def default_window(begin: float, end: float) -> float:
-    """Seconds of a window where nobody says: `WINDOW`, or more where that would make too many."""
+    """Default length of a window, seconds: `WINDOW`, or more if that would give more than `DEFAULT_WINDOWS`."""
     return max(WINDOW, (end - begin) / DEFAULT_WINDOWS)
 
 
@@ -67,22 +67,22 @@ def window_clips(
     clip: ProcessedClip,
     spans: Sequence[tuple[float, float]],
 ) -> list[ProcessedClip | None]:
-    """The clip of each window, of the same face.
+    """Build the clip of each window, with the same face.
 
-    Where the clip holds every frame that its specification asks for, the windows are parts of it. Of a longer one,
-    whose frames lie further apart, each window is read from the file as a clip of its own: the face is the one nearest
-    to the place where the clip's face is at that time.
+    If the clip was sampled at the specification's full rate, windows are slices of it. If it is longer, so that its
+    frames are sparser, each window is read from the file as a clip of its own, with the face nearest to the position of
+    the clip's face at that time.
 
     Args:
         path: The video file.
-        detector: What the specification's `make_detector` made.
-        specification: How the clip was read.
-        clip: The clip, from the begin of the file.
-        spans: Begin and end of each window, seconds.
+        detector: From the specification's `make_detector`.
+        specification: The specification that the clip was read with.
+        clip: The clip, from the start of the file.
+        spans: Start and end of each window, seconds.
 
     Returns:
-        For each window its clip, times counted from the window's begin; None where the face is not visible in enough
-        frames, or no frame can be read.
+        For each window its clip, with times relative to the window's start; None if the face is not visible in enough
+        frames or no frame can be read.
     """
     begin, end = followed(clip)
     if (end - begin) * specification.fps <= specification.max_frames + ON_TIME:
@@ -97,7 +97,7 @@ def window_clips(
 
 
 def _part(clip: ProcessedClip, span: tuple[float, float], specification: ClipSpecification) -> ProcessedClip | None:
-    # The frame that is on display at a moment began a little before it.
+    # The frame on display at a time has begun before it.
     early = 0.5 / specification.fps
     chosen = (clip.timestamps >= span[0] - early) & (clip.timestamps < span[1] - early)
     if not chosen.any() or clip.visible[chosen].mean() < max(specification.min_share, 1e-9):
@@ -117,7 +117,7 @@ def _part(clip: ProcessedClip, span: tuple[float, float], specification: ClipSpe
 
 
 def _place(clip: ProcessedClip, span: tuple[float, float]) -> list[float]:
-    """x1 y1 x2 y2 of the clip's face in a window, 0..1: the median, or between the sightings before and after."""
+    """x1 y1 x2 y2 of the clip's face in a window, 0..1: the median, or interpolated from the frames around it."""
     times, boxes = clip.timestamps[clip.visible], clip.boxes[clip.visible].astype(np.float64)
     inside = (times >= span[0]) & (times < span[1])
     if inside.any():
