@@ -12,7 +12,7 @@ import jobs.compare
 import jobs.evaluate
 from favchat.config import ConfigError
 from favchat.evaluation.asking.answer_store import read_answers
-from favchat.evaluation.asking.backends import CheckpointAnswerer
+from favchat.evaluation.asking.backends import CheckpointBackend
 from favchat.evaluation.reporting.report import tables
 from favchat.tracking import start_run
 from tests.evaluation.conftest import settings, words
@@ -109,7 +109,7 @@ def test_a_second_run_asks_nothing(evaluated, config, monkeypatch):
     def unwanted(*_):
         raise AssertionError("nothing is missing")
 
-    monkeypatch.setattr(CheckpointAnswerer, "__init__", unwanted)
+    monkeypatch.setattr(CheckpointBackend, "__init__", unwanted)
     again = jobs.evaluate.run(config)
     asking = again.evaluation.asking
     assert asking.skipped == asking.answered == evaluated.evaluation.asking.answered

@@ -1,1 +1,1 @@
-"""Benchmarks: questions with known answers, asked of a model; metrics with intervals, baselines and reports."""
+"""Benchmarks: evaluation questions with known answers, metrics with intervals, baselines and reports."""

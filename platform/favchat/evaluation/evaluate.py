@@ -1,4 +1,4 @@
-"""``evaluate``: questions, answers, numbers."""
+"""``evaluate``: plans questions, collects answers, computes metrics."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PREDICTIONS = "predictions.parquet"
 
 @dataclass(frozen=True)
 class TaskResult:
-    """The numbers of one task."""
+    """The results of one task."""
 
     task: Task
     split: str
@@ -49,18 +49,18 @@ class TaskResult:
     """Parts that no training clip has a question of: their baselines are those of the asked clips' own frequencies."""
 
     def baselines(self) -> str:
-        """A sentence about where the baselines come from; empty where it is the training split alone."""
+        """A sentence on where the baselines come from; empty if from the training split only."""
         if not self.untrained:
             return ""
         return (
             f"the training split has no such question for {', '.join(self.untrained)}: majority and prior are those of "
-            "the clips asked about, which nobody knows before"
+            "the evaluated clips, which are not known in advance"
         )
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found."""
+    """The results of an evaluation."""
 
     model: str
     out: UPath
@@ -85,15 +85,15 @@ class _Plan:
 
 
 def evaluate(config: Config) -> Evaluation:
-    """Ask what has no answer yet, and compute all numbers anew.
+    """Ask the unanswered questions, and recompute all results.
 
     Args:
         config: The whole configuration; ``evaluation``, ``data.out``, ``data.source.path``, ``training.split``, ``ray``
             and ``seed`` are used.
 
     Raises:
-        ConfigError: A setting is missing or wrong, a task finds no clip that it could ask about, or ``evaluation.out``
-            holds answers of another model.
+        ConfigError: A setting is missing or wrong, a task has no clips, or ``evaluation.out`` holds answers of another
+            model.
         OSError: The output cannot be written.
     """
     settings = config.evaluation
@@ -150,19 +150,19 @@ def _plan(
     absent = max(0, task.listed(asked) - len({(item.clip_id, item.fold) for item in items})) if task.listed else 0
     items = _some(items, clips, settings.max_clips)
     if task.kind == "probe":
-        return _Plan(task, items, _to_learn_from(task, config, clips))
+        return _Plan(task, items, _probe_training_items(task, config, clips))
     trained: list[EvalQuestion] = []
     for corpus, some in corpora.items():
         there = config.model_copy(update={"data": config.data.model_copy(update={"out": corpus})})
         try:
             trained += task.items(TaskContext(there, some, config.training.split, ways[:1]))
-        except NothingToAskError:  # the baselines take the questions' own frequencies, and the report says so
+        except NothingToAskError:  # the baselines use the questions' own frequencies, and the report says so
             continue
     return _Plan(task, items, trained, absent)
 
 
-def _to_learn_from(task: Task, config: Config, clips: Sequence[LabelledClip]) -> list[EvalQuestion]:
-    """The features of the training split of ``data.out``."""
+def _probe_training_items(task: Task, config: Config, clips: Sequence[LabelledClip]) -> list[EvalQuestion]:
+    """The feature questions of the training split of ``data.out``, on which probes are fitted."""
     items = task.items(TaskContext(config, clips, config.training.split, ("features",)))
     if not items:
         raise ConfigError(f"data.out = {config.data.out}: {task.name} needs clips of split '{config.training.split}'")
@@ -170,7 +170,7 @@ def _to_learn_from(task: Task, config: Config, clips: Sequence[LabelledClip]) ->
 
 
 def _some(items: Sequence[EvalQuestion], clips: Sequence[LabelledClip], count: int | None) -> list[EvalQuestion]:
-    """The questions about at most `count` clips, spread evenly over those that there are questions about."""
+    """The questions about at most `count` clips, evenly spaced over the clips with questions."""
     there = {item.clip_id for item in items}
     kept = {one.clip.id for one in some_of([one for one in clips if one.clip.id in there], count)}
     return [item for item in items if item.clip_id in kept]
@@ -189,7 +189,7 @@ def _probed(
 
 
 def _untrained(plan: _Plan) -> tuple[str, ...]:
-    """The parts, of several folds those of each, that the training split has no question of."""
+    """The metric groups, by fold if there are several, without questions in the training split."""
 
     def parts(items: Sequence[EvalQuestion]) -> set[str]:
         return {item.part if item.fold is None else f"{item.part}, fold {item.fold}" for item in items}

@@ -1,4 +1,4 @@
-"""What the benchmarks of dynamic facial expressions share: one word of a fixed list for each clip of a test list."""
+"""Shared by the benchmarks of dynamic facial expressions: one of a fixed list of words for each clip of a test list."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ def expression_items(
     """Ask for the expression of each clip of the split, or of the folds' lists.
 
     Args:
-        asked: Whom the task asks about; split ``train`` stands for the training lists.
-        kind: The kind of source, which is the task's name too.
+        asked: The clips of the task; split ``train`` selects the training lists.
+        kind: The kind of source, which is also the task's name.
         classes: The dataset's emotions, in its order.
-        lists: Fold -> the ways in which its lists are written.
+        lists: Fold -> the known formats of its lists.
         access: Where to ask for the data.
 
     Raises:
         NothingToAskError: The corpus has no such clip, or a list of the split is missing.
-        ConfigError: Folds are asked for without lists, or the shards' labels do not do.
+        ConfigError: Folds are requested without lists, or the shards' labels are unusable.
     """
     there = {labelled.clip.id: labelled for labelled in asked.clips if labelled.source == kind}
     if not there:
@@ -59,7 +59,7 @@ def expression_items(
     items: list[EvalQuestion] = []
     for fold, labels in _labels(asked, kind, classes, lists, there).items():
         for clip_id, label in labels.items():
-            if clip_id in there:  # one that could not be decoded lies in the rejects, and is said to be missing
+            if clip_id in there:  # rejected clips are not in the shards, and are reported as missing
                 items += closed(
                     asked,
                     kind,
@@ -75,14 +75,14 @@ def expression_items(
 
 
 def listed(asked: TaskContext, lists: Lists) -> int:
-    """How many clips the lists in ``data.source.path`` name; 0 without lists."""
+    """Number of clips in the lists of ``data.source.path``; 0 without lists."""
     return sum(map(len, _from_lists(asked, lists).values())) if asked.config.data.source.path else 0
 
 
 def _labels(
     asked: TaskContext, kind: str, classes: Sequence[str], lists: Lists, there: Mapping[str, LabelledClip]
 ) -> dict[int | None, dict[str, str]]:
-    """Fold -> clip -> emotion; None stands for the split of the shards."""
+    """Fold -> clip -> emotion; fold None is the split of the shards."""
     if asked.config.data.source.path:
         return {fold: labels for fold, labels in _from_lists(asked, lists).items()}
     if asked.config.evaluation.folds is not None:
@@ -118,5 +118,5 @@ def _read(folder: UPath, layouts: Sequence[ExpressionList], split: str) -> dict[
 
 
 def _clip_id(name: str) -> str:
-    """The clip's id as the source makes it: DFEW's are numbers of five digits, written with or without zeros."""
+    """The clip's id as the source assigns it: DFEW's are zero-padded to five digits."""
     return name.zfill(5) if name.isdigit() else safe(name)

@@ -1,4 +1,4 @@
-"""What the evaluation reads of a corpus on the driver: labels and hashes, no pictures."""
+"""The columns of a corpus that the evaluation reads on the driver: labels and hashes, no images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from favchat.io.paths import path_of
 
 
 class NothingToAskError(ConfigError):
-    """A corpus, or a split of it, has nothing that a task could ask about."""
+    """A corpus, or a split of it, has no clips for a task."""
 
 
 class LabelledClip(NamedTuple):
@@ -31,7 +31,7 @@ class LabelledClip(NamedTuple):
 
     @property
     def person(self) -> str:
-        """Whom it shows; of a clip whose identity is unknown the clip itself."""
+        """Its identity, or if that is unknown the clip's id."""
         return f"clip/{self.clip.id}" if self.clip.identity is None else self.clip.identity
 
 
@@ -46,10 +46,10 @@ def read_clips(out: str) -> list[LabelledClip]:
 
 
 def asked_split(config: Config, clips: Sequence[LabelledClip]) -> str:
-    """``evaluation.split``, or the one that is there of test and val.
+    """``evaluation.split``, or by default test or val, whichever exists.
 
     Raises:
-        ConfigError: The corpus has no clip of it, or neither of the two.
+        ConfigError: The corpus has no clip of it, or of neither.
     """
     there = sorted({labelled.clip.split for labelled in clips})
     wanted = config.evaluation.split
@@ -63,7 +63,7 @@ def asked_split(config: Config, clips: Sequence[LabelledClip]) -> str:
 
 
 def training_corpora(config: Config, clips: Sequence[LabelledClip]) -> dict[str, list[LabelledClip]]:
-    """The clips the model was trained on, as far as it is known: corpus -> its clips of the training split.
+    """The clips that the model was trained on, as far as known: corpus -> its clips of the training split.
 
     Args:
         config: The whole configuration; ``evaluation.trained_on`` and ``training.split`` are used.
@@ -82,7 +82,7 @@ def read_annotations(out: str, task: str, split: str) -> pa.Table:
     """The selected annotations of one task and split.
 
     Raises:
-        NothingToAskError: There are no annotations, or they hold no row.
+        NothingToAskError: There are no annotations, or they are empty.
         ConfigError: One cannot be read.
     """
     try:
@@ -96,7 +96,7 @@ def read_annotations(out: str, task: str, split: str) -> pa.Table:
 
 
 def some_of(clips: Sequence[LabelledClip], count: int | None) -> list[LabelledClip]:
-    """At most `count` clips, spread evenly over them."""
+    """At most `count` clips, evenly spaced."""
     if count is None or count >= len(clips):
         return list(clips)
     return [clips[place] for place in np.linspace(0, len(clips), count, endpoint=False).astype(int)]

@@ -1,10 +1,9 @@
-"""Summaries and questions about clips that nobody labelled, from the attribute scores of a trained model.
+"""Annotations of unlabelled clips, from the attribute scores of a trained model.
 
 ``scores/MODEL/SHARD.parquet`` in the corpus's folder holds a row for each clip of a shard: its id and the score of
-every attribute that the model was taught, null where no face is visible. A score becomes a label where, on the held-out
-clips of the model's calibration, nine of ten such scores were right; between the bounds nobody knows. Labels that
-people gave stay as they are. The rows' ``source`` is ``model``, so that nobody takes machine labels for those
-of people.
+every attribute that the model predicts, null if no face is visible. A score becomes a label if on the held-out clips of
+the model's calibration nine of ten such scores were correct; scores between the bounds stay unknown. Human labels are
+kept. The rows' ``source`` is ``model``, so that machine labels are not mistaken for human ones.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ CLIPS = 8
 
 
 class ShardScorer:
-    """Scores the clips of shards; what an actor of Ray Data runs.
+    """Scores the clips of shards; an actor of Ray Data.
 
     Args:
         model: The model's directory or hub name.
@@ -69,12 +68,12 @@ class ShardScorer:
 
 
 def scores_folder(out: str, model: str) -> UPath:
-    """Where a corpus keeps the scores of a model, which another model in the same place does not share."""
+    """Folder of a model's scores in a corpus; named by fingerprint, so that another model at its path has its own."""
     return path_of(out) / SCORES / hashlib.sha256(model_fingerprint(model).encode()).hexdigest()[:16]
 
 
 def score_corpus(config: Config, model: str) -> UPath:
-    """Score every clip of ``data.out`` on the running Ray cluster, shards that are scored already left out.
+    """Score every clip of ``data.out`` on the running Ray cluster, skipping shards that are scored already.
 
     Raises:
         ConfigError: There are no shards.
@@ -102,7 +101,7 @@ def score_corpus(config: Config, model: str) -> UPath:
 
 @dataclass(frozen=True, slots=True)
 class ModelWriter:
-    """Writes as the everyday writer does, from what a model sees where nobody gave a label."""
+    """The everyday writer, with a model's predictions in place of missing labels."""
 
     config: Config
     model: str
@@ -131,7 +130,7 @@ class ModelWriter:
 
 
 def with_labels(clip: Clip, scores: Mapping[str, float | None], measured: Mapping[str, Measured]) -> Clip:
-    """A clip with the labels that its scores are sure of, where it has none."""
+    """Fill a clip's unknown labels from confident scores."""
     found = {name: label for name, score in scores.items() if (label := sure(score, measured[name])) is not None}
 
     def filled(attributes: Sequence[Attribute], labels: Sequence[int | None]) -> list[int | None]:
@@ -151,7 +150,7 @@ def with_labels(clip: Clip, scores: Mapping[str, float | None], measured: Mappin
 
 
 def sure(score: float | None, measured: Measured) -> int | None:
-    """1 or 0 where the score is beyond the bound of its side, else None."""
+    """1 or 0 if the score is beyond the respective bound, else None."""
     if score is None:
         return None
     if measured.yes_from is not None and score > 0.5 and score >= measured.yes_from:

@@ -1,4 +1,4 @@
-"""What a task is, and how its questions are put."""
+"""Definition of a task, and builders of its questions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Kind = Literal["classes", "attributes", "questions", "texts", "probe"]
 
 @dataclass(frozen=True)
 class TaskContext:
-    """Whom a task asks about."""
+    """The clips and settings of a task."""
 
     config: Config
     clips: Sequence[LabelledClip]
@@ -62,15 +62,15 @@ def closed(
     truth: int,
     **more: Any,
 ) -> list[EvalQuestion]:
-    """A closed question about a clip, once for each way of answering.
+    """A closed question about a clip, once per answer mode.
 
     Args:
-        asked: Whom the task asks about.
+        asked: The task's context.
         task: Its name.
         labelled: The clip.
         question: The question.
-        options: What may be answered.
-        truth: The right option.
+        options: The options.
+        truth: Index of the correct option.
         more: Further fields of the item; ``part`` is needed.
     """
     clip = labelled.clip
@@ -84,7 +84,7 @@ def closed(
 
 
 def choice(labels: Sequence[str], when: str = "") -> str:
-    """The question which word fits the expression; `when` stands before it, such as "From 1 to 2 seconds"."""
+    """The question which word fits the expression; `when` is put before it, such as "From 1 to 2 seconds"."""
     question = f"hich word fits the person's expression best: {joined(labels, 'or')}?"
     return f"{when}, w{question}" if when else f"W{question}"
 
@@ -94,7 +94,7 @@ EXPRESSION_LEAD = "They look"
 
 
 def claim(statement: Attribute) -> str:
-    """The question whether an attribute's statement holds, answered with yes or no."""
+    """The yes/no question whether an attribute's statement is true."""
     asked = VIDEO if statement.subject == "video" else UNKNOWN
     phrase = asked.phrase(statement)
     if statement.verb == "is":
@@ -105,5 +105,5 @@ def claim(statement: Attribute) -> str:
 def yes_no(
     asked: TaskContext, task: str, labelled: LabelledClip, question: str, truth: bool, **more: Any
 ) -> list[EvalQuestion]:
-    """As ``closed``, for a question that is answered with yes or no."""
+    """As ``closed``, for a yes/no question."""
     return closed(asked, task, labelled, question, YES_NO, 0 if truth else 1, **more)

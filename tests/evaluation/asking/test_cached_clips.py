@@ -8,7 +8,7 @@ import torch
 
 from favchat.config import ConfigError
 from favchat.evaluation.asking import backends
-from favchat.evaluation.asking.backends import CLIP_COLUMNS, CheckpointAnswerer
+from favchat.evaluation.asking.backends import CLIP_COLUMNS, CheckpointBackend
 from favchat.evaluation.asking.eval_question import EvalQuestion
 from favchat.training.batches import samples
 from favchat.training.features.feature_encoder import compute_features
@@ -34,7 +34,7 @@ def own(corpus, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(own, tiny_folder):
-    return CheckpointAnswerer(settings(own[0], f"evaluation.model={tiny_folder}", "evaluation.threads=1").evaluation)
+    return CheckpointBackend(settings(own[0], f"evaluation.model={tiny_folder}", "evaluation.threads=1").evaluation)
 
 
 def asked(made, rows):
@@ -61,7 +61,7 @@ def test_workers_share_the_threads_that_they_may_use(own, tiny_folder, monkeypat
     monkeypatch.setattr(torch, "set_num_threads", taken.append)
     for more in ([], ["evaluation.threads=2"]):
         words = [f"evaluation.model={tiny_folder}", "evaluation.workers=3", *more]
-        CheckpointAnswerer(settings(own[0], *words).evaluation)
+        CheckpointBackend(settings(own[0], *words).evaluation)
     assert (asked_for, taken) == ([3], [5, 2])
 
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from favchat.config import ConfigError, JudgeConfig
-from favchat.evaluation.asking.backends import CLIP_COLUMNS, ServerAnswerer, video_file
+from favchat.evaluation.asking.backends import CLIP_COLUMNS, ServerBackend, video_file
 from favchat.evaluation.asking.eval_question import EvalQuestion
 from favchat.evaluation.scoring.answer_parser import YES_NO
 from favchat.evaluation.scoring.judge import judge, read_prompt, read_score
@@ -26,7 +26,7 @@ def item(question="Is the person smiling?", options=YES_NO) -> EvalQuestion:
     return EvalQuestion("t", "p", "a", "i", "val", "text", question, options, truth=0 if options else None)
 
 
-def backend(server, *more: str) -> ServerAnswerer:
+def backend(server, *more: str) -> ServerBackend:
     config = settings(
         "corpus",
         f"evaluation.server.base_url={server.url}",
@@ -34,7 +34,7 @@ def backend(server, *more: str) -> ServerAnswerer:
         "evaluation.server.concurrency=1",
         *more,
     )
-    return ServerAnswerer(config.evaluation)
+    return ServerBackend(config.evaluation)
 
 
 def test_frames_and_a_hint_are_sent(server, clip):
@@ -103,7 +103,7 @@ def test_a_fault_of_all_questions_ends_the_asking(server, clip, manner, words):
 def test_a_server_that_is_not_there(clip, monkeypatch):
     monkeypatch.setattr("favchat.evaluation.asking.server_backend.retry_wait", lambda *_, **__: 0)
     config = settings("corpus", "evaluation.server.base_url=http://127.0.0.1:9/v1", "evaluation.server.model=m")
-    assert "does not answer" in ServerAnswerer(config.evaluation).answer([clip], [[item()]]).fault
+    assert "does not answer" in ServerBackend(config.evaluation).answer([clip], [[item()]]).fault
 
 
 def judged(text: str) -> dict:

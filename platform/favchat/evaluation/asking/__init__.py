@@ -1,1 +1,1 @@
-"""Questions put to a model or a server, and their answers kept."""
+"""Sends questions to a model or a server and stores the answers."""

@@ -1,4 +1,4 @@
-"""Answers on disk: whole files that a killed run leaves behind, so that the next one asks only for what is missing."""
+"""Answers on disk, in files written atomically, so that a run resumes with the unanswered questions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SETTINGS = "settings.json"
 
 
 def write_answers(rows: Sequence[dict[str, Any]], out: UPath) -> None:
-    """Add answers; the same ones written twice are one file.
+    """Write answers to a file; writing the same ones twice gives one file.
 
     Raises:
         OSError: The folder cannot be written.
@@ -33,16 +33,16 @@ def write_answers(rows: Sequence[dict[str, Any]], out: UPath) -> None:
 
 
 def read_answers(out: UPath, columns: Sequence[str] = tuple(ANSWER_SCHEMA.names)) -> dict[str, dict[str, Any]]:
-    """Item -> its answer, of all that lie there."""
+    """Question key -> its answer, for all stored answers."""
     rows = [row for file in parquet_files(out / ANSWERS) for row in read_table(file, list(columns)).to_pylist()]
     return {row["item"]: row for row in rows}
 
 
 def check_settings(config: Config, out: UPath) -> None:
-    """Refuse to mix answers of two models, or of one asked in two ways, in a folder.
+    """Refuse to mix answers of two models, or of one model with two settings, in a folder.
 
     Raises:
-        ConfigError: Answers of other settings lie there.
+        ConfigError: The folder holds answers with other settings.
         OSError: The folder cannot be written.
     """
     now = answer_settings(config)
@@ -56,7 +56,7 @@ def check_settings(config: Config, out: UPath) -> None:
 
 
 def answer_settings(config: Config) -> dict[str, Any]:
-    """What answers depend on besides the questions.
+    """The settings that answers depend on besides the questions.
 
     Raises:
         ConfigError: There is no such model.

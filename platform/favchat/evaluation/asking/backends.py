@@ -1,4 +1,4 @@
-"""Who answers: a checkpoint on this machine, or a server."""
+"""Backends that answer questions: a local checkpoint, or a server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CLIP_COLUMNS = ["clip_id", "video", "start", "end", "timestamps", "frames", "fac
 
 @dataclass
 class Answered:
-    """What came of some questions."""
+    """The answers to some questions, and the failures."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     """Of ``items.ANSWER_SCHEMA``: the questions that are done."""
@@ -44,26 +44,26 @@ class Backend(Protocol):
     """Answers questions about clips."""
 
     def answer(self, clips: Sequence[dict[str, Any]], items: Sequence[Sequence[EvalQuestion]]) -> Answered:
-        """Answer.
+        """Answer questions about clips.
 
         Args:
-            clips: Rows with ``CLIP_COLUMNS`` and ``shard``, the address of the shard that they come from.
+            clips: Rows with ``CLIP_COLUMNS`` and ``shard``, the path of their shard.
             items: The questions about each.
         """
         ...
 
 
 def backend(settings: EvaluationConfig) -> Backend:
-    """The one that the settings name.
+    """The backend that the settings select.
 
     Raises:
         ConfigError: There is no such model.
     """
-    return CheckpointAnswerer(settings) if settings.model else ServerAnswerer(settings)
+    return CheckpointBackend(settings) if settings.model else ServerBackend(settings)
 
 
-class CheckpointAnswerer:
-    """A model on this machine."""
+class CheckpointBackend:
+    """A local checkpoint."""
 
     def __init__(self, settings: EvaluationConfig) -> None:
         import torch
@@ -108,7 +108,7 @@ class CheckpointAnswerer:
         return done
 
 
-class ServerAnswerer:
+class ServerBackend:
     """A server that speaks the OpenAI chat API; the clips' frames, or the clips, are sent to it."""
 
     def __init__(self, settings: EvaluationConfig) -> None:
@@ -119,7 +119,7 @@ class ServerAnswerer:
         self._server = ChatServer(settings.server, "evaluation.server")
 
     def answer(self, clips: Sequence[dict[str, Any]], items: Sequence[Sequence[EvalQuestion]]) -> Answered:
-        """See ``Backend``; many questions are under way at once."""
+        """See ``Backend``; many requests run concurrently."""
         from favchat.evaluation.asking.server_backend import NoReplyError, RefusedError, ServerFaultError
 
         done = Answered()
@@ -158,7 +158,7 @@ class ServerAnswerer:
 
 
 def video_file(clip: dict[str, Any]) -> bytes:
-    """A clip as a video file: its own file where the clip is all of it, else its sampled frames as an MP4.
+    """A clip as a video file: the original if the clip is all of it, else its sampled frames as an MP4.
 
     Args:
         clip: A row with ``CLIP_COLUMNS``.
@@ -172,7 +172,7 @@ def video_file(clip: dict[str, Any]) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1000))
-        # H.264 wants even sides.
+        # H.264 (4:2:0) needs even sides.
         stream.height, stream.width = (side // 2 * 2 for side in frames.shape[1:3])
         stream.pix_fmt = "yuv420p"
         for frame in frames:

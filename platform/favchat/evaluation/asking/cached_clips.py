@@ -1,4 +1,4 @@
-"""Clips as frozen encoders have seen them already, where a training has left their features beside the shards."""
+"""Reads cached encoder features of clips, where a training stored them beside the shards."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from favchat.training.features.feature_encoder import encoder_settings, feature_
 
 
 class CachedClips:
-    """Finds features by the encoders' weights and settings, so that none of other encoders are ever taken.
+    """Looks features up by the encoders' weights and settings, so that features of other encoders are never used.
 
     Args:
-        model: Whose encoders count.
+        model: The model with the encoders.
         processor: Its processor.
     """
 
@@ -28,13 +28,13 @@ class CachedClips:
         self._files: dict[str, tuple[pa.RecordBatchFileReader, dict[str, int]] | None] = {}
 
     def read(self, clips: Sequence[Mapping[str, Any]]) -> list[dict[str, Tensor]] | None:
-        """The features of clips, as `FaVChatProcessor.video_inputs` takes them.
+        """The features of clips, as input of `FaVChatProcessor.video_inputs`.
 
         Args:
-            clips: Rows with ``clip_id``, and ``shard``, the address of the shard that holds it.
+            clips: Rows with ``clip_id``, and ``shard``, the path of its shard.
 
         Returns:
-            Of each clip; None where those of one are not there, since clips and features cannot be mixed.
+            The features of each clip; None if any are missing, since clips and features cannot be mixed in a batch.
 
         Raises:
             ConfigError: A file of the cache cannot be read.
@@ -50,7 +50,7 @@ class CachedClips:
         return found
 
     def _kept(self, shard: str) -> tuple[pa.RecordBatchFileReader, dict[str, int]] | None:
-        """The open file with a shard's features, and the row of each clip."""
+        """The opened feature file of a shard, and the row of each clip."""
         if shard not in self._files:
             corpus: UPath = path_of(shard).parent.parent
             file = feature_file(features_folder(str(corpus), self._about), shard)

@@ -1,4 +1,4 @@
-"""What a model is asked, what it answers, and both joined: the predictions."""
+"""Schemas of evaluation questions, answers, and predictions (both joined)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AnswerMode = Literal["likelihood", "text", "features"]
 
 @dataclass(frozen=True, slots=True)
 class EvalQuestion:
-    """One question about one clip, with the answer that is right."""
+    """One question about one clip, with the correct answer."""
 
     task: str
     part: str
@@ -41,7 +41,7 @@ class EvalQuestion:
 
     @property
     def key(self) -> str:
-        """A hash of what the answer depends on besides the model: resumed runs know answers by it."""
+        """A hash of everything that the answer depends on besides the model; resumed runs look answers up by it."""
         words = "\x1f".join([self.clip_id, self.way, self.question, self.answer_prefix, *self.options])
         return hashlib.sha256(words.encode()).hexdigest()[:24]
 
@@ -97,7 +97,7 @@ probability; ``score`` 0..10 and ``judgement`` are a judge's of an open answer."
 
 
 def item_rows(items: Sequence[EvalQuestion]) -> list[dict[str, Any]]:
-    """Items as rows of ``ITEM_SCHEMA``."""
+    """Questions as rows of ``ITEM_SCHEMA``."""
     return [{"item": item.key, **asdict(item)} for item in items]
 
 

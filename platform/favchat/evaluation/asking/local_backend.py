@@ -1,9 +1,9 @@
-"""A checkpoint as the evaluation sees it: likelihoods of options, free answers, and visual tokens.
+"""Evaluation of a local checkpoint: likelihoods of options, free answers, and visual tokens.
 
-The only file here that knows the model. A clip is encoded once for all of its questions, and all of its questions are
-one sequence: what they have in common (system prompt, visual tokens) comes first, then each question, then each
-question's options, and an attention mask lets every token see only what would stand before it if its question were
-asked alone. This is exact, and costs no padding and no copies of a cache.
+The only file of the evaluation that depends on the model. A clip is encoded once, and all of its questions form one
+sequence: the common prefix (system prompt, visual tokens), then each question, then each question's options. A tree
+attention mask lets every token attend only to the tokens that would precede it if its question were asked alone. This
+is exact, and needs no padding and no copies of a cache.
 
 Shapes: B sequences, L tokens of a sequence, V videos, K options.
 """
@@ -33,7 +33,7 @@ _NOBODY = -1
 
 @dataclass(frozen=True)
 class Likelihoods:
-    """Of the K options of one question."""
+    """Log-likelihoods of the K options of one question."""
 
     log_likelihoods: list[float]
     """log p(option | clip, question), nats, summed over the option's tokens."""
@@ -45,7 +45,7 @@ class Likelihoods:
 
 @dataclass
 class _Packed:
-    """Questions about one clip as one sequence."""
+    """Questions about one clip, packed into one sequence."""
 
     ids: list[int]
     positions: list[int]
@@ -58,12 +58,12 @@ class _Packed:
 
 
 class LocalModel:
-    """A model on this machine.
+    """A local model.
 
     Args:
         name: A model directory, a hub name or a registered model.
-        device: Where it runs.
-        max_new_tokens: Longest free answer.
+        device: Device of the model.
+        max_new_tokens: Maximum length of free answers, in tokens.
     """
 
     def __init__(self, name: str, *, device: str = "cpu", max_new_tokens: int = 128) -> None:
@@ -73,21 +73,21 @@ class LocalModel:
         model.requires_grad_(False)
         for encoder in (model.model.vision_model, model.model.face_model):
             if encoder is not None:
-                cast_frozen(encoder, encoder.dtype)  # as in training, whose cached features are taken
+                cast_frozen(encoder, encoder.dtype)  # as in training, whose cached features are used
         self.model, self.processor = model.to(device), processor
         self.max_new_tokens = max_new_tokens
         self._priors: dict[tuple[str, str, tuple[str, ...]], list[float]] = {}
 
     @torch.inference_mode()
     def visual(self, clips: Sequence[StoredClip] | Sequence[Mapping[str, Tensor]]) -> Any:
-        """Encode V clips, or what the encoders have made of them: what the adapter gives, see its ``AdapterOutput``."""
+        """Encode V clips, or their encoder features: the adapter's output, see ``AdapterOutput``."""
         inputs = {name: tensor.to(self.model.device) for name, tensor in self.processor.video_inputs(clips).items()}
         return self.model.model.get_video_features(**inputs)
 
     def features(self, visual: Any) -> list[list[float]]:
-        """The visual tokens of each clip as one vector: the mean general token beside the mean face token, `(2 H,)`.
+        """Pool the visual tokens of each clip: mean general token and mean face token, concatenated, `(2 H,)`.
 
-        Without a face encoder it is the mean general token alone, `(H,)`.
+        Without a face encoder only the mean general token, `(H,)`.
         """
         general = visual.tokens.shape[2] - self.processor.face_grid**2
         parts = [visual.tokens[:, :, :general], visual.tokens[:, :, general:]]
@@ -95,14 +95,14 @@ class LocalModel:
 
     @torch.inference_mode()
     def likelihoods(self, visual: Any, items: Sequence[Sequence[EvalQuestion]]) -> list[list[Likelihoods]]:
-        """The likelihood of every option of every question.
+        """Compute the likelihood of every option of every question.
 
         Args:
             visual: Of V clips.
             items: The closed questions about each.
 
         Returns:
-            For each clip, one for each question.
+            For each clip a list with one entry per question.
         """
         wanted = {_words(item): item for some in items for item in some}
         fresh = [item for words, item in wanted.items() if words not in self._priors]
@@ -119,12 +119,12 @@ class LocalModel:
 
     @torch.inference_mode()
     def first_words(self, visual: Any, video: int, questions: Sequence[str]) -> list[str]:
-        """The first token of the greedy answer to each question about one clip, as the language model alone has it.
+        """The first token of the greedy answer to each question about one clip, without forced answer starts.
 
         Args:
             visual: Of V clips.
-            video: Which of them.
-            questions: What is asked.
+            video: Index of the clip.
+            questions: The questions.
         """
         items = [EvalQuestion("", "", "", "", "", "text", question, options=("?",)) for question in questions]
         words: list[str] = []
@@ -137,12 +137,12 @@ class LocalModel:
 
     @torch.inference_mode()
     def texts(self, visual: Any, items: Sequence[Sequence[EvalQuestion]], hints: bool = False) -> list[list[str]]:
-        """Greedy answers to questions about V clips; each clip has been encoded once.
+        """Greedy answers to questions about V encoded clips.
 
         Args:
             visual: Of V clips.
             items: The questions about each.
-            hints: Whether closed questions tell how to answer them, see ``wording.hint``.
+            hints: Whether closed questions say how to answer them, see ``question_text.hint``.
         """
         pairs = [(video, item) for video, some in enumerate(items) for item in some]
         parts = [pairs[begin : begin + MAX_ANSWERS] for begin in range(0, len(pairs), MAX_ANSWERS)]
@@ -150,7 +150,7 @@ class LocalModel:
         return [[next(answers) for _ in some] for some in items]
 
     def _written(self, visual: Any, pairs: Sequence[tuple[int, EvalQuestion]], hints: bool) -> list[str]:
-        """Answers to questions, each about the clip whose number stands before it."""
+        """Answers to pairs of clip index and question."""
         starts = self._starts(visual, pairs)
         prompts = [
             self._ids(self.processor.prompt(asked(item, hints)) + (start or ""))
@@ -164,7 +164,7 @@ class LocalModel:
             mask[row, length - len(prompt) :] = 1
         ids, mask = ids.to(self.model.device), mask.to(self.model.device)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        # All but the last token: `generate` goes on from there, and never sees a placeholder.
+        # Prefill all but the last token: `generate` continues from there, and never sees a video placeholder.
         output = self._decode(
             visual,
             [video for video, _ in pairs],
@@ -187,7 +187,7 @@ class LocalModel:
         ]
 
     def _starts(self, visual: Any, pairs: Sequence[tuple[int, EvalQuestion]]) -> list[str | None]:
-        """How answers have to begin, see :func:`favchat.model.generation.answer_starts`."""
+        """Forced starts of answers, see :func:`favchat.model.generation.answer_starts`."""
         head = self.model.model.adapter.attribute_head
         if head is None:
             return [None] * len(pairs)
@@ -198,7 +198,7 @@ class LocalModel:
     def _scored(
         self, visual: Any, items: Sequence[Sequence[EvalQuestion]]
     ) -> list[list[tuple[list[float], list[int]]]]:
-        """For each clip and question: the options' summed log-likelihoods, and their tokens."""
+        """For each clip and question: the options' summed log-likelihoods, and their numbers of tokens."""
         packed = [(video, pack) for video, some in enumerate(items) if some for pack in self._packs(some)]
         found: list[list[tuple[list[float], list[int]]]] = [[] for _ in items]
         for video, pack in packed:
@@ -225,7 +225,7 @@ class LocalModel:
         return output.last_hidden_state[0]
 
     def _decode(self, visual: Any, videos: list[int], ids: Tensor, positions: Tensor, **settings: Any) -> Any:
-        """Run the language model over ids `(B, L)` whose placeholders stand for one encoded video each."""
+        """Run the language model on ids `(B, L)`, whose placeholders are replaced by one encoded video per row."""
         network, config = self.model.model, self.model.config
         chosen = torch.tensor(videos, device=ids.device)
         face_mask, visual_mask = ids == config.face_token_id, network.is_visual(ids)
@@ -270,14 +270,14 @@ def _no_content(frames: int) -> StoredClip:
 
 
 def _common_prefix(rows: list[list[int]]) -> int:
-    """How many ids all rows begin with; of each at least one is left, after which something can be predicted."""
+    """Length of the common prefix of all rows, shorter than any row, so that each keeps a token to predict from."""
     shortest = min(map(len, rows))
     same = next((place for place in range(shortest) if len({row[place] for row in rows}) > 1), shortest)
     return min(same, shortest - 1)
 
 
 def _add(pack: _Packed, question: list[int], options: list[list[int]], begin: int) -> None:
-    """Add a question's own ids, which stand at position `begin`, and all but the last id of each option."""
+    """Add a question's ids from position `begin` on, and all but the last id of each option."""
     node = _node(pack, question, begin, parent=0)
     last, after = len(pack.ids) - 1, begin + len(question)
     targets = []
@@ -299,10 +299,10 @@ def _node(pack: _Packed, ids: list[int], begin: int, parent: int) -> int:
 
 
 def _visible(pack: _Packed) -> Tensor:
-    """`(L, L)` bool: whether a row's token sees a column's: earlier ones of its own part and of the parts before."""
+    """`(L, L)` bool tree mask: a token attends to earlier tokens of its own node and to all of its ancestor nodes."""
     count = len(pack.parents)
     before = np.eye(count, dtype=bool)
-    for node in range(1, count):  # a part comes after the one before it
+    for node in range(1, count):  # a parent is added before its children
         before[node] |= before[pack.parents[node]]
     nodes, positions = np.asarray(pack.nodes), np.asarray(pack.positions)
     return torch.from_numpy(before[nodes][:, nodes] & (positions[:, None] >= positions[None, :]))

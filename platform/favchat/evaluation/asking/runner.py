@@ -1,4 +1,4 @@
-"""Ask a model many questions about many clips with Ray Data."""
+"""Asks a model all questions about all clips with Ray Data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ASKER_CPUS = 0.5
 
 @dataclass(frozen=True)
 class Asking:
-    """What a run asked."""
+    """Outcome of a run."""
 
     answered: int
     """Questions that have an answer now; what two tasks both ask is one question."""
@@ -42,15 +42,15 @@ class Asking:
 
 
 class ClipAsker:
-    """A Ray Data actor that asks all questions about the clips it is given, and writes the answers."""
+    """A Ray Data actor that asks all questions about its clips, and writes the answers."""
 
     def __init__(self, config: Config, items: Any, shards: Any, out: UPath, progress: Any) -> None:
         """Load the model, or open the client.
 
         Args:
             config: The whole configuration.
-            items: Clip -> questions, as Ray keeps it.
-            shards: Clip -> address of its shard, as Ray keeps it.
+            items: Clip -> questions, as an object reference of Ray.
+            shards: Clip -> path of its shard, as an object reference of Ray.
             out: ``evaluation.out``.
             progress: A ``favchat.runtime.progress.ClipCounter``.
         """
@@ -67,7 +67,7 @@ class ClipAsker:
             batch: ``CLIP_COLUMNS``.
 
         Returns:
-            One row: ``failures``, and the ``fault`` for which no further question is asked.
+            One row: ``failures``, and the ``fault`` after which no further question is asked.
         """
         failures: list[str] = []
         if self._fault is None:
@@ -82,13 +82,13 @@ class ClipAsker:
 
 
 def ask(config: Config, items: Sequence[EvalQuestion]) -> Asking:
-    """Ask all questions that have no answer in ``evaluation.out`` yet.
+    """Ask all questions without an answer in ``evaluation.out``.
 
     Ray is started by the ``ray`` section unless it runs or there is nothing to ask.
 
     Raises:
-        ConfigError: ``evaluation.out`` holds answers of other settings, there is no such model, or the server cannot
-            be asked anything.
+        ConfigError: ``evaluation.out`` holds answers with other settings, there is no such model, or the server rejects
+            all requests.
         OSError: The answers cannot be written.
     """
     out = path_of(config.evaluation.out or "")
@@ -104,7 +104,7 @@ def ask(config: Config, items: Sequence[EvalQuestion]) -> Asking:
     if missing:
         ray_cluster.start(config.ray, demands=_demands(config.evaluation))
         with clip_progress("evaluate", len(missing)) as progress:
-            # To the end in any case, which is near after a fault: a run that is left halfway keeps its actors for long.
+            # Consume it to the end, which is soon after a fault: an abandoned execution would keep its actors for long.
             for row in _rows(config, missing, out, progress):
                 fault = fault or row["fault"]
                 failures.update(row["failures"])
@@ -126,7 +126,7 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     settings, shards = config.evaluation, path_of(config.data.out or "") / SHARDS
     wanted = pc.field("clip_id").isin(sorted(missing))
-    # Pictures are read only where they are needed.
+    # Read the images of clips with open questions only.
     shard_of: dict[str, str] = {}
     files = []
     for file in parquet_files(shards):
@@ -156,7 +156,7 @@ def _rows(
                 compute=ActorPoolStrategy(size=settings.workers),
                 num_cpus=_ASKER_CPUS if settings.model else 0,
                 num_gpus=1 if settings.model and settings.use_gpu else 0,
-                # Should a process die, the run ends, and the next one goes on from the answers it wrote.
+                # If a process dies the run fails, and the next one resumes from the written answers.
                 max_restarts=0,
                 max_task_retries=0,
             )

@@ -1,4 +1,4 @@
-"""One question to a server that speaks the OpenAI chat API, and what comes of it."""
+"""Client of a server with the OpenAI chat API, and its errors."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _LONGEST_WAIT_S = 30.0
 
 
 class ServerFaultError(Exception):
-    """No question will be answered: a wrong key, an unknown model, no server. The message names the setting."""
+    """The server answers no question: wrong key, unknown model, no server. The message names the setting."""
 
 
 class RefusedError(Exception):
-    """This question will never be answered: the server refuses it."""
+    """The server refuses this question permanently."""
 
 
 class NoReplyError(Exception):
-    """No usable reply in so many attempts; a later run may get one."""
+    """No usable reply in the allowed attempts; a later run may get one."""
 
 
 class _Message(BaseModel):
@@ -40,7 +40,7 @@ class _Completion(BaseModel):
 
 
 class ChatServer:
-    """A client that many threads may use.
+    """A thread-safe client.
 
     Args:
         settings: The server.
@@ -83,11 +83,11 @@ class ChatServer:
         raise AssertionError("the last attempt returns or raises")
 
     def _judge(self, error: Exception) -> str:
-        """The reason of an error that may pass.
+        """The reason of a transient error.
 
         Raises:
-            ServerFaultError: It will not, for any question.
-            RefusedError: It will not, for this one.
+            ServerFaultError: The error is permanent for all questions.
+            RefusedError: The error is permanent for this question.
         """
         if isinstance(error, ValidationError):
             return f"the answer is no chat completion: {error.errors()[0]['msg']}"

@@ -1,4 +1,4 @@
-"""Two evaluations side by side, on the questions that both answered."""
+"""Compares two evaluations on the questions that both answered."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Line = tuple[str, Paired, tuple[int, int, float] | None]
 
 @dataclass(frozen=True)
 class Compared:
-    """One metric of one part of a task."""
+    """One metric of one metric group of a task."""
 
     task: str
     part: str
@@ -58,10 +58,10 @@ def compare(a: str, b: str, *, attributes: Sequence[str] = (), resamples: int = 
     """Pair two evaluations.
 
     Args:
-        a: Folder of one (``evaluation.out``).
-        b: Folder of the other.
-        attributes: Names of some of the 83 attributes, each of which is compared by itself; by default all tasks are,
-            and of the attributes their mean.
+        a: Folder of the first (``evaluation.out``).
+        b: Folder of the second.
+        attributes: Names of some of the 83 attributes, which are compared individually; by default all tasks are
+            compared, with the mean over the attributes.
         resamples: Bootstrap samples, and permutations.
         seed: Of the draws.
 
@@ -90,12 +90,12 @@ def compare(a: str, b: str, *, attributes: Sequence[str] = (), resamples: int = 
     for (task, way), pairs in labelled.items():
         lines = _attributes(pairs, resamples, seed)
         found += [Compared(task, "mean of attributes", way, len(pairs), *line) for line in lines]
-    # What is undefined for one side, such as the AUC of questions that all have one answer, has no difference.
+    # Metrics that are undefined for one side, such as the AUC of questions with a single answer, have no difference.
     return [one for one in found if not np.isnan(one.paired.difference.value)]
 
 
 def tables(found: Sequence[Compared]) -> list[NamedTable]:
-    """One table a task."""
+    """One table per task."""
     headings = ["", "", "questions", "metric", "A", "B", "B - A", "p (swaps)", "only A, only B right", "p (McNemar)"]
     result = []
     for task in dict.fromkeys(one.task for one in found):
@@ -123,7 +123,7 @@ def show(found: Sequence[Compared], console: Console | None = None) -> None:
 
 
 def _group(a: list[Row], b: list[Row], resamples: int, seed: int) -> list[Line]:
-    """The metrics of questions of one part, answered one way by both."""
+    """The metrics of one metric group in one answer mode."""
     people = people_of(a)
     if a[0]["options"] and len({tuple(row["options"]) for row in a}) == 1:
         one, other = (answers_of(rows, a[0]["options"]) for rows in (a, b))
@@ -155,7 +155,7 @@ def _group(a: list[Row], b: list[Row], resamples: int, seed: int) -> list[Line]:
 
 
 def _attributes(pairs: Sequence[tuple[Row, Row]], resamples: int, seed: int) -> list[Line]:
-    """Means over the attributes that some clips have and others have not; people are drawn once for all of them."""
+    """Means over the attributes with both values; the same resampled people are used for all of them."""
     sides = [labels_by_attribute([pair[side] for pair in pairs], []) for side in (0, 1)]
     everyone = sorted({pair[0]["identity"] for pair in pairs})
     numbers = {person: number for number, person in enumerate(everyone)}
@@ -182,7 +182,7 @@ def _attributes(pairs: Sequence[tuple[Row, Row]], resamples: int, seed: int) -> 
 
 
 def _singly(pairs: Sequence[tuple[Row, Row]], names: Sequence[str], resamples: int, seed: int) -> list[Compared]:
-    """Each of some attributes by itself, with tests: WAR, UAR, F1s and rankings of having it."""
+    """Some attributes individually, with tests: WAR, UAR, F1 and ranking metrics of its presence."""
     groups: dict[tuple[str, str], list[tuple[Row, Row]]] = {}
     for pair in pairs:
         if TASKS[pair[0]["task"]].kind == "attributes":
@@ -220,7 +220,7 @@ def _single(a: Labels, b: Labels, resamples: int, seed: int) -> list[Line]:
     for metric in [name for name in HEADINGS if name in values[0] and name in values[1]]:
         one, other = values[0][metric], values[1][metric]
         bounds = interval(spread[1][metric] - spread[0][metric]) if spread else (None, None)
-        # Of two classes, average precision and F1 here are those of having the attribute: only the others are shared.
+        # For an attribute, average precision and F1 are those of its presence: only the other metrics are shared.
         p = tested[metric].p if metric in ("war", "uar", "macro_f1") else None
         discordant = mcnemar(a.answers, b.answers) if metric == "war" else None
         lines.append((metric, Paired(one, other, Estimate(other - one, *bounds), p), discordant))

@@ -17,7 +17,7 @@ _COLOUR = "#7dd3fc"
 
 
 def confusion_picture(result: Result) -> bytes:
-    """Rows the truth, columns the answer, the last one unparsed; shares of each row, and the counts.
+    """Confusion matrix: rows truth, columns answers, the last one unparsed; fractions of each row, and counts.
 
     Args:
         result: One that has a confusion matrix.
@@ -43,7 +43,7 @@ def confusion_picture(result: Result) -> bytes:
 
 
 def attribute_bars(results: Sequence[Result], metric: str) -> bytes:
-    """One bar an attribute with its interval, highest first, and what a prior gets as a line.
+    """One bar per attribute with its interval, highest first, and the prior baseline as a line.
 
     Args:
         results: Of single attributes.

@@ -1,4 +1,4 @@
-"""``metrics.json`` and ``report.html``, and the same numbers for a terminal and a run."""
+"""Writes ``metrics.json`` and ``report.html``, and gives the same numbers for a terminal and a tracked run."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _NOTHING = "No number: no label has two different values both in the training sp
 
 
 def as_json(evaluation: Evaluation, config: Config) -> dict[str, Any]:
-    """All numbers; what is not defined is null."""
+    """All results; undefined values are null."""
     settings = config.evaluation
     return {
         "model": evaluation.model,
@@ -108,7 +108,7 @@ def _task_json(found: TaskResult) -> dict[str, Any]:
 
 
 def run_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """The numbers under names that a run is tracked by, such as ``dfew/likelihood/expression/war``."""
+    """The metrics by the names under which they are tracked, such as ``dfew/likelihood/expression/war``."""
     values = {
         f"{one.task.name}/{result.way}/{result.part}/{name}": metric.value
         for one in evaluation.tasks
@@ -121,11 +121,11 @@ def run_metrics(evaluation: Evaluation) -> dict[str, float]:
 
 
 def tables(evaluation: Evaluation, *, intervals: bool = True) -> list[NamedTable]:
-    """One table a task; single attributes of the 83 are left to the pictures and ``metrics.json``.
+    """One table per task; single attributes of the 83 are only in the plots and ``metrics.json``.
 
     Args:
-        evaluation: What was found.
-        intervals: Whether they stand beside the numbers.
+        evaluation: The results.
+        intervals: Whether to show them.
     """
     found = []
     for one in evaluation.tasks:
@@ -142,7 +142,7 @@ def tables(evaluation: Evaluation, *, intervals: bool = True) -> list[NamedTable
 
 
 def write_report(evaluation: Evaluation, config: Config) -> UPath:
-    """Write both files; returns the page.
+    """Write both files; returns the page's path.
 
     Raises:
         OSError: They cannot be written.
@@ -165,7 +165,7 @@ def write_report(evaluation: Evaluation, config: Config) -> UPath:
 
 
 def notes(evaluation: Evaluation, config: Config) -> list[str]:
-    """What a reader has to know of all numbers."""
+    """Remarks that apply to all numbers."""
     settings = config.evaluation
     texts = [
         f"In brackets 95 % intervals by drawing people with all of their clips, {settings.resamples:,} times. "
@@ -184,13 +184,13 @@ def notes(evaluation: Evaluation, config: Config) -> list[str]:
 
 
 def show(evaluation: Evaluation, console: Console | None = None) -> None:
-    """Show the tables on a terminal; intervals where it is wide enough for them."""
+    """Show the tables on a terminal; with intervals if it is wide enough."""
     console = console or Console()
     show_tables(tables(evaluation, intervals=console.width >= _WIDE), console)
 
 
 def shown_metric(metric: Metric, with_interval: bool = True) -> str:
-    """A number and its interval: ``0.641 [0.578, 0.703]``."""
+    """Format a number and its interval: ``0.641 [0.578, 0.703]``."""
     if math.isnan(metric.value):
         return "–"
     if not with_interval or metric.low is None or metric.high is None:
@@ -199,7 +199,7 @@ def shown_metric(metric: Metric, with_interval: bool = True) -> str:
 
 
 def _beside(result: Result, names: Sequence[str]) -> list[list[str]]:
-    """The baselines' lines, where there are any."""
+    """The lines of the baselines, if any."""
     lines = []
     for what in ("majority", "prior"):
         values = [getattr(result.metrics[name], what) if name in result.metrics else None for name in names]

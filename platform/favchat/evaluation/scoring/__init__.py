@@ -1,1 +1,1 @@
-"""Answers compared with what is known: metrics, baselines, intervals."""
+"""Scores answers against labels: metrics, baselines, intervals."""

@@ -1,4 +1,4 @@
-"""Free answers to closed questions, read strictly: what does not plainly name one option is unparsed, never guessed."""
+"""Strict parser of free answers to closed questions: an answer that does not clearly name one option is unparsed."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _DENIES = re.compile(r"\b(?:not|no|never|neither|nor|none|without|hardly|rather 
 
 
 def parse(text: str, options: Sequence[str]) -> int:
-    """The option that an answer names.
+    """Find the option that an answer names.
 
-    Yes or no has to be the first word. Of other options exactly one must occur, by itself or by a synonym, as whole
-    words in any case; an answer that denies anything ("not happy") is unparsed unless the option itself does.
+    Yes or no must be the first word. Of other options exactly one must occur, or a synonym of it, as whole words in any
+    case; an answer with a negation ("not happy") is unparsed unless the option itself has one.
 
     Args:
-        text: What the model said.
-        options: What it may say.
+        text: The model's answer.
+        options: The options.
 
     Returns:
         The option's index, or ``UNPARSED``.

@@ -1,8 +1,8 @@
-"""The 83 attributes: each one by itself, and means over those that some clips have and others have not.
+"""The 83 attributes: each individually, and means over those with both values in the clips.
 
 Metrics of an attribute: ``war`` accuracy, ``uar`` mean recall of its two values, ``macro_f1`` the mean F1 of its two
-values, ``f1`` of having it; with likelihoods ``map``, which here is the average precision of having it, and ``auc``.
-All attributes are resampled by the same draws of people, so that their means have intervals too.
+values, ``f1`` of its presence; with likelihoods ``map``, here the average precision of its presence, and ``auc``.
+All attributes use the same resampled people, so that their means have intervals too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NAMES = [emotion.name for emotion in EMOTION]
 
 @dataclass(frozen=True)
 class Labels:
-    """One attribute over the clips whose label is known; class 1 is having it."""
+    """One attribute over the clips with a known label; class 1 is its presence."""
 
     answers: Answers
     people: tuple[str, ...]
@@ -37,7 +37,7 @@ class Labels:
 
 
 def attribute_results(items: Sequence[EvalQuestion], rows: Sequence[Row], scoring: Scoring) -> list[Result]:
-    """Means over all attributes and over each group, then every attribute, for each way of answering."""
+    """Means over all attributes and over each group, then every attribute, for each answer mode."""
     results: list[Result] = []
     for way in sorted({item.way for item in items}):
         asked = [item for item in items if item.way == way]
@@ -97,7 +97,7 @@ def labels_by_attribute(rows: Sequence[Row], trained: Sequence[EvalQuestion]) ->
 
 
 def _having(name: str) -> int:
-    """The option, of yes and no, that says that the label is 1."""
+    """Index of the option, yes or no, that corresponds to label 1."""
     return int(attribute(name).negated)
 
 
@@ -114,7 +114,7 @@ def weighted_metrics(answers: Answers, weights: Floats) -> dict[str, Floats]:
 
 
 def metrics_of(answers: Answers) -> dict[str, float]:
-    """The metrics of one attribute, by scikit-learn."""
+    """The metrics of one attribute, computed by scikit-learn."""
     from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
     values = {name: value for name, value in plain(answers).items() if name in ("war", "uar", "macro_f1")}
@@ -172,6 +172,6 @@ def _mean(
 
 
 def filled(values: Floats) -> Floats:
-    """Values of resamples; where an attribute has one value only, its mean stands in, so that means do not jump."""
+    """Replace NaN (resamples with only one value of the attribute) by the mean, so that means stay comparable."""
     known = ~np.isnan(values)
     return np.where(known, values, values[known].mean() if known.any() else np.nan)

@@ -1,4 +1,4 @@
-"""What an answer is worth that looks at no clip."""
+"""Baselines that ignore the clip."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from favchat.evaluation.scoring.metrics import Answers, of_confusion, plain
 
 
 def majority(answers: Answers, counts: NDArray[np.int64]) -> dict[str, float]:
-    """The metrics of always giving the answer that is right most often.
+    """The metrics of always giving the most frequent answer.
 
     Args:
         answers: The questions.
-        counts: `(K,)` how often each class is right where the frequencies are taken from; of equal ones the first.
+        counts: `(K,)` class frequencies, such as in the training split; ties go to the first.
     """
     constant = np.full_like(answers.truth, int(counts.argmax()))
     return plain(Answers(answers.truth, constant, answers.classes))
 
 
 def prior(answers: Answers, counts: NDArray[np.int64]) -> dict[str, float]:
-    """The metrics of drawing each answer with the classes' frequencies: WAR, UAR and F1 of the expected counts.
+    """The metrics of sampling answers from the class frequencies: WAR, UAR and F1 of the expected counts.
 
-    Its probabilities are these frequencies, the same for every clip: AUC is one half, mAP the mean share of the
-    classes, ECE what the frequencies differ by.
+    Its probabilities are these frequencies, equal for all clips: AUC is 0.5, mAP the mean frequency of the classes,
+    ECE the difference between the two sets of frequencies.
     """
     shares = counts / counts.sum()
     truth = np.bincount(answers.truth, minlength=answers.classes)

@@ -1,4 +1,4 @@
-"""From predictions to numbers: each kind of task, with intervals, baselines and what went unparsed."""
+"""Scores predictions of closed questions for each kind of task, with intervals, baselines and unparsed answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from favchat.evaluation.scoring.resampling import (
 
 
 class Metric(NamedTuple):
-    """A number with its interval and what stands beside it."""
+    """A metric with its interval and baselines."""
 
     value: float
     low: float | None = None
@@ -37,7 +37,7 @@ class Metric(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """The numbers of one part of a task, answered one way."""
+    """The metrics of one metric group of a task, in one answer mode."""
 
     part: str
     way: str
@@ -57,7 +57,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Scoring:
-    """What scoring needs besides the predictions."""
+    """Inputs of scoring besides the predictions."""
 
     resamples: int = 1000
     seed: int = 0
@@ -66,7 +66,7 @@ class Scoring:
 
 
 def gathered(items: Sequence[EvalQuestion], rows: Sequence[Row]) -> dict[tuple[str, str], tuple[int, list[Row]]]:
-    """(part, way) -> how many questions there are, and those that were answered."""
+    """(metric group, answer mode) -> number of questions, and the answered ones."""
     counts = Counter((item.part, item.way) for item in items)
     groups: dict[tuple[str, str], tuple[int, list[Row]]] = {key: (count, []) for key, count in counts.items()}
     for row in rows:
@@ -75,7 +75,7 @@ def gathered(items: Sequence[EvalQuestion], rows: Sequence[Row]) -> dict[tuple[s
 
 
 def answers_of(rows: Sequence[Row], classes: Sequence[str]) -> Answers:
-    """Rows that all offer the same options."""
+    """Convert rows with the same options to `Answers`."""
     given = [row["probabilities"] for row in rows]
     return Answers(
         truth=np.array([row["truth"] for row in rows], np.int64),
@@ -86,14 +86,14 @@ def answers_of(rows: Sequence[Row], classes: Sequence[str]) -> Answers:
 
 
 def people_of(rows: Sequence[Row]) -> NDArray[np.int64]:
-    """Whom each row is about, as numbers."""
+    """Index of each row's person."""
     return cluster_numbers([row["identity"] for row in rows])
 
 
 def counts_of(
     items: Sequence[EvalQuestion], part: str, classes: Sequence[str], rows: Sequence[Row]
 ) -> NDArray[np.int64]:
-    """How often each class is right in the training split; without one, among the questions themselves."""
+    """Class frequencies in the training split, or without one in the questions themselves."""
     seen: dict[str, EvalQuestion] = {
         f"{item.clip_id}/{item.question}": item for item in items if item.part == part and item.truth is not None
     }
@@ -104,16 +104,16 @@ def counts_of(
 def closed_result(
     part: str, way: str, asked: int, rows: Sequence[Row], classes: Sequence[str], scoring: Scoring, of: str = ""
 ) -> Result:
-    """The metrics of questions that offer the same options.
+    """The metrics of questions with the same options.
 
     Args:
-        part: What the result is called.
-        way: How they were answered.
-        asked: How many there are.
+        part: Name of the result.
+        way: The answer mode.
+        asked: Number of questions.
         rows: The answered ones.
         classes: The options.
-        scoring: What else is needed.
-        of: The part of the training questions that the baselines are taken from; by default `part`.
+        scoring: Further inputs.
+        of: The metric group of the training questions for the baselines; by default `part`.
     """
     answers, people = answers_of(rows, classes), people_of(rows)
     counts = counts_of(scoring.trained, of or part, classes, rows)
@@ -133,7 +133,7 @@ def closed_result(
 
 
 def class_results(items: Sequence[EvalQuestion], rows: Sequence[Row], scoring: Scoring) -> list[Result]:
-    """Of tasks of kind ``classes``: each part by each way; of several folds each one, and their mean."""
+    """Results of tasks of kind ``classes``: each metric group in each answer mode; with folds, each and the mean."""
     results: list[Result] = []
     for (part, way), (asked, answered) in gathered(items, rows).items():
         if not answered:
@@ -160,7 +160,7 @@ def class_results(items: Sequence[EvalQuestion], rows: Sequence[Row], scoring: S
 def _mean_of_folds(
     part: str, folds: Sequence[Result], rows: Sequence[Row], classes: Sequence[str], scoring: Scoring
 ) -> Result:
-    """The mean over folds, its interval by drawing people from all folds at once."""
+    """The mean over folds, with an interval from resampling the people of all folds jointly."""
     people = people_of(rows)
     weights = cluster_weights(people, scoring.resamples, scoring.seed)
     spread: dict[str, list[NDArray[np.float64]]] = {}
@@ -197,7 +197,7 @@ def _mean_of_folds(
 
 
 def question_results(items: Sequence[EvalQuestion], rows: Sequence[Row], scoring: Scoring) -> list[Result]:
-    """Of the corpus's own closed questions: yes/no, choice, and both by family and level."""
+    """Results of the corpus's own closed questions: yes/no, choice, and both by family and level."""
     results: list[Result] = []
     closed_items = [item for item in items if item.options]
     closed_rows = [row for row in rows if row["options"]]
@@ -219,10 +219,10 @@ def question_results(items: Sequence[EvalQuestion], rows: Sequence[Row], scoring
 
 
 def _accuracy(part: str, way: str, asked: int, rows: Sequence[Row], scoring: Scoring) -> Result:
-    """The share of right answers to questions whose options differ.
+    """Accuracy over questions with different options.
 
-    The majority is the option that is right most often in the training split among those offered, of equal ones the
-    first; the prior is a draw among the options.
+    The majority baseline is the offered option that is most often correct in the training split, ties go to the first;
+    the prior baseline picks an option uniformly.
     """
     often = Counter(item.options[item.truth] for item in scoring.trained if item.truth is not None and item.options)
     right = np.array([row["answer"] == row["truth"] for row in rows], float)

@@ -1,4 +1,4 @@
-"""A model that scores open answers from 0 to 10, by a prompt that is a file."""
+"""A judge model that scores open answers from 0 to 10, with a prompt from a file."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class _Judgement(BaseModel):
 
 
 def read_prompt(file: str | None) -> str:
-    """The prompt, checked.
+    """Read and check the prompt.
 
     Raises:
-        ConfigError: It cannot be read, or its placeholders are not those that are filled in.
+        ConfigError: It cannot be read, or has wrong placeholders.
     """
     path = Path(file) if file else PROMPT
     try:
@@ -57,7 +57,7 @@ def read_prompt(file: str | None) -> str:
 
 
 def read_score(reply: str) -> int | None:
-    """The score in a judge's reply, or None: it must be JSON with a whole number from 0 to 10."""
+    """The score in a judge's reply, an integer from 0 to 10 in JSON; None if the reply is invalid."""
     begin, end = reply.find("{"), reply.rfind("}")
     try:
         return _Judgement.model_validate_json(reply[begin : end + 1]).score if begin >= 0 else None
@@ -66,19 +66,19 @@ def read_score(reply: str) -> int | None:
 
 
 def judge(rows: Sequence[Row], clips: Mapping[str, Clip], settings: JudgeConfig, out: UPath) -> int:
-    """Fill ``score`` and ``judgement`` of open answers in place; replies are kept in `out` and never asked for twice.
+    """Fill ``score`` and ``judgement`` of open answers in place; replies are cached in `out`.
 
     Args:
         rows: Predictions.
-        clips: The clips they are about.
+        clips: Their clips.
         settings: The judge.
         out: ``evaluation.out``.
 
     Returns:
-        How many open answers have no reply yet; a later run asks for them.
+        Number of open answers without a reply; a later run requests them.
 
     Raises:
-        ConfigError: The prompt or the server cannot be used.
+        ConfigError: The prompt is invalid, or the server cannot be used.
     """
     from favchat.evaluation.asking.server_backend import ChatServer, NoReplyError, RefusedError, ServerFaultError
 

@@ -1,4 +1,4 @@
-"""From the likelihoods of a question's options to probabilities."""
+"""Converts the likelihoods of a question's options to probabilities."""
 
 from __future__ import annotations
 
@@ -18,23 +18,22 @@ def probabilities(
 ) -> NDArray[np.float64]:
     """Normalise over the options of one question.
 
-    ``content_free`` subtracts the log-likelihood that each option has after the same question about a clip without
-    content: what the model says whatever it sees counts for nothing. The prior is taken as Zhao et al. 2021 do
-    (arXiv 2102.09690), the division is that of Holtzman et al. 2021 (domain-conditional PMI, arXiv 2104.08315).
-    ``length`` takes the mean over an option's tokens, as Brown et al. 2020 do (arXiv 2005.14165, section 2.4), because
-    a sum falls with every token.
+    ``content_free`` subtracts the log-likelihood of each option for the same question about a clip without content,
+    which removes the model's bias. The content-free prior follows Zhao et al. 2021 (arXiv 2102.09690), the division
+    Holtzman et al. 2021 (domain-conditional PMI, arXiv 2104.08315). ``length`` takes the mean over an option's tokens,
+    as Brown et al. 2020 (arXiv 2005.14165, section 2.4), because the sum decreases with every token.
 
     Args:
         log_likelihoods: `(K,)` log p(option | clip, question), summed over the option's tokens, in nats.
-        prior: `(K,)` the same of the clip without content; needed for ``content_free``.
-        tokens: `(K,)` tokens of each option.
-        how: Which correction.
+        prior: `(K,)` the same for the clip without content; required for ``content_free``.
+        tokens: `(K,)` number of tokens of each option.
+        how: The correction.
 
     Returns:
         `(K,)`, summing to 1.
 
     Raises:
-        ValueError: The prior is needed and missing.
+        ValueError: The prior is required and missing.
     """
     scores = log_likelihoods
     if how == "length":

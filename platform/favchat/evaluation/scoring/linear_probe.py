@@ -25,12 +25,12 @@ def fit_predict(
 ) -> Floats:
     """Probabilities of a logistic regression on standardised features.
 
-    The strength of its regularisation is the one with the best log-loss in cross validation over the training people.
+    The regularisation strength is selected by log-loss in cross-validation, grouped by person.
 
     Args:
         train: `(N, D)` features.
         truth: `(N,)` classes, at least two different ones.
-        people: `(N,)` whom each row is about.
+        people: `(N,)` person of each row.
         test: `(M, D)` features.
         classes: K; a class that is not in `truth` gets probability 0.
         seed: Of the folds.
@@ -80,19 +80,19 @@ def probe_predictions(
     parts: Sequence[str] | None = None,
     seed: int = 0,
 ) -> tuple[list[EvalQuestion], list[EvalQuestion], list[Row]]:
-    """Probe the emotion, and every attribute that some clips of both splits have and others have not.
+    """Probe the emotion, and every attribute with both values in both splits.
 
     Args:
-        features: Clip -> its features, all of one length; clips without are left out.
+        features: Clip -> its features, all of equal length; clips without features are skipped.
         trained: Clips of the training split.
-        asked: Clips of the split that is asked about.
-        task: What the predictions are called.
-        way: How they are said to be answered.
-        parts: What is probed; by default ``emotion`` and all attributes.
+        asked: Clips of the evaluated split.
+        task: Task name of the predictions.
+        way: Answer mode of the predictions.
+        parts: Metric groups to probe; by default ``emotion`` and all attributes.
         seed: Of the folds.
 
     Returns:
-        What was learnt from, what was asked, and the predictions.
+        Training questions, evaluated questions, and predictions.
     """
     trained = [one for one in trained if one.clip.id in features]
     asked = [one for one in asked if one.clip.id in features]
@@ -128,7 +128,7 @@ def _targets(parts: Sequence[str] | None) -> list[tuple[str, tuple[str, ...]]]:
 def _known(
     clips: Sequence[LabelledClip], part: str, options: tuple[str, ...], task: str, way: AnswerMode
 ) -> list[EvalQuestion]:
-    """The clips whose label is known."""
+    """The clips with a known label."""
     items = []
     for one in clips:
         if part == "emotion":

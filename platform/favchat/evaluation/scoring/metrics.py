@@ -1,12 +1,12 @@
 """Metrics of closed questions, as scikit-learn and torchmetrics define them, and weighted ones for resampling.
 
-Shapes: N answers, K classes, R sets of weights. A weight says how often an answer counts; ones are the plain metric.
+Shapes: N answers, K classes, R sets of weights. A weight is the multiplicity of an answer; ones give the plain metric.
 
-- WAR, weighted average recall: the share of right answers.
+- WAR, weighted average recall: the fraction of correct answers.
 - UAR, unweighted average recall: the mean recall over the classes that are present in the truth.
-- macro-F1: the mean F1 over the classes that are present in the truth. What is answered with an absent class, or cannot
-  be parsed, lowers the recall of the true class.
-- mAP and AUC: mean over the classes that some answers have as truth and others have not, one against the rest.
+- macro-F1: the mean F1 over the classes that are present in the truth. Answers with an absent class, or unparsed ones,
+  lower the recall of the true class.
+- mAP and AUC: one-vs-rest, mean over the classes that are the truth of some but not all answers.
 - ECE: expected calibration error of the most probable class, 15 equal bins (Guo et al. 2017, arXiv 1706.04599).
 """
 
@@ -27,7 +27,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Answers:
-    """What N questions over the same K classes were answered with."""
+    """Answers to N questions over the same K classes."""
 
     truth: Ints
     """`(N,)` the right class of each."""
@@ -40,7 +40,7 @@ class Answers:
 
 
 def plain(answers: Answers) -> dict[str, float]:
-    """The metrics of all answers, by scikit-learn and torchmetrics.
+    """The metrics of all answers, computed by scikit-learn and torchmetrics.
 
     Returns:
         ``war``, ``uar``, ``macro_f1``, and with probabilities ``map``, ``auc`` and ``ece``; NaN where one is undefined
@@ -64,7 +64,7 @@ def plain(answers: Answers) -> dict[str, float]:
 
 
 def names(answers: Answers) -> list[str]:
-    """Which metrics these answers have."""
+    """Names of the metrics that these answers have."""
     return ["war", "uar", "macro_f1", *(["map", "auc", "ece"] if answers.probabilities is not None else [])]
 
 
@@ -87,28 +87,28 @@ def _of_probabilities(truth: Ints, probabilities: Floats) -> dict[str, float]:
 
 
 def weighted(answers: Answers, weights: Floats, *, same_classes: bool = False) -> dict[str, Floats]:
-    """The same metrics under R sets of weights at once, each `(R,)`; with whole weights as if answers were repeated.
+    """The same metrics under R sets of weights, each `(R,)`; integer weights are equivalent to repeated answers.
 
     Args:
         answers: The answers.
         weights: `(R, N)`, 0 or more.
-        same_classes: Take means over the classes of all answers under any weights: for one whose answers all weigh
-            nothing its value without weights stands in. Else UAR would rise whenever a rare, hard class is not drawn.
+        same_classes: Average over the classes of all answers under any weights; a class whose answers all have weight 0
+            keeps its unweighted value. Otherwise UAR would rise whenever a rare, hard class is not drawn.
     """
     everything = np.ones((1, len(answers.truth))) if same_classes else None
     values = of_confusion(confusions(answers, weights), None if everything is None else confusions(answers, everything))
     if answers.probabilities is not None:
         ap, auc = _rankings(answers.truth, answers.probabilities, weights)
         if everything is not None:
-            whole = _rankings(answers.truth, answers.probabilities, everything)
-            ap, auc = (np.where(np.isnan(some), one, some) for some, one in zip((ap, auc), whole, strict=True))
+            fallback = _rankings(answers.truth, answers.probabilities, everything)
+            ap, auc = (np.where(np.isnan(some), one, some) for some, one in zip((ap, auc), fallback, strict=True))
         ece = _ece(answers.truth, answers.probabilities, weights)
         values |= {"map": mean_of_known(ap), "auc": mean_of_known(auc), "ece": ece}
     return values
 
 
 def confusion(answers: Answers) -> Ints:
-    """`(K, K + 1)` counts: row the truth, column the answer, the last one unparsed."""
+    """`(K, K + 1)` counts: rows truth, columns answers, the last one unparsed."""
     counts = np.zeros((answers.classes, answers.classes + 1), np.int64)
     np.add.at(counts, (answers.truth, _columns(answers)), 1)
     return counts
@@ -123,17 +123,17 @@ def confusions(answers: Answers, weights: Floats) -> Floats:
     return (weights @ one_hot).reshape(-1, answers.classes, width)
 
 
-def of_confusion(counts: Floats, whole: Floats | None = None) -> dict[str, Floats]:
-    """WAR, UAR and macro-F1 of weighted counts `(R, K, K + 1)`, each `(R,)`; NaN where nothing is counted.
+def of_confusion(counts: Floats, fallback: Floats | None = None) -> dict[str, Floats]:
+    """WAR, UAR and macro-F1 of weighted counts `(R, K, K + 1)`, each `(R,)`; NaN where all counts are 0.
 
     Args:
         counts: The counts.
-        whole: Counts `(1, K, K + 1)` whose recall and F1 stand in for classes that some of `counts` do not hold.
+        fallback: Counts `(1, K, K + 1)` whose recall and F1 replace those of classes that are absent from `counts`.
     """
     recall, f1 = _by_class(counts)
-    if whole is not None:
+    if fallback is not None:
         recall, f1 = (
-            np.where(np.isnan(some), one, some) for some, one in zip((recall, f1), _by_class(whole), strict=True)
+            np.where(np.isnan(some), one, some) for some, one in zip((recall, f1), _by_class(fallback), strict=True)
         )
     right = np.diagonal(counts[..., :-1], axis1=-2, axis2=-1).sum(-1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -142,7 +142,7 @@ def of_confusion(counts: Floats, whole: Floats | None = None) -> dict[str, Float
 
 
 def _by_class(counts: Floats) -> tuple[Floats, Floats]:
-    """Recall and F1 of each class, `(R, K)`; NaN where it is absent from the truth."""
+    """Recall and F1 of each class, `(R, K)`; NaN if it is absent from the truth."""
     right = np.diagonal(counts[..., :-1], axis1=-2, axis2=-1)  # (R, K)
     true, said = counts.sum(-1), counts[..., :-1].sum(-2)  # (R, K) each
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -150,7 +150,7 @@ def _by_class(counts: Floats) -> tuple[Floats, Floats]:
 
 
 def mean_of_known(values: Floats) -> Floats:
-    """The mean over the last axis without NaN; NaN where nothing is left."""
+    """The mean over the last axis ignoring NaN; NaN if all are."""
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.where(known, values, 0).sum(-1) / known.sum(-1)
@@ -168,7 +168,7 @@ def _rankings(truth: Ints, probabilities: Floats, weights: Floats) -> tuple[Floa
 
 
 def ranking(positive: NDArray[np.bool_], scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Average precision and area under the ROC curve under R sets of weights; equal scores are one step, as a tie.
+    """Average precision and area under the ROC curve under R sets of weights; equal scores are ties.
 
     Args:
         positive: `(N,)`.
@@ -176,7 +176,7 @@ def ranking(positive: NDArray[np.bool_], scores: Floats, weights: Floats) -> tup
         weights: `(R, N)`.
 
     Returns:
-        Two `(R,)`; NaN where the positive or the negative ones weigh nothing.
+        Two `(R,)`; NaN where the positives or the negatives have total weight 0.
     """
     order = np.argsort(-scores, kind="stable")
     steps = np.flatnonzero(np.r_[True, np.diff(scores[order]) != 0])

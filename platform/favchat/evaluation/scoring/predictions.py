@@ -1,4 +1,4 @@
-"""Questions joined with their answers."""
+"""Joins questions with their answers."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def predictions(items: Sequence[EvalQuestion], answers: Mapping[str, Row], how: 
     """Rows of ``PREDICTION_SCHEMA`` for the questions that have an answer, in their order.
 
     Args:
-        items: The questions; those whose way is ``features`` are left out.
-        answers: Item -> row of ``ANSWER_SCHEMA``.
-        how: How likelihoods become probabilities.
+        items: The questions; those with answer mode ``features`` are skipped.
+        answers: Question key -> row of ``ANSWER_SCHEMA``.
+        how: How likelihoods are converted to probabilities.
     """
     rows: list[Row] = []
     for row in item_rows(items):

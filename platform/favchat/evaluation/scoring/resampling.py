@@ -1,4 +1,4 @@
-"""Uncertainty: bootstrap intervals that draw people, not clips, and tests between two models on the same questions."""
+"""Uncertainty: bootstrap intervals over people instead of clips, and paired tests of two models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHUNK = 100
 
 
 class Estimate(NamedTuple):
-    """A value and the bounds of its 95 % interval; bounds are None where there are fewer than two clusters."""
+    """A value and the bounds of its 95 % interval; bounds are None with fewer than two clusters."""
 
     value: float
     low: float | None
@@ -25,15 +25,15 @@ class Estimate(NamedTuple):
 
 
 def cluster_numbers(keys: Sequence[str]) -> NDArray[np.int64]:
-    """`(N,)` the number of each key's cluster."""
+    """`(N,)` cluster index of each key."""
     return np.unique(np.asarray(keys, dtype=str), return_inverse=True)[1].astype(np.int64)
 
 
 def cluster_weights(clusters: NDArray[np.int64], resamples: int, seed: int) -> Floats:
-    """How often each answer counts when clusters are drawn with replacement, as many as there are: `(R, N)`.
+    """Multiplicity of each answer when clusters are resampled with replacement: `(R, N)`.
 
     The cluster bootstrap (Field and Welsh 2007, JRSS B 69:369): clips of one person are not independent, so people are
-    drawn, each with all of their clips.
+    resampled, each with all of their clips.
     """
     count = int(clusters.max()) + 1 if len(clusters) else 0
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / max(count, 1)), size=resamples)
@@ -41,7 +41,7 @@ def cluster_weights(clusters: NDArray[np.int64], resamples: int, seed: int) -> F
 
 
 def interval(values: Floats) -> tuple[float | None, float | None]:
-    """The percentile interval of resampled values, which may hold NaN; None where none is left."""
+    """The percentile interval of resampled values, ignoring NaN; None if all are NaN."""
     known = values[~np.isnan(values)]
     if not len(known):
         return None, None
@@ -50,7 +50,7 @@ def interval(values: Floats) -> tuple[float | None, float | None]:
 
 
 def resampled(metric: Callable[[Floats], dict[str, Floats]], weights: Floats) -> dict[str, Floats]:
-    """A weighted metric under R sets of weights, some at a time."""
+    """A weighted metric under R sets of weights, in chunks to bound memory."""
     parts = [metric(weights[begin : begin + _CHUNK]) for begin in range(0, len(weights), _CHUNK)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -62,9 +62,9 @@ def estimates(
 
     Args:
         answers: N answers.
-        clusters: `(N,)` whom each answer is about, see ``cluster_numbers``.
+        clusters: `(N,)` cluster (person) of each answer, see ``cluster_numbers``.
         resamples: Bootstrap samples.
-        seed: Of the draws.
+        seed: Of the resampling.
     """
     values = plain(answers)
     if len(np.unique(clusters)) < 2:
@@ -75,7 +75,7 @@ def estimates(
 
 
 def mean_estimate(values: Floats, clusters: NDArray[np.int64], *, resamples: int = 1000, seed: int = 0) -> Estimate:
-    """The mean of one value an answer, with its interval; NaN values are left out."""
+    """The mean of one value per answer, with its interval; NaN values are ignored."""
     known = ~np.isnan(values)
     values, clusters = values[known], clusters[known]
     if not len(values):
@@ -88,7 +88,7 @@ def mean_estimate(values: Floats, clusters: NDArray[np.int64], *, resamples: int
 
 
 class Paired(NamedTuple):
-    """Model A against model B on the same questions."""
+    """Comparison of models A and B on the same questions."""
 
     a: float
     b: float
@@ -103,17 +103,17 @@ def paired(
 ) -> dict[str, Paired]:
     """Compare two models' answers to the same N questions.
 
-    The interval is that of the difference when people are drawn with replacement, the same for both. The test swaps
-    the two models' answers for all questions about a person, for each person with a chance of one half; p is the share
-    of such swaps with a difference at least as large, the observed one counted in (Phipson and Smyth 2010,
-    arXiv 1603.05766).
+    The interval is that of the difference when people are resampled with replacement, the same for both models. The
+    permutation test swaps the models' answers to all questions about a person, for each person with probability 1/2; p
+    is the fraction of permutations with a difference at least as large, including the observed one (Phipson and Smyth
+    2010, arXiv 1603.05766).
 
     Args:
         a: Of the first model.
         b: Of the second model, with the same truth.
         clusters: `(N,)`.
         resamples: Bootstrap samples, and swaps.
-        seed: Of the draws.
+        seed: Of the resampling.
 
     Raises:
         ValueError: The truths differ.
@@ -136,7 +136,7 @@ def paired(
 
 
 def paired_means(a: Floats, b: Floats, clusters: NDArray[np.int64], *, resamples: int = 1000, seed: int = 0) -> Paired:
-    """As ``paired``, for the mean of one value an answer."""
+    """As ``paired``, for the mean of one value per answer."""
     known = ~(np.isnan(a) | np.isnan(b))
     difference = (b - a)[known]
     numbers = np.unique(clusters[known], return_inverse=True)[1]
@@ -151,10 +151,9 @@ def paired_means(a: Floats, b: Floats, clusters: NDArray[np.int64], *, resamples
 
 
 def mcnemar(a: Answers, b: Answers) -> tuple[int, int, float]:
-    """How many only A got right, how many only B, and the exact two-sided p of McNemar's test.
+    """Number of questions that only A answered correctly, only B, and the exact two-sided p of McNemar's test.
 
-    It takes the questions for independent, which those about one person are not: it is there because readers ask for
-    it.
+    It assumes independent questions, which those about one person are not; it is reported because it is customary.
     """
     from scipy.stats import binomtest
 
@@ -167,12 +166,12 @@ def _swap_test(a: Answers, b: Answers, clusters: NDArray[np.int64], resamples: i
     in_cluster = np.equal.outer(np.unique(clusters), clusters).astype(np.float64)  # (C, N)
     counts_a, counts_b = confusions(a, in_cluster), confusions(b, in_cluster)  # (C, K, K + 1)
     swapped = np.random.default_rng(seed).integers(0, 2, size=(resamples, len(in_cluster))).astype(np.float64)
-    more = np.tensordot(swapped, counts_b - counts_a, axes=1)  # what A gains and B loses by the swaps
+    more = np.tensordot(swapped, counts_b - counts_a, axes=1)  # gain of A and loss of B by the swaps
     null_a, null_b = of_confusion(counts_a.sum(0) + more), of_confusion(counts_b.sum(0) - more)
     seen_a, seen_b = of_confusion(counts_a.sum(0)[None]), of_confusion(counts_b.sum(0)[None])
     return {name: _share_as_large(null_b[name] - null_a[name], seen_b[name][0] - seen_a[name][0]) for name in null_a}
 
 
 def _share_as_large(null: Floats, observed: float) -> float:
-    # A difference that equals the observed one but for rounding is as large.
+    # A difference equal to the observed one up to rounding counts as large.
     return (1 + int((np.abs(null) >= abs(observed) - 1e-12).sum())) / (1 + len(null))

@@ -1,4 +1,4 @@
-"""What training and test share: people, videos, and near-duplicates by hash."""
+"""Leaks between training and test: shared people, videos, and near-duplicates by hash."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DIGITS = HASH_BITS // 4
 
 @dataclass(frozen=True)
 class Leaks:
-    """What a model has seen of the clips that it is asked about."""
+    """Overlap of the evaluated clips with a model's training clips."""
 
     trained: int
     """Training clips that were looked at."""
@@ -34,7 +34,7 @@ class Leaks:
     """The clips that any of these concerns."""
 
     def summary(self) -> str:
-        """A sentence for a person."""
+        """Human-readable summary."""
         if not self.trained:
             return "no training clip is known (evaluation.trained_on): leaks were not looked for"
         limits = f"; the identity of {self.unknown} is unknown" if self.unknown else ""
@@ -51,7 +51,7 @@ class Leaks:
 
 
 def find_leaks(trained: Sequence[LabelledClip], asked: Sequence[LabelledClip]) -> Leaks:
-    """Compare the clips that a model was trained on with those that it is asked about.
+    """Compare a model's training clips with the evaluated clips.
 
     A clip that is in both counts as a duplicate of itself.
     """

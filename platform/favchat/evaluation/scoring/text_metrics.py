@@ -1,6 +1,6 @@
-"""How near free texts come to reference texts: CIDEr-D, ROUGE-L, BLEU-4, METEOR.
+"""Similarity of free texts to reference texts: CIDEr-D, ROUGE-L, BLEU-4, METEOR.
 
-All work on the same tokens: lower case, words and numbers, without punctuation. Published numbers of COCO's toolkit
+All use the same tokens: lower case, words and numbers, without punctuation. Published numbers of COCO's toolkit
 use Stanford's tokenizer (Java), which keeps some punctuation: compare within this project only.
 """
 
@@ -30,7 +30,7 @@ def cider(texts: Sequence[str], references: Sequence[Sequence[str]]) -> Floats:
 
     Args:
         texts: N texts.
-        references: N lists of one or more references; document frequencies are those of all of these.
+        references: N lists of one or more references; document frequencies are computed over all of them.
 
     Returns:
         `(N,)`, 0 to 10.
@@ -70,7 +70,7 @@ def rouge_l(texts: Sequence[str], references: Sequence[Sequence[str]]) -> Floats
 
 
 def bleu(texts: Sequence[str], references: Sequence[Sequence[str]]) -> float:
-    """BLEU-4 of the whole (Papineni et al. 2002), without smoothing, by torchmetrics."""
+    """Corpus BLEU-4 (Papineni et al. 2002), without smoothing, by torchmetrics."""
     from torchmetrics.functional.text import bleu_score
 
     return bleu_score(
@@ -120,7 +120,7 @@ def _grams(text: str) -> Counter[tuple[str, ...]]:
 def _weighted(
     counts: Counter[tuple[str, ...]], documents: Counter[tuple[str, ...]], log_all: float
 ) -> list[dict[tuple[str, ...], float]]:
-    """Counts times inverse document frequency, for each length of n-gram."""
+    """TF-IDF weights, for each n-gram length."""
     vectors: list[dict[tuple[str, ...], float]] = [{} for _ in range(_LONGEST)]
     for gram, count in counts.items():
         vectors[len(gram) - 1][gram] = count * (log_all - math.log(max(documents[gram], 1)))
@@ -128,6 +128,6 @@ def _weighted(
 
 
 def _likeness(mine: dict[tuple[str, ...], float], other: dict[tuple[str, ...], float]) -> float:
-    """Cosine with the text's values clipped to the reference's, against repeating a word."""
+    """Cosine similarity with the text's values clipped to the reference's, which penalises repeated words."""
     norms = math.sqrt(sum(value**2 for value in mine.values())) * math.sqrt(sum(value**2 for value in other.values()))
     return sum(min(value, other.get(gram, 0.0)) * other.get(gram, 0.0) for gram, value in mine.items()) / (norms or 1.0)

@@ -1,4 +1,4 @@
-"""Open answers: nearness to reference texts, and attributes that the labels confirm or contradict."""
+"""Scores open answers: similarity to reference texts, and attributes that the labels confirm or contradict."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _BLEU_RESAMPLES = 200
 def text_results(
     items: Sequence[EvalQuestion], rows: Sequence[Row], clips: Mapping[str, Clip], scoring: Scoring
 ) -> list[Result]:
-    """Of open questions, each part.
+    """Results of open questions, for each metric group.
 
     Args:
-        items: All questions of the task; closed ones are passed over.
+        items: All questions of the task; closed ones are skipped.
         rows: The answered ones.
-        clips: The clips they are about.
-        scoring: What else is needed.
+        clips: Their clips.
+        scoring: Further inputs.
     """
     results: list[Result] = []
     open_items = [item for item in items if not item.options]
@@ -60,7 +60,7 @@ def text_results(
 
 
 def text_values(texts: Sequence[str], rows: Sequence[Row], clips: Mapping[str, Clip]) -> dict[str, Floats]:
-    """One value a text: ROUGE-L, CIDEr-D of descriptions, METEOR where it can be had, words, unlabelled attributes."""
+    """One value per text: ROUGE-L, CIDEr-D of descriptions, METEOR if available, words, unlabelled attributes."""
     references = [row["references"] for row in rows]
     values = {"rouge_l": text_metrics.rouge_l(texts, references)}
     if rows[0]["level"] == "description":
@@ -72,11 +72,10 @@ def text_values(texts: Sequence[str], rows: Sequence[Row], clips: Mapping[str, C
 
 
 def attribute_counts(text: str, row: Row, clip: Clip) -> tuple[int, int, int, int]:
-    """How many attributes of a text the labels confirm, contradict and do not know; and how many hold.
+    """Number of a text's attributes that the labels confirm, contradict and lack, and number of true labels.
 
-    See ``favchat.data.annotate.consistency``. A sex that a pronoun takes for granted counts when it is
-    wrong. The last number, how many statements hold by the labels, is 0 where the question asks for something definite:
-    there is no recall.
+    See ``favchat.data.annotate.consistency``. A sex that a pronoun presupposes counts only if it is
+    wrong. The last number is 0 if the question asks for something specific, for which recall is not defined.
     """
     facts = known_labels_of(clip)
     known = truths(facts)
@@ -86,7 +85,7 @@ def attribute_counts(text: str, row: Row, clip: Clip) -> tuple[int, int, int, in
 
 
 def most_frequent(items: Sequence[EvalQuestion], part: str) -> str:
-    """The reference that is there most often, of equal ones the first in the alphabet; empty without any."""
+    """The most frequent reference, ties in alphabetical order; empty without references."""
     texts = Counter(text for item in items if item.part == part for text in item.references)
     return min(texts, key=lambda text: (-texts[text], text), default="")
 
@@ -94,7 +93,7 @@ def most_frequent(items: Sequence[EvalQuestion], part: str) -> str:
 def _shares(
     rows: Sequence[Row], clips: Mapping[str, Clip], scoring: Scoring, people: np.ndarray, constant: str
 ) -> dict[str, Metric]:
-    """Attribute precision and recall over all texts together, and how many unlabelled ones a text states."""
+    """Micro-averaged attribute precision and recall, and the mean number of unlabelled attributes per text."""
     counts = np.array([attribute_counts(row["raw"], row, clips[row["clip_id"]]) for row in rows], float)
     always = np.array([attribute_counts(constant, row, clips[row["clip_id"]]) for row in rows], float)
     spread = {}
@@ -115,7 +114,7 @@ def _shares(
 
 
 def _of_counts(counts: Floats) -> dict[str, Floats]:
-    """Of `(R, 4)` sums: precision NaN where nothing is stated that is labelled."""
+    """Precision and recall of `(R, 4)` sums; precision is NaN if no labelled attribute is stated."""
     confirmed, contradicted, _, true = counts.T
     with np.errstate(invalid="ignore", divide="ignore"):
         return {

@@ -1,1 +1,1 @@
-"""The benchmarks, one module each, named as in ``evaluation.tasks``: its ``TASK`` says what is asked and scored."""
+"""The benchmarks, one module each, named as in ``evaluation.tasks``: its ``TASK`` defines questions and scoring."""

@@ -15,7 +15,7 @@ ACCESS = (
 
 
 def attribute_items(asked: TaskContext) -> list[EvalQuestion]:
-    """One question for each known label of appearance and action, one of eight words for the emotion."""
+    """A yes/no question for each known label of appearance and action, and a choice of eight words for the emotion."""
     items: list[EvalQuestion] = []
     for labelled in asked.clips:
         if labelled.clip.split == asked.split:
@@ -66,7 +66,7 @@ TASK = Task(
     kind="attributes",
     protocol="Each known label of 40 appearances and 35 actions is a yes/no question, the emotion a choice of eight; "
     "unknown labels are not asked for. Macro-F1 (of the label's two values), mAP and AUC are means over the attributes "
-    "that some clips have and others have not. Accuracy is high for whoever always says no (about 0.9): read it beside "
+    "that some clips have and others have not. Always answering no has a high accuracy (about 0.9): read it beside "
     "the majority. CelebV-HQ has no official split; ours keeps a YouTube channel's clips together (data.splits).",
     source="Zhu et al., ECCV 2022, arXiv 2207.12393",
     access=ACCESS,

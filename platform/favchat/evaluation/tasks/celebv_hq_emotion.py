@@ -1,4 +1,4 @@
-"""Emotions of CelebV-HQ, of whole clips and over time."""
+"""Emotions of CelebV-HQ, for whole clips and over time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WORDS = [emotion.phrase for emotion in EMOTION]
 
 
 def emotion_items(asked: TaskContext) -> list[EvalQuestion]:
-    """The emotion of clips with one, whether it changes, and the emotion of each stretch where it does."""
+    """The emotion of clips with one, whether it changes, and the emotion of each segment if it does."""
     items: list[EvalQuestion] = []
     for labelled in asked.clips:
         if labelled.clip.split == asked.split:

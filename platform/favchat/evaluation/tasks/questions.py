@@ -16,7 +16,7 @@ _LEADS = {"is": "They are", "has": "They have", "looks": EXPRESSION_LEAD}
 
 
 def question_items(asked: TaskContext) -> list[EvalQuestion]:
-    """The selected questions of the split: closed ones where the options are plain, else open ones."""
+    """The selected questions of the split: closed if their options can be parsed, else open."""
     there = {labelled.clip.id: labelled for labelled in asked.clips}
     items: list[EvalQuestion] = []
     for row in read_annotations(asked.config.data.out or "", "qa", asked.split).to_pylist():
@@ -54,10 +54,10 @@ def _of_row(asked: TaskContext, labelled: LabelledClip, row: dict[str, Any]) -> 
 
 
 def choices(question: str, answer: str) -> tuple[list[str], str, int] | None:
-    """The options that a question offers, the words before them, and which one its answer names.
+    """Parse the options of a question, the text before them, and the index of the one in its answer.
 
     Returns:
-        None where the words do not plainly tell: the options are not of one kind, or the answer names none or several.
+        None if ambiguous: the options are of different kinds, or the answer names none or several.
     """
     offered = list(dict.fromkeys(s.name for s in parse_statements(question) if not s.presupposed))
     said = {s.name for s in parse_statements(answer) if s.holds and not s.presupposed} & set(offered)

@@ -11,7 +11,7 @@ QUESTION = "Describe the person in this video."
 
 
 def summary_items(asked: TaskContext) -> list[EvalQuestion]:
-    """One description of each clip that has summaries."""
+    """One description question for each clip with summaries."""
     references: dict[str, list[str]] = {}
     for row in read_annotations(asked.config.data.out or "", "summary", asked.split).to_pylist():
         references.setdefault(row["clip_id"], []).append(row["answer"])
