@@ -1,1 +1,1 @@
-"""What one submits to a cluster, one file a job, and the command line."""
+"""Jobs that run on a cluster, one file each, and the command line."""

@@ -47,7 +47,7 @@ def run(
     """
     try:
         with showing(config, server=server, clip=clip, port=port, browser=browser, say=say) as address:
-            # Only now: starting Ray puts a handler of its own there, which aborts the process.
+            # Only now, since starting Ray installs its own handler, which aborts the process.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             say(f"the demo is at {address} (Ctrl-C stops)")
             threading.Event().wait()
@@ -69,7 +69,7 @@ def showing(
         raise ConfigError(f"--clip {clip}: no such file")
     clip = clip and clip.absolute()
     if server is None:
-        # Torch comes with it, which a page before somebody else's server does without.
+        # Imported here: it loads torch, which a page for an existing server does not need.
         import serve.app
 
         say(f"starting a server for {config.serve.model or SHIPPED} ...")

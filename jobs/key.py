@@ -35,7 +35,7 @@ def run(name: str, *, file: Path | None = None, say: Callable[[str], None] = pri
 
     key = PREFIX + secrets.token_urlsafe(BYTES)
     try:
-        # 256 random bits need no slow hash: nobody guesses them.
+        # 256 random bits cannot be guessed, so a fast hash suffices.
         known = ApiKeyConfig(name=name, sha256=hashlib.sha256(key.encode()).hexdigest())
     except ValidationError as error:
         raise ConfigError(f"{name}: a key's name has up to 64 letters, digits, dots, - and _") from error

@@ -1,4 +1,4 @@
-"""Say what a configuration's model is and what memory it takes, without making it."""
+"""Describe a configuration's model and its memory, without building it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Memory:
 
     @property
     def total(self) -> float:
-        """All three together."""
+        """Sum of all three."""
         return self.weights + self.gradients + self.optimizer
 
 

@@ -1,4 +1,4 @@
-"""The whole road on the sample clips: prepare, annotate, train, ask."""
+"""The whole pipeline on the sample clips: prepare, annotate, train, ask."""
 
 from __future__ import annotations
 

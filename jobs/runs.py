@@ -35,7 +35,7 @@ def run(config: TrackingConfig, *, port: int = 5000, say: Callable[[str], None] 
     fault = listen_error("127.0.0.1", port)
     if fault:
         raise ConfigError(f"--port {port}: cannot listen there ({fault}); choose another")
-    # A store that nobody has written to yet is made here, not by the several processes of the server at once.
+    # Create a new store here, because concurrent creation by the server's processes would conflict.
     MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
     say(f"MLflow shows {uri} at http://127.0.0.1:{port} (Ctrl-C ends it)")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", "127.0.0.1"]

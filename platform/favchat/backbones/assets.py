@@ -135,7 +135,7 @@ def _fetch(asset: Asset) -> None:
     with FileLock(parent / f"{asset.name}.lock"):
         if asset.directory.exists():
             return
-        # Only the lock's holder writes here: whatever lies in it was left by a process that died.
+        # Only the lock's holder writes here: leftovers are from a process that died.
         partial = parent / f".{asset.directory.name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         finished = partial / "finished"

@@ -1,4 +1,4 @@
-"""Names of backbones, resolved without loading what they name: a wrong one shows before any work."""
+"""Resolves names of backbones without loading them, so that a wrong name fails before any work."""
 
 from __future__ import annotations
 
@@ -95,12 +95,12 @@ def _check_reach(slot: BackboneConfig, place: str, key: str) -> None:
 
 
 def look_up(name: str) -> None:
-    """See that a model's ``config.json`` is in the hub's cache or on the hub, which is given up after seconds.
+    """Check that a model's ``config.json`` is in the hub's cache or on the hub, with a timeout of seconds.
 
     Raises:
         OSError: It is in neither.
     """
-    # A second to import, and only hub names need it here.
+    # Imported here: it takes a second, and only hub names need it.
     from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 

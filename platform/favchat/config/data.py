@@ -1,4 +1,4 @@
-"""The sections that say how videos become a corpus."""
+"""The sections on preparing and annotating a corpus."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from favchat.plugins import SOURCES
 
 
 def check_fractions(fractions: Mapping[str, float]) -> None:
-    """Refuse shares that are no distribution.
+    """Check that fractions are a distribution.
 
     Raises:
         ValueError: The shares do not sum to 1, one is negative, or a name is empty.
@@ -26,7 +26,7 @@ def check_fractions(fractions: Mapping[str, float]) -> None:
 
 
 FPS = 8.0
-"""Frames a second that are sampled of a clip, where nobody says otherwise."""
+"""Default sampling rate of clips, frames per second."""
 
 
 class SourceConfig(Section):

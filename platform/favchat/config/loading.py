@@ -1,4 +1,4 @@
-"""From a YAML file and overrides to a checked configuration."""
+"""Loads and validates a configuration from a YAML file and overrides."""
 
 from __future__ import annotations
 

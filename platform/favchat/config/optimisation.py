@@ -1,4 +1,4 @@
-"""What a stage of the curriculum trains, and how."""
+"""Trainable parameters, optimiser and precision of a stage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OWN_DEEPSPEED_KEYS = {
 
 
 class OptimisationConfig(Section):
-    """What learns in a stage, how fast, how long and in which precision."""
+    """Trainable parameters, learning rates, length and precision of a stage."""
 
     init: Place | None = None
     """Where the stage starts: a model directory, a hub name, ``models:/NAME@ALIAS``, ``asset:favchat-nano``, or a

@@ -1,4 +1,4 @@
-"""A server of somebody's language model."""
+"""The settings of an OpenAI-compatible server."""
 
 from __future__ import annotations
 

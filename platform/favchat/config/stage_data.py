@@ -1,4 +1,4 @@
-"""What a stage of the curriculum reads."""
+"""The training data of a stage of the curriculum."""
 
 from __future__ import annotations
 

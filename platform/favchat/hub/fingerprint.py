@@ -1,4 +1,4 @@
-"""Tells models apart by every byte of their files."""
+"""Fingerprints of models, over every byte of their files."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from favchat.config import ConfigError
 
 
 def model_fingerprint(name: str) -> str:
-    """What differs between two models that differ anywhere: in a weight, the processor, the chat template.
+    """A string that differs if two models differ anywhere: in a weight, the processor, the chat template.
 
-    All of a directory's files are read, but for hidden ones and Markdown; there is no cache that could be wrong, since
-    a second hashes more than a gigabyte, which to load takes longer (300 MB took 0.21 s on one core).
+    All of a directory's files are read, except hidden ones and Markdown. Hashes are not cached, because hashing (more
+    than 1 GB/s) is faster than loading (300 MB took 0.21 s on one core).
 
     Args:
         name: A model directory or a hub name, as ``favchat.hub.names.resolve_model`` gives it.

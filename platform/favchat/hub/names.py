@@ -1,4 +1,4 @@
-"""Names of trained models, resolved without loading what they name: a wrong one shows before any work."""
+"""Resolves names of trained models without loading them, so that a wrong name fails before any work."""
 
 from __future__ import annotations
 

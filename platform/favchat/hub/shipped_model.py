@@ -1,4 +1,4 @@
-"""The trained model that comes with the package: what was learnt, a few megabytes, put on the embedded backbones."""
+"""The trained model in the package: its trained weights, a few megabytes, combined with the embedded backbones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CARD = ADAPTER.with_suffix(".md")
 
 
 def is_learnt(name: str) -> bool:
-    """Whether a tensor of the model is one of those that come with the package."""
+    """Whether a tensor of the model is one of the trained ones in the package."""
     return name.startswith("model.adapter.") or ".lora_" in name
 
 
@@ -71,7 +71,7 @@ def _make(folder: Path) -> None:
         raise RuntimeError(f"{ADAPTER}: its tensors are not those of its model, such as {min(names ^ tensors.keys())}")
     model.load_state_dict(tensors, strict=False)
     merge_lora(model)
-    # Only the lock's holder writes here: whatever lies in it was left by a process that died.
+    # Only the lock's holder writes here: leftovers are from a process that died.
     partial = folder.parent / ".favchat-nano.partial"
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)

@@ -1,1 +1,1 @@
-"""Files: local and remote paths, files that are whole or absent, records of the settings a folder was made with."""
+"""Files: local and remote paths, atomic writes, records of the settings that a folder was made with."""

@@ -1,4 +1,4 @@
-"""Local paths as people write them, and small files that are either whole or absent."""
+"""Expansion of user-given paths, and atomic writes of small files."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def expanded(text: str) -> str:
 
 
 def write_bytes_whole(path: Path | UPath, data: bytes) -> None:
-    """Write a file that is there as a whole or not at all.
+    """Write a file atomically.
 
-    A local one is written under a hidden name and then renamed: whoever is killed midway leaves nothing that counts.
-    Object storage shows a file when its last byte has arrived.
+    A local file is written under a hidden name and then renamed, so that a killed process leaves no partial file.
+    Object storage makes a file visible only when it is complete.
 
     Raises:
         OSError: The folder cannot be written, or the disk is full.

@@ -1,4 +1,4 @@
-"""Where a file lies: a local path, or any address that fsspec opens, such as ``s3://bucket/clips/a.mp4``.
+"""Paths of files: a local path, or any address that fsspec opens, such as ``s3://bucket/clips/a.mp4``.
 
 A local path is always a plain absolute path; ``file://`` addresses become one, and ``~`` in front is the home folder.
 All other addresses keep their scheme.
@@ -25,7 +25,7 @@ from favchat.io.files import expanded
 
 
 def is_remote(address: str) -> bool:
-    """Whether the address names something that is no local path."""
+    """Whether the address is not a local path."""
     return "://" in address and not address.startswith(("file://", "local://"))
 
 
@@ -103,7 +103,7 @@ def exists(address: str) -> bool:
 
 
 def absent(addresses: Iterable[str]) -> list[str]:
-    """Those of the addresses where nothing lies, in their order; a remote folder is listed once, not once a file.
+    """The addresses at which nothing exists, in order; a remote folder is listed once, not once per file.
 
     Raises:
         ConfigError: An address cannot be reached.
@@ -126,9 +126,9 @@ def absent(addresses: Iterable[str]) -> list[str]:
 
 
 def files_below(folder: str) -> list[str]:
-    """Every file below a folder at any depth, ordered; hidden files and folders are passed over.
+    """Every file below a folder at any depth, ordered; hidden files and folders are skipped.
 
-    Links are followed; one that leads back up ends the walk there.
+    Symbolic links are followed, except cycles.
 
     Raises:
         ConfigError: The address cannot be reached.
@@ -141,7 +141,7 @@ def files_below(folder: str) -> list[str]:
 
 
 def files_matching(pattern: str) -> list[str]:
-    """The files that match a pattern of ``*``, ``?``, ``[...]`` and ``**``, ordered; hidden ones are passed over.
+    """The files that match a pattern of ``*``, ``?``, ``[...]`` and ``**``, ordered; hidden ones are skipped.
 
     Raises:
         ConfigError: The address cannot be reached.
@@ -229,7 +229,7 @@ def _local_files_below(root: str) -> list[str]:
     walked = {os.path.realpath(root)}
     for folder, subfolders, files in os.walk(root, followlinks=True):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in list(subfolders):  # a link back up would otherwise be walked for ever
+        for name in list(subfolders):  # a cyclic link would otherwise be followed forever
             real = os.path.realpath(os.path.join(folder, name))
             if real in walked:
                 subfolders.remove(name)

@@ -1,7 +1,7 @@
-"""What lies in a folder was made with some settings: they are kept beside it, so that no results of others mix in.
+"""Records of the settings that an output folder was made with, so that results of other settings are not mixed in.
 
-A record is a JSON file, dotted key -> value. `prepare`, `annotate`, `train`, `tune` and `evaluate` all keep one, of the
-settings that decide what each of them makes.
+A record is a JSON file, dotted key -> value. `prepare`, `annotate`, `train`, `tune` and `evaluate` each write one, with
+the settings that their output depends on.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Settings = Mapping[str, Any]
 
 
 def settings_of(section: BaseModel, prefix: str, exclude: Collection[str] = ()) -> dict[str, Any]:
-    """The settings of a section and of those in it; one that is free in form, such as a mapping, stays whole.
+    """The settings of a section and its subsections; free-form values, such as mappings, are not flattened.
 
     Args:
         section: A section of the configuration.
         prefix: Begins the keys, such as ``model.``.
-        exclude: Names of settings of the section itself that do not count.
+        exclude: Names of settings of the section itself to leave out.
     """
     found: dict[str, Any] = {}
     for name, value in section.model_dump(mode="json", exclude=set(exclude)).items():
@@ -55,7 +55,7 @@ def kept_settings(record: Path | UPath) -> dict[str, Any] | None:
 
 
 def keep_settings(record: Path | UPath, settings: Settings) -> None:
-    """Write a record, in a folder that is made if need be.
+    """Write a record; creates its folder.
 
     Raises:
         OSError: The folder cannot be written.
@@ -65,12 +65,12 @@ def keep_settings(record: Path | UPath, settings: Settings) -> None:
 
 
 def changes(before: Settings, now: Settings, defaults: Settings) -> list[str]:
-    """A line for each setting that is another one now, with its value of before and of now.
+    """One line for each changed setting, with its old and new value.
 
     Args:
         before: Of a record.
         now: As ``before``.
-        defaults: What a setting was that the record does not name: an earlier version had it not yet.
+        defaults: Values of settings that the record lacks, because an earlier version did not have them.
     """
     return [
         f"{key} was {was!r} and is {now.get(key)!r} now"
@@ -80,21 +80,21 @@ def changes(before: Settings, now: Settings, defaults: Settings) -> list[str]:
 
 
 def check_settings(record: Path | UPath, now: Settings, defaults: Settings, refusal: str) -> None:
-    """Insist on the settings of a record, where there is one.
+    """Check that settings equal those of a record, if there is one.
 
     Args:
         record: The file.
         now: The settings.
         defaults: As for :func:`changes`.
-        refusal: Begins the message: what lies there, and what to do.
+        refusal: Start of the error message: what the folder holds, and what to do.
 
     Raises:
-        ConfigError: Other settings are kept there; the message names each one with both values.
+        ConfigError: The record has other settings; the message names each one with both values.
     """
     before = kept_settings(record)
     if before is None:
         return
-    if isinstance(before.get("data.out"), str):  # some were kept as they had been typed
+    if isinstance(before.get("data.out"), str):  # earlier versions recorded it as typed
         before["data.out"] = absolute(before["data.out"])
     changed = changes(before, now, defaults)
     if before.keys() == {"key"}:

@@ -1,1 +1,1 @@
-"""The attributes of a face, the words for them, and free texts read for them."""
+"""The attributes of a face, templates of text about them, and a parser that finds them in text."""

@@ -2,7 +2,8 @@
 
 Written for this project: a vocabulary of the 83 attributes, and negation by clause. A clause ends at punctuation, at
 "but" or "while", and where "and" is followed by another verb or subject; inside a clause everything after a word such
-as "not", "no" or "without" is denied. What the vocabulary does not know is passed over, so silence proves nothing.
+as "not", "no" or "without" is denied. Words outside the vocabulary are ignored, so a
+missing attribute is not evidence of its absence.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _HAIR_WORD = (
     "(?:long|medium-length|shoulder-length|short|straight|wavy|curly|thick|thin|loose|tied"
     "|black|blonde?|gr[ae]y|silver|reddish|(?:dark-|light-)?brown|dark|light)"
 )
-# Follows an adjective that speaks of hair, with other such adjectives between.
+# Follows an adjective about hair, possibly with other such adjectives in between.
 _HAIR = rf"(?=(?:,? (?:and |or )?{_HAIR_WORD})*[ -]hair(?:ed)?\b)"
 _THEIR = r"(?:(?:his|her|their|the|its|both|closed) )?"
 
@@ -170,7 +171,7 @@ _ARTICLE_AGAIN = re.compile(r"(?:\band|,) an? ")
 
 
 class Statement(NamedTuple):
-    """A text's word on one attribute."""
+    """One attribute that a text states or denies."""
 
     name: str
     """Which attribute."""
@@ -183,7 +184,7 @@ class Statement(NamedTuple):
 
 @lru_cache(maxsize=65536)
 def parse_statements(text: str) -> tuple[Statement, ...]:
-    """What a text states and denies, in the order of its words; a thing that is said twice comes twice."""
+    """Attributes that a text states or denies, in order of appearance; repeated ones are repeated."""
     text = _NO_DENIAL.sub("", text.lower().replace("’", "'"))
     text = _HAIR_IS.sub(r"\1 hair", text)
     found: list[Statement] = []
@@ -213,7 +214,7 @@ def _of_clause(clause: str) -> list[Statement]:
 
 
 def _reaches(denial: re.Match[str], clause: str, position: int) -> bool:
-    """Whether a denial speaks of what stands at a position: "no beard and a hat" has a hat."""
+    """Whether a negation covers a position: in "no beard and a hat" it does not cover the hat."""
     if denial.end() > position:
         return False
     return denial.group(1) is None or _ARTICLE_AGAIN.search(clause, denial.end(), position) is None

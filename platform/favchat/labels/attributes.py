@@ -32,7 +32,7 @@ FAMILIES = (
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """One attribute and how English speaks of it.
+    """One attribute and its English phrases.
 
     The *statement* of an attribute is "<subject> <verb> <phrase>", such as "the woman has bangs".
     """
@@ -178,7 +178,7 @@ EXTRA = (
 """Attributes that CelebV-HQ does not know and other label sets have beside its own."""
 
 UNKNOWN = -1
-"""A label that nobody knows, among labels 0 and 1."""
+"""An unknown label, beside 0 and 1."""
 
 
 @cache

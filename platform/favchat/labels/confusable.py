@@ -1,4 +1,4 @@
-"""Attributes that go together or are easily taken for each other: the hard negatives of questions.
+"""Attributes that co-occur or are easily confused: hard negatives for questions.
 
 The groups are ours; each joins attributes that describe one part of the face or one kind of movement.
 """
@@ -55,5 +55,5 @@ CONFUSABLE = _table()
 
 
 def are_confusable(one: str, other: str) -> bool:
-    """Whether two attributes go together."""
+    """Whether two attributes are easily confused."""
     return other in CONFUSABLE.get(one, ())

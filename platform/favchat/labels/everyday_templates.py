@@ -1,4 +1,4 @@
-"""How people ask about a face, in many forms; a third of them is kept from training, to measure what it taught.
+"""Templates of colloquial questions about a face; a third is held out from training, to measure generalisation.
 
 In every tuple the last of each three forms is held out (:func:`taught`, :func:`held_out`). Placeholders: ``{s}`` the
 person as subject ("she", "the man"), ``{is_}``, ``{does}``, ``{has}`` verbs that agree with it, ``{p}`` the possessive
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Wording:
-    """How a yes/no question speaks of one attribute."""
+    """Templates of yes/no questions about one attribute."""
 
     is_: tuple[str, ...] = ()
     """What follows "is she": "wearing glasses"."""
@@ -542,7 +542,7 @@ UNANSWERABLE = (
     "How strong {is_} {s}?",
     "Can {s} swim?",
 )
-"""What nobody can see in a clip of a face, or what no label of the training clips tells."""
+"""Questions that no clip of a face can answer, or that no label of the training clips covers."""
 
 CANNOT_TELL = "I can't tell that from this video."
 CANNOT_IDENTIFY = "I can't tell who this is."
@@ -550,10 +550,10 @@ NO_FACE = "I see no face in this video."
 
 
 def taught(forms: tuple[str, ...]) -> tuple[str, ...]:
-    """The forms that training may use: all but the last of each three."""
+    """The templates for training: all except every third."""
     return tuple(form for index, form in enumerate(forms) if index % 3 != 2)
 
 
 def held_out(forms: tuple[str, ...]) -> tuple[str, ...]:
-    """The forms that are kept from training; of fewer than three none."""
+    """The held-out templates, every third; none of fewer than three."""
     return forms[2::3]

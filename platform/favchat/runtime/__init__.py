@@ -1,1 +1,1 @@
-"""What the jobs run on: Ray, its resources, threads, ports, progress on a terminal."""
+"""Runtime of the jobs: Ray clusters and resources, threads, ports, progress on a terminal."""

@@ -1,4 +1,4 @@
-"""Environment variables that keep the libraries quiet, patient and from reporting usage."""
+"""Environment variables that suppress the libraries' output and usage reports, and extend their timeouts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What native code writes to standard error behind Python's back."""
+"""Filters what native code writes to standard error, bypassing Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an error of an OpenAI-compatible server means for the requests that are left."""
+"""Classifies errors of OpenAI-compatible servers: permanent for all requests, for one request, or transient."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from favchat.config import ServerConfig
 
 
 def said(error: Exception) -> str:
-    """What the server said, or the connection, in a line that a log can hold."""
+    """The error message of the server or the connection, as one line for a log."""
     status = f"status {error.status_code}: " if isinstance(error, APIStatusError) else ""
     return (status + (str(error) or type(error).__name__))[:300]
 
 
 def meaning_of(error: Exception, settings: ServerConfig, key: str) -> str | None:
-    """Why no request to this server will be answered, naming the setting; None where another may be.
+    """Why all requests to this server will fail, naming the setting; None if others may succeed.
 
     Args:
         error: What a request raised.

@@ -1,4 +1,4 @@
-"""Whether a cluster can ever place the processes of a job: Ray itself waits for ever, without a word."""
+"""Checks that a cluster can ever place the processes of a job, since Ray itself would wait forever silently."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Demand:
-    """Processes of one kind that a job needs all at once."""
+    """Processes of one kind that a job needs simultaneously."""
 
     setting: str
     """The setting that says how many."""
@@ -40,13 +40,13 @@ def local_nodes(num_cpus: int | None, *, gpus: bool) -> list[dict[str, float]]:
 def check_demands(
     demands: Sequence[Demand], nodes: Sequence[Mapping[str, float]], place: str, *, grows: bool = False
 ) -> None:
-    """See that all demands fit at the same time on nodes that do nothing else.
+    """Check that all demands fit simultaneously on otherwise idle nodes.
 
     Args:
         demands: What is needed.
         nodes: The resources of each node, as Ray names them.
         place: What these nodes are, for messages.
-        grows: Whether further nodes may come: then what does not fit is only warned of.
+        grows: Whether nodes may be added: then demands that do not fit only cause a warning.
 
     Raises:
         ConfigError: They never fit; the message names the setting.
@@ -83,6 +83,6 @@ def _take(free: list[dict[str, float]], demand: Demand) -> bool:
 
 
 def _gpus() -> int:
-    import torch  # seconds, for whoever does not use it anyway
+    import torch  # imported here: it takes seconds
 
     return torch.cuda.device_count()

@@ -1,4 +1,4 @@
-"""Ports and servers, looked at before anything is started that needs them."""
+"""Checks of ports and servers, before anything that needs them is started."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SETTINGS = 4
 
 
 def listen_error(host: str, port: int) -> str | None:
-    """Why nothing can listen at an address of this machine; None where something can."""
+    """Why no server can listen at an address of this machine; None if one can."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -31,7 +31,7 @@ def is_loopback(host: str) -> bool:
 
 
 def connect_error(host: str, port: int, *, grpc: bool = False, seconds: float = 5.0) -> str | None:
-    """Why nobody can be reached at an address; None where somebody answers.
+    """Why no server can be reached at an address; None if one answers.
 
     Args:
         host: Name or number of the machine.

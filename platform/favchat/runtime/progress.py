@@ -1,4 +1,4 @@
-"""How many clips are done: a bar on a terminal, a line now and then in a log."""
+"""Progress of clips: a bar on a terminal, periodic lines in a log."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ClipCounter:
 
 
 class ProgressLog:
-    """Clips a second and the time left, counted from the first finished clips on: starting a cluster is no work."""
+    """Clips per second and remaining time, measured from the first finished clips on, without the cluster's start."""
 
     def __init__(self, total: int) -> None:
         """Begin to count.

@@ -1,4 +1,4 @@
-"""Ray: reach a cluster or start a local one, and see beforehand that it can do what is wanted."""
+"""Connects to a Ray cluster or starts a local one, after checking that it can place the job."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def start(config: RayConfig, *, dashboard: bool = False, demands: Sequence[Deman
                 _start_local(config, dashboard)
         except ConfigError:
             raise
-        except Exception as error:  # Ray raises what it likes where it does not come up
+        except Exception as error:  # Ray raises various exception types if it does not start
             raise ConnectionError(_unreached(config, error)) from error
     if demands:
         there = [node for node in ray.nodes() if node["Alive"]]
-        # Nodes that belong to a group are there because something makes them, and may make more.
+        # Nodes with a node group are managed by an autoscaler, which may add more.
         grows = any("ray.io/node-group" in node.get("Labels", {}) for node in there)
         check_demands(demands, [node["Resources"] for node in there], "the Ray cluster", grows=grows)
 
@@ -59,14 +59,14 @@ def address_of(config: RayConfig) -> str | None:
 
 
 def check_reach(address: str, name: str) -> None:
-    """See that a Ray cluster, or its jobs API, answers at an address: Ray itself would try for minutes.
+    """Check that a Ray cluster, or its jobs API, answers at an address, since Ray itself would retry for minutes.
 
     Args:
         address: ``HOST:PORT``, or an address with ``ray://``, ``http://`` or ``https://``; others are left to Ray.
         name: The setting or variable that holds it, for messages.
 
     Raises:
-        ConnectionError: Nobody answers.
+        ConnectionError: There is no answer.
     """
     plain = "://" not in address
     parts = urlsplit(f"ray://{address}" if plain else address)
@@ -92,7 +92,7 @@ def _start_local(config: RayConfig, dashboard: bool) -> None:
 
 
 def _unreached(config: RayConfig, error: Exception) -> str:
-    """What to tell whose Ray cannot be had: the setting or variable, what is wrong, what to do."""
+    """The error message if Ray cannot be reached or started: setting or variable, cause, remedy."""
     address, name = address_of(config), "ray.address" if config.address else "RAY_ADDRESS"
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
     if address is None:

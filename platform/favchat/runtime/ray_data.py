@@ -1,4 +1,4 @@
-"""Ray Data as the jobs run it."""
+"""Execution settings of Ray Data."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ NO_ERROR = b"constructor arguments in the object store and max_restarts"
 
 
 class ThrottledCallback:
-    """A callback for ``DataContext.custom_execution_callback_classes`` that makes Ray Data wait between two looks.
+    """A callback for ``DataContext.custom_execution_callback_classes`` that makes Ray Data's scheduling loop sleep.
 
-    Ray 2.60 looks without a pause while finished blocks wait to be taken, for which it takes most of a CPU core. In a
-    training process that is the core, and the interpreter lock, of the training: steps took three times as long.
+    Ray 2.60 polls without a pause while finished blocks wait to be consumed, which takes most of a CPU core. In a
+    training process it competes with the training for the core and the GIL: steps took three times as long.
     """
 
     def before_execution_starts(self, executor: object) -> None:

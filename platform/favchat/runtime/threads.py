@@ -1,4 +1,4 @@
-"""How many threads a pool may have: what this process may use of the machine, and not what the machine has."""
+"""Sizes of thread pools, from the CPUs that this process may use instead of all CPUs of the machine."""
 
 from __future__ import annotations
 
