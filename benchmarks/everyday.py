@@ -145,17 +145,18 @@ def ask(model: LocalModel, rows: Sequence[dict[str, Any]], seed: int, answer_ope
     names, frames = model.processor.attributes, model.processor.num_frames
     visual = model.visual([read_clip(row, frames) for row in rows])
     head = model.model.model.adapter.attribute_head
-    values = head.probabilities(visual.attribute_logits).tolist() if head is not None else [[]] * len(rows)
+    values = head.scores_and_likely(visual.attribute_logits).tolist() if head is not None else [[[], []]] * len(rows)
     found, items = [], []
     for video, row in enumerate(rows):
         clip = clip_from_row(row)
-        one = ClipAnswers(clip, scores=dict(zip(names, values[video], strict=True)))
+        one = ClipAnswers(clip, scores=dict(zip(names, values[video][0], strict=True)))
+        likely = dict(zip(names, values[video][1], strict=True))
         one.yes_no = yes_no_questions(clip, names, seed)
         one.unanswerable = unanswerable_questions(clip, seed)
         both = [*one.yes_no, *one.unanswerable]
         alone = model.first_words(visual, video, [said.question for said in both])
         for said, word in zip(both, alone, strict=True):
-            start = start_of_answer(said.question, one.scores)
+            start = start_of_answer(said.question, one.scores, likely)
             said.alone, said.word = word, "I" if start == CANNOT_TELL else start or word
         random, known = Random(f"open/{seed}/{clip.id}"), known_labels(clip)
         for topic in open_answers(known):

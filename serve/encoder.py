@@ -154,9 +154,8 @@ def video_features(
     """What the language model and the API need of each clip, its scores as they are calibrated.
 
     Returns:
-        For each clip: `tokens` `(S, H)`; `levels` `(K, S, H)`, zero at all but face tokens; `logits` and
-        `scores` `(A,)` of the attributes; `usage` `(M, 2, T, E)`
-        float32, the share of a frame's general and face tokens that each expert gets (they sum to top-k, to 0 of a
+        For each clip: `tokens` `(S, H)`; `levels` `(K, S, H)`, zero at all but face tokens; `logits` `(A,)` and
+        `scores` `(2, A)` of the attributes, at equal frequency and at that of training; `usage` `(M, 2, T, E)` float32, the share of a frame's general and face tokens that each expert gets (they sum to top-k, to 0 of a
         stream without tokens);
         `times` `(T,)` float32 seconds.
     """
@@ -169,11 +168,11 @@ def video_features(
         levels[:, index, :, general:] = level
     sequences = output.sequence()  # (V, S, H)
     head = model.model.adapter.attribute_head
-    scores = output.attribute_logits  # (V, A)
+    scores = output.attribute_logits[:, None].expand(-1, 2, -1)  # (V, 2, A)
     if head is not None:
         prior, known = head.get_buffer("prior").cpu(), calibration or Calibration()
-        rows = scores_of(scores.cpu(), prior, processor.attributes, known)
-        scores = torch.tensor([[one.score for one in row] for row in rows])
+        rows = scores_of(output.attribute_logits.cpu(), prior, processor.attributes, known)
+        scores = torch.tensor([[[one.score for one in row], [one.probability for one in row]] for row in rows])
     attributes = levels.new_zeros(videos, len(output.levels), output.attribute_tokens.shape[1], width)
     top_k = model.config.adapter_config.num_experts_per_tok
     usage = []

@@ -21,8 +21,8 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 
 from favchat.config import Config, ServeConfig
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
-from favchat.model.generation import WHOLE_ANSWERS, starts_of
-from favchat.model.grounding import probability_of_yes
+from favchat.model.generation import starts_of
+from favchat.model.grounding import is_whole, probability_of_yes
 from favchat.model.processing_favchat import SYSTEM
 from favchat.runtime.threads import allowed_cpus
 from serve.chat import Chat, Logprob, Piece, TokenText
@@ -98,7 +98,7 @@ class Engine:
         self._manager.logit_processor = processor_list()
         self._grammars = Grammars(processor.tokenizer, sorted(self._ends))
         self._manager.start()
-        self._scores: dict[str, list[float]] = {}
+        self._scores: dict[str, list[list[float]]] = {}
         """Of each video in the pool the scores of the attributes that the model was taught."""
         self.counters = {"requests": 0, "running": 0, "cancelled": 0, "generated_tokens": 0}
 
@@ -169,9 +169,9 @@ class Engine:
         fixed = self.processor.answer_ids(start)[:-1] if start else []
         begun = fixed[:budget]
         noted = {n: TokenLogprobs(token, math.log(likely) if n == 0 else 0.0) for n, token in enumerate(begun)}
-        if begun and (start in WHOLE_ANSWERS or len(begun) == budget):
+        if begun and (is_whole(start) or len(begun) == budget):
             text = stream.push(begun, last=True)
-            whole = start in WHOLE_ANSWERS and len(begun) == len(fixed)
+            whole = is_whole(start) and len(begun) == len(fixed)
             reason: Literal["stop", "length"] | None = "stop" if whole or stream.stopped else "length"
             yield Piece(text, len(ids), len(begun), reason, index, self._logprobs(chat, noted, 0, len(begun)))
             return
@@ -272,12 +272,12 @@ class Engine:
 
         Of one video alone.
         """
-        scores = self._scores.get(chat.videos[0], []) if len(chat.videos) == 1 else []
-        if not scores:
+        values = self._scores.get(chat.videos[0], []) if len(chat.videos) == 1 else []
+        if not values or not values[0]:
             return None, 1.0
         question = _text(chat.messages[-1])
-        start = starts_of([scores], [True], self.processor.attributes, [question])[0]
-        likely = probability_of_yes(question, dict(zip(self.processor.attributes, scores, strict=True)))
+        start = starts_of([values], [True], self.processor.attributes, [question])[0]
+        likely = probability_of_yes(question, dict(zip(self.processor.attributes, values[0], strict=True)))
         if likely is None or start not in ("Yes", "No"):
             return start, 1.0
         return start, max(likely if start == "Yes" else 1 - likely, TINY)

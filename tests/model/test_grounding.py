@@ -7,7 +7,6 @@ from favchat.data.annotate.grammar import MAN, UNKNOWN, WOMAN
 from favchat.labels.everyday_templates import (
     CANNOT_TELL,
     IDENTITY,
-    OPEN,
     OPPOSITES,
     UNANSWERABLE,
     YES_NO,
@@ -39,14 +38,12 @@ SCORES = {"eyeglasses": 0.9, "smile": 0.2, "no_beard": 0.8, "male": 0.1, "neutra
     ],
 )
 def test_an_answer_begins_as_the_score_says(question, start):
-    assert start_of_answer(question, SCORES) == start
+    assert start_of_answer(question, SCORES, SCORES) == start
 
 
 @pytest.mark.parametrize(
     "question",
     [
-        "Is this a man or a woman?",
-        "What is she wearing?",
         "Is she smiling and wearing glasses?",
         "Why is she smiling?",
         "Describe her smile.",
@@ -58,7 +55,7 @@ def test_an_answer_begins_as_the_score_says(question, start):
     ],
 )
 def test_what_is_no_question_about_one_attribute_is_left_to_the_language_model(question):
-    assert start_of_answer(question, SCORES) is None
+    assert start_of_answer(question, SCORES, SCORES) is None
 
 
 @pytest.mark.parametrize(("forms", "understood"), [(taught, 0.99), (held_out, 0.95)])
@@ -74,7 +71,7 @@ def test_everyday_questions_are_understood_and_never_the_wrong_way_round(forms, 
                 scores[name if label else "neutral" if name != "neutral" else "contempt"] = 0.9
                 if not label and name not in ("neutral", "contempt"):
                     scores[name] = 0.1
-                start = start_of_answer(question, scores)
+                start = start_of_answer(question, scores, scores)
                 asked += 1
                 if start is not None:
                     assert (start == "Yes") is truth_of(key, {name: label}), question
@@ -82,10 +79,10 @@ def test_everyday_questions_are_understood_and_never_the_wrong_way_round(forms, 
     assert right / asked > understood
 
 
-def test_nothing_that_cannot_be_told_is_answered_with_yes_or_no():
-    for forms in (UNANSWERABLE, IDENTITY, *OPEN.values()):
-        for form in forms:
-            assert start_of_answer(subject(UNKNOWN, Random(0)).fill(form), SCORES) in (None, CANNOT_TELL), form
+def test_nothing_that_cannot_be_told_is_answered_from_scores():
+    for form in (*UNANSWERABLE, *IDENTITY):
+        start = start_of_answer(subject(UNKNOWN, Random(0)).fill(form), SCORES, SCORES)
+        assert start in (None, CANNOT_TELL), form
 
 
 def test_what_is_asked_may_be_denied():

@@ -71,6 +71,10 @@ class FaVChatAttributeHead(nn.Module):
             values[:, self.emotions] = logits[:, self.emotions].softmax(dim=-1)
         return values
 
+    def scores_and_likely(self, logits: Tensor) -> Tensor:
+        """`(V, 2, A)`: the probabilities at equal frequency, and those at the training clips' frequency."""
+        return torch.stack([self.probabilities(logits), self.probabilities(self.natural(logits))], dim=1)
+
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Mean cross-entropy of the known labels, each attribute's mean counting alike.
 

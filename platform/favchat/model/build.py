@@ -1,4 +1,4 @@
-"""Put a model together from its backbones, or load a trained one."""
+"""Put a model together from its backbones."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from favchat.labels.everyday_templates import CANNOT_TELL, NO_FACE
-from favchat.model.grounding import start_of_answer
+from favchat.labels.everyday_templates import NO_FACE
+from favchat.model.grounding import is_whole, start_of_answer
 from favchat.model.modeling_favchat import FaVChatForConditionalGeneration
 from favchat.model.processing_favchat import PIXELS, FaceClip, FaVChatProcessor
 
@@ -39,7 +39,7 @@ def answer(
     encoded = model.model.encode_frames(*(videos.pop(name) for name in PIXELS))  # once, for scores and words
     videos |= encoded
     starts = answer_starts(model, processor, videos, questions)
-    open_ones = [index for index, start in enumerate(starts) if start not in WHOLE_ANSWERS]
+    open_ones = [index for index, start in enumerate(starts) if not is_whole(start)]
     answers = [start or "" for start in starts]
     if open_ones:
         prompts = [processor.prompt(questions[index]) + answers[index] for index in open_ones]
@@ -50,10 +50,6 @@ def answer(
         for index, text in zip(open_ones, written, strict=True):
             answers[index] = (answers[index] + text).strip()
     return answers
-
-
-WHOLE_ANSWERS = (NO_FACE, CANNOT_TELL)
-"""Starts that nothing follows."""
 
 
 @torch.inference_mode()
@@ -81,7 +77,7 @@ def answer_starts(
     asked = processor.question_inputs(questions, len(questions)) if processor.route_by_question else {}
     output = model.model.get_video_features(**videos, **{name: ids.to(model.device) for name, ids in asked.items()})
     return starts_of(
-        head.probabilities(output.attribute_logits).tolist(),
+        head.scores_and_likely(output.attribute_logits).tolist(),
         videos["face_visible"].any(dim=1).tolist(),
         processor.attributes,
         questions,
@@ -89,10 +85,18 @@ def answer_starts(
 
 
 def starts_of(
-    scores: Sequence[Sequence[float]], visible: Sequence[bool], names: Sequence[str], questions: Sequence[str]
+    values: Sequence[Sequence[Sequence[float]]], visible: Sequence[bool], names: Sequence[str], questions: Sequence[str]
 ) -> list[str | None]:
-    """As :func:`answer_starts`, from scores of B clips and whether their faces are visible."""
-    return [
-        start_of_answer(question, dict(zip(names, row, strict=True))) if seen else NO_FACE
-        for row, seen, question in zip(scores, visible, questions, strict=True)
-    ]
+    """As :func:`answer_starts`.
+
+    Args:
+        values: `(B, 2, A)`, see ``FaVChatAttributeHead.scores_and_likely``.
+        visible: Of each clip whether its face is visible.
+        names: A attributes.
+        questions: B questions.
+    """
+    starts: list[str | None] = []
+    for (scores, likely), seen, question in zip(values, visible, questions, strict=True):
+        known = dict(zip(names, scores, strict=True)), dict(zip(names, likely, strict=True))
+        starts.append(start_of_answer(question, *known) if seen else NO_FACE)
+    return starts

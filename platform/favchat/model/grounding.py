@@ -1,8 +1,10 @@
-"""Keeps words and scores together: a yes/no question about one attribute begins with what its score says.
+"""Keeps words and scores together.
 
-The language model writes the rest. What is asked is read by the grammar that checks annotations against labels
-(``favchat.labels.attribute_parser``), after everyday words for the same thing are brought to its own. A question
-that it does not understand, or that asks for several things at once, is left to the language model alone.
+The answer to a yes/no question about one attribute begins with what its score says, and the language model writes the
+rest; an open question about the face is answered by :mod:`favchat.model.open_answers`. Yes/no questions are read by the
+grammar that checks annotations against labels (``favchat.labels.attribute_parser``), after everyday words are replaced
+by its own. A question that it does not understand, or that asks for several things at once, is left to the language
+model alone.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Mapping
 from favchat.labels.attribute_parser import parse_statements
 from favchat.labels.attributes import EMOTION, attribute
 from favchat.labels.everyday_templates import CANNOT_TELL
+from favchat.model.open_answers import open_answer
 
 _ASKS = re.compile(
     r"^(?:yes or no[:,]? *)?(?:is|are|does|do|has|have|can|could|would|any|i think|it is|she|he|they|this|the|that)\b"
@@ -68,20 +71,21 @@ _WHOLE = {"full_beard": {"no_beard"}, "no_beard": {"goatee", "mustache"}}
 """What a word for the first says of the others too: a full beard, and clean-shaven."""
 
 
-def start_of_answer(question: str, scores: Mapping[str, float]) -> str | None:
-    """How the answer to a yes/no question has to begin.
+def start_of_answer(question: str, scores: Mapping[str, float], likely: Mapping[str, float]) -> str | None:
+    """How the answer to a question has to begin.
 
     Args:
         question: What was asked.
-        scores: Taught attribute -> score, see :class:`favchat.model.scores.AttributeScore`.
+        scores: Taught attribute -> score, see :class:`favchat.face_scores.values.AttributeScore`.
+        likely: Taught attribute -> probability with its frequency in training, likewise.
 
     Returns:
-        ``Yes`` or ``No``, as the score says; the whole answer that it cannot tell, of an attribute that the model was
-        not taught; None where the language model decides.
+        ``Yes`` or ``No``, as the score says; the whole answer, see :func:`is_whole`, to an open question, or that it
+        cannot tell, of an attribute that the model was not taught; None where the language model decides.
     """
     asked = asked_attribute(question)
     if asked is None:
-        return None
+        return open_answer(question, scores, likely)
     name, holds = asked
     if name not in scores:
         return CANNOT_TELL
@@ -102,6 +106,11 @@ def probability_of_yes(question: str, scores: Mapping[str, float]) -> float | No
     name, holds = asked
     true = 1 - scores[name] if attribute(name).negated else scores[name]
     return true if holds else 1 - true
+
+
+def is_whole(start: str | None) -> bool:
+    """Whether nothing follows a start: it is a sentence by itself."""
+    return start is not None and start.endswith(".")
 
 
 def asked_attribute(question: str) -> tuple[str, bool] | None:

@@ -108,7 +108,7 @@ A loss says little about answers: `favchat evaluate` measures those.
 
 ```python
 import favchat.model  # registers the classes
-from favchat.model.build import load
+from favchat.hub.load import load
 
 model, processor = load("DIRECTORY OR HUB NAME")
 ```

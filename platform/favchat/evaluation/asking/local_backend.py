@@ -20,7 +20,8 @@ from torch import Tensor
 
 from favchat.evaluation.asking.eval_question import EvalQuestion
 from favchat.evaluation.asking.question_text import asked
-from favchat.model.generation import WHOLE_ANSWERS, starts_of
+from favchat.model.generation import starts_of
+from favchat.model.grounding import is_whole
 from favchat.training.batches.samples import StoredClip
 from favchat.training.stage.precision import cast_frozen
 
@@ -182,7 +183,7 @@ class LocalModel:
         )
         answers = self.processor.tokenizer.batch_decode(written[:, length:], skip_special_tokens=True)
         return [
-            start if start in WHOLE_ANSWERS else f"{start or ''}{text}".strip()
+            start if start and is_whole(start) else f"{start or ''}{text}".strip()
             for start, text in zip(starts, answers, strict=True)
         ]
 
@@ -191,9 +192,9 @@ class LocalModel:
         head = self.model.model.adapter.attribute_head
         if head is None:
             return [None] * len(pairs)
-        scores = head.probabilities(visual.attribute_logits[[video for video, _ in pairs]]).tolist()
+        values = head.scores_and_likely(visual.attribute_logits[[video for video, _ in pairs]]).tolist()
         questions = [item.question for _, item in pairs]
-        return starts_of(scores, [True] * len(pairs), self.processor.attributes, questions)
+        return starts_of(values, [True] * len(pairs), self.processor.attributes, questions)
 
     def _scored(
         self, visual: Any, items: Sequence[Sequence[EvalQuestion]]
