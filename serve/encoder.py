@@ -155,9 +155,9 @@ def video_features(
 
     Returns:
         For each clip: `tokens` `(S, H)`; `levels` `(K, S, H)`, zero at all but face tokens; `logits` `(A,)` and
-        `scores` `(2, A)` of the attributes, at equal frequency and at that of training; `usage` `(M, 2, T, E)` float32, the share of a frame's general and face tokens that each expert gets (they sum to top-k, to 0 of a
-        stream without tokens);
-        `times` `(T,)` float32 seconds.
+        `scores` `(2, A)` of the attributes, at equal frequency and at that of training; `usage` `(M, 2, T, E)`
+        float32, the share of a frame's general and face tokens that each expert gets (they sum to top-k, to 0 of a
+        stream without tokens); `times` `(T,)` float32 seconds.
     """
     inputs = {name: tensor.to(model.device) for name, tensor in processor.video_inputs(clips).items()}
     output = model.model.get_video_features(**inputs)
