@@ -54,7 +54,7 @@ from favchat.labels.everyday_templates import (
     held_out,
     taught,
 )
-from favchat.model.grounding import start_of_answer
+from favchat.model.grounding import is_whole, start_of_answer
 from favchat.training.batches.samples import CLIP_COLUMNS, read_clip
 
 FEW = 8
@@ -140,7 +140,9 @@ def unanswerable_questions(clip: Clip, seed: int) -> list[Said]:
 
 
 @torch.inference_mode()
-def ask(model: LocalModel, rows: Sequence[dict[str, Any]], seed: int, answer_open: bool) -> list[ClipAnswers]:
+def ask(
+    model: LocalModel, rows: Sequence[dict[str, Any]], seed: int, answer_open: bool, scores_only: bool = False
+) -> list[ClipAnswers]:
     """Ask everything about some clips."""
     names, frames = model.processor.attributes, model.processor.num_frames
     visual = model.visual([read_clip(row, frames) for row in rows])
@@ -154,7 +156,8 @@ def ask(model: LocalModel, rows: Sequence[dict[str, Any]], seed: int, answer_ope
         one.yes_no = yes_no_questions(clip, names, seed)
         one.unanswerable = unanswerable_questions(clip, seed)
         both = [*one.yes_no, *one.unanswerable]
-        alone = model.first_words(visual, video, [said.question for said in both])
+        asked = [said.question for said in both]
+        alone = [""] * len(both) if scores_only else model.first_words(visual, video, asked)
         for said, word in zip(both, alone, strict=True):
             start = start_of_answer(said.question, one.scores, likely)
             said.alone, said.word = word, "I" if start == CANNOT_TELL else start or word
@@ -162,8 +165,11 @@ def ask(model: LocalModel, rows: Sequence[dict[str, Any]], seed: int, answer_ope
         for topic in open_answers(known):
             forms = random.choice((taught, held_out)) if topic != "description" else taught
             who = subject(UNKNOWN if topic == "sex" else person_of(known), random)
-            one.open.append({"topic": topic, "question": who.fill(random.choice(forms(OPEN[topic])))})
-        items.append([_item(clip, entry["question"]) for entry in one.open] if answer_open else [])
+            question = who.fill(random.choice(forms(OPEN[topic])))
+            start = start_of_answer(question, one.scores, likely)
+            entry = {"topic": topic, "question": question}
+            one.open.append(entry | ({"answer": start} if scores_only and is_whole(start) and start else {}))
+        items.append([_item(clip, entry["question"]) for entry in one.open] if answer_open and not scores_only else [])
         found.append(one)
     for one, answers in zip(found, model.texts(visual, items), strict=True):
         for entry, text in zip(one.open, answers, strict=False):
@@ -286,6 +292,11 @@ def report(found: Sequence[ClipAnswers], names: Sequence[str], seed: int, few: i
         lines += ["", "| open question | answers | right |", "|---|---|---|"]
         lines += [f"| {topic} | {len(values)} | {np.mean(values):.3f} |" for topic, values in right.items()]
         numbers["open questions right"] = float(np.mean([value for values in right.values() for value in values]))
+    if not any(said.alone for said in asked):  # the language model was not asked
+        words = ("language model alone", "abstains rightly", "neither")
+        numbers = {name: value for name, value in numbers.items() if not any(word in name for word in words)}
+        topics = [entry for one in found for entry in one.open]
+        numbers["open questions answered by scores"] = float(np.mean(["answer" in entry for entry in topics]))
     head = ["| measure | value |", "|---|---|", *(f"| {name} | {value:.3f} |" for name, value in numbers.items()), ""]
     return "\n".join([*head, *lines]), numbers
 
@@ -305,6 +316,7 @@ def main() -> None:
     parser.add_argument("--half", choices=["A", "B", "all"], default="all", help="of the people of the split")
     parser.add_argument("--few", type=int, default=FEW)
     parser.add_argument("--clips", type=int, help="at most so many clips")
+    parser.add_argument("--scores-only", action="store_true", help="only what the scores answer, no language model")
     parser.add_argument("--closed", action="store_true", help="no open questions")
     parser.add_argument("--labelled", type=int, default=5, help="only clips with at least so many known labels")
     parser.add_argument("--threads", type=int, default=2)
@@ -323,7 +335,7 @@ def main() -> None:
             if known >= arguments.labelled and arguments.half in ("all", half(clip.identity or clip.id)):
                 chosen.append(row)
         if chosen and (arguments.clips is None or len(found) < arguments.clips):
-            found += ask(model, chosen, arguments.seed, not arguments.closed)
+            found += ask(model, chosen, arguments.seed, not arguments.closed, arguments.scores_only)
     text, numbers = report(found, model.processor.attributes, arguments.seed, arguments.few)
     seconds = time.monotonic() - began
     title = f"{len(found)} clips of split {arguments.split}, half {arguments.half}, {seconds:.0f} s"

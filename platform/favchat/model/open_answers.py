@@ -59,8 +59,14 @@ _OTHER_MATTERS = re.compile(
 """Words of questions about something else, or about more than an open question of these topics."""
 
 
-EXCLUSIVE = (("no_beard", "full_beard"), ("no_beard", "goatee"), ("young", "senior"))
-"""Attributes that one person does not have at once."""
+EXCLUSIVE = (
+    ("no_beard", "full_beard", "goatee"),
+    ("young", "senior"),
+    ("black_hair", "blonde_hair", "gray_hair", "brown_hair"),
+    ("straight_hair", "wavy_hair"),
+    ("smile", "frown"),
+)
+"""Attributes of which one person rarely has two at once."""
 
 
 def topic_of(question: str) -> str | None:
@@ -100,9 +106,10 @@ def known_from(scores: Mapping[str, float], likely: Mapping[str, float]) -> Know
         for name in scores
         if name not in emotions and (scores[name] > 0.5) == (likely[name] > 0.5)
     }
-    for one, other in EXCLUSIVE:
-        if known.get(one) and known.get(other):
-            del known[min(one, other, key=lambda name: scores[name])]  # the surer of the two is said
+    for group in EXCLUSIVE:
+        there = [name for name in group if known.get(name)]
+        for name in sorted(there, key=lambda name: scores[name])[:-1]:
+            del known[name]  # only the surest of them is said
     if emotions:
         shown = max(emotions, key=lambda name: scores[name])
         known |= {name: name == shown for name in emotions}
