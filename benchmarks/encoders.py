@@ -127,8 +127,8 @@ def measure(
     """The lines of the report's tables, and the length of the sequences."""
     adapter = model.config.adapter_config
     chats = [processor.prompt(QUESTION)] * clips
-    videos = noise(clips, processor.num_frames, processor.face_size)
-    batch = processor(chats, videos, answers=[ANSWER] * clips).to(device)
+    videos = noise(clips, processor.num_frames, processor.video_processor.face_size)
+    batch = processor(text=chats, videos=videos, answers=[ANSWER] * clips).to(device)
     inner = model.model
     frames = batch["pixel_values_videos"].flatten(0, 1).to(inner.vision_model.dtype)
     faces = batch["pixel_values_faces"].flatten(0, 1).to(inner.face_model.dtype)

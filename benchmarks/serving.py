@@ -60,7 +60,7 @@ def one_by_one(config: Config, model: Any, processor: Any, requests: list[tuple[
     specification = processor.clip_specification
     detector = specification.make_detector()
     clips = {name: specification.read(CLIPS / f"{name}.mp4", detector)[0] for name in KNOWN}
-    batches = [processor([processor.prompt(question)], [clips[name]]) for name, question in requests]
+    batches = [processor(text=[processor.prompt(question)], videos=[clips[name]]) for name, question in requests]
     model.generate(**batches[0], do_sample=False, max_new_tokens=2)
     began = time.perf_counter()
     for batch in batches:

@@ -83,7 +83,7 @@ def test_hub_presets_run_at_reduced_depth_with_random_weights(preset, make_clip)
         "model.dtype=float32",
     )
     model, processor = build(settings)
-    batch = processor([processor.prompt("Who?")], [make_clip(0)], answers=["Nobody."])
+    batch = processor(text=[processor.prompt("Who?")], videos=[make_clip(0)], answers=["Nobody."])
     assert batch["pixel_values_faces"].shape == (1, 2, 3, 224, 224)
     assert int((batch["input_ids"] >= 258).sum()) == 2 * (16 + 16)
     with torch.inference_mode():
@@ -118,7 +118,7 @@ def test_of_a_model_of_images_and_texts_the_encoder_of_images_is_taken(family, t
         torch.testing.assert_close(
             model.model.vision_model(pixels).last_hidden_state, whole.vision_model(pixels).last_hidden_state
         )
-    assert processor.image_mean == [0.1, 0.2, 0.3]
+    assert processor.video_processor.image_mean == [0.1, 0.2, 0.3]
 
 
 def test_weights_of_another_shape_than_the_config_says_are_refused(tmp_path):
@@ -154,7 +154,7 @@ def test_a_built_model_is_whole_and_repeats_with_its_seed():
 def test_everything_is_bfloat16_where_the_settings_say_so(make_clip):
     model, processor = build(model_section("tiny", "model.dtype=bfloat16"))
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
-    batch = processor([processor.prompt("Who?")], [make_clip(0)], answers=["Nobody."])
+    batch = processor(text=[processor.prompt("Who?")], videos=[make_clip(0)], answers=["Nobody."])
     output = model(**batch)
     assert output.loss.isfinite()
 

@@ -43,7 +43,7 @@ def test_levels_act_at_the_face_tokens_and_generation_equals_full_forward(kind, 
         update={"text": BackboneConfig(config={"model_type": kind, **SIZES, **DECODERS[kind]})}
     )
     model, processor = build(settings)
-    batch = processor(processor.prompt("Who?"), [make_clip(0)])
+    batch = processor(text=processor.prompt("Who?"), videos=[make_clip(0)])
     with torch.no_grad():
         before = model(**batch).logits
         for projection in model.model.adapter.level_proj:
@@ -74,7 +74,7 @@ def test_levels_that_are_switched_off_are_not_there(tiny_preset, make_clip):
     model, processor = build(tiny_preset.model.model_copy(update={"adapter": adapter}))
     assert len(model.model.adapter.level_proj) == 0
     assert not any(layer._forward_hooks for layer in model.model.language_model.layers)
-    assert model(**processor(processor.prompt("Who?"), [make_clip(0)])).logits.isfinite().all()
+    assert model(**processor(text=processor.prompt("Who?"), videos=[make_clip(0)])).logits.isfinite().all()
 
 
 def test_a_decoder_without_layers_or_with_too_few_is_refused():

@@ -28,7 +28,7 @@ def lora(tiny):
 @pytest.fixture
 def batch(tiny, make_clip):
     """A question with its answer."""
-    return tiny[1](tiny[1].prompt("Who?"), [make_clip(0)], questions=["Who?"], answers=["A man."])
+    return tiny[1](text=tiny[1].prompt("Who?"), videos=[make_clip(0)], questions=["Who?"], answers=["A man."])
 
 
 def logits(model, batch):

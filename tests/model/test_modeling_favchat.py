@@ -16,7 +16,7 @@ from serve.encoder import video_features
 
 def batch_of(tiny, clips, questions, answers=None):
     _, processor = tiny
-    return processor([processor.prompt(question) for question in questions], clips, answers=answers)
+    return processor(text=[processor.prompt(question) for question in questions], videos=clips, answers=answers)
 
 
 def test_loss_is_the_language_loss_plus_the_weighted_router_losses(tiny, make_clip):
@@ -80,7 +80,7 @@ def test_two_videos_in_one_prompt_are_read_in_order(tiny, make_clip):
     prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
     with torch.no_grad():
         first, second = (
-            model(**processor([prompt], clips)).logits[0, -1]
+            model(**processor(text=[prompt], videos=clips)).logits[0, -1]
             for clips in ([make_clip(0), make_clip(1)], [make_clip(1), make_clip(0)])
         )
     assert (first - second).abs().max() > 1e-5
@@ -154,7 +154,7 @@ def test_encoder_features_stand_for_pixels(tiny, make_clip):
     model, processor = tiny
     prompts = [processor.prompt("Who?"), processor.prompt("Is she happy?")]
     clips, answers = [make_clip(0), make_clip(1)], ["A man.", "Yes."]
-    batch = processor(prompts, clips, answers=answers)
+    batch = processor(text=prompts, videos=clips, answers=answers)
     with torch.no_grad():
         online = model(**batch, output_router_logits=True)
         encoded = model.model.encode_frames(batch["pixel_values_videos"], batch["pixel_values_faces"])
@@ -167,7 +167,7 @@ def test_encoder_features_stand_for_pixels(tiny, make_clip):
             {name: tensor[row] for name, tensor in {**encoded, **processor.video_inputs(clips)}.items()}
             for row in range(2)
         ]
-        cached = model(**processor(prompts, kept, answers=answers), output_router_logits=True)
+        cached = model(**processor(text=prompts, videos=kept, answers=answers), output_router_logits=True)
     for name in ("loss", "logits", "balance_loss", "z_loss"):
         torch.testing.assert_close(cached[name], online[name], msg=name)
     torch.testing.assert_close(cached.router_logits, online.router_logits)
@@ -210,17 +210,17 @@ def test_a_model_without_a_face_encoder_reads_no_face(faceless, make_clip, tmp_p
     clip, other = make_clip(0), make_clip(0)
     other.faces = make_clip(1).faces
     prompt = [processor.prompt("Who?")]
-    batch = processor(prompt, [clip])
+    batch = processor(text=prompt, videos=[clip])
     assert (batch["input_ids"] == model.config.face_token_id).sum() == 0
     assert (batch["input_ids"] == model.config.video_token_id).sum() == 4 * processor.vision_grid**2
     with torch.no_grad():
         logits = model(**batch).logits
-        assert torch.equal(logits, model(**processor(prompt, [other])).logits)
-        assert (logits - model(**processor(prompt, [make_clip(1)])).logits)[:, -1].abs().max() > 1e-5
+        assert torch.equal(logits, model(**processor(text=prompt, videos=[other])).logits)
+        assert (logits - model(**processor(text=prompt, videos=[make_clip(1)])).logits)[:, -1].abs().max() > 1e-5
         encoded = model.model.encode_frames(batch["pixel_values_videos"], batch["pixel_values_faces"])
         assert encoded["face_features"].shape == (1, 4, 0, 2 * (4 + 8 + 16))
         kept = {name: tensor[0] for name, tensor in {**encoded, **processor.video_inputs([clip])}.items()}
-        torch.testing.assert_close(model(**processor(prompt, [kept])).logits, logits)
+        torch.testing.assert_close(model(**processor(text=prompt, videos=[kept])).logits, logits)
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     again, _ = load(str(tmp_path))
@@ -242,7 +242,7 @@ def test_its_video_features_for_a_server_hold_no_nan(faceless, make_clip):
 def test_a_model_without_a_face_encoder_learns(faceless, make_clip):
     model, processor = copy.deepcopy(faceless[0]), faceless[1]
     names = set_trainable(model, ["adapter"])
-    model(**processor([processor.prompt("Who?")], [make_clip(0)], answers=["A man."])).loss.backward()
+    model(**processor(text=[processor.prompt("Who?")], videos=[make_clip(0)], answers=["A man."])).loss.backward()
     reached = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
     assert reached == set(names)
     with pytest.raises(ConfigError, match=r"'face_model' is no part of the model; its parts are vision_model, adapter"):
@@ -262,14 +262,18 @@ def test_a_router_that_reads_the_question_learns_and_answers(curious, make_clip)
     prompts, clips = [processor.prompt(question) for question in questions], [make_clip(0), make_clip(0)]
     set_trainable(model, ["adapter"])
     model.model.adapter.question_proj[1].weight.data.normal_()
-    output = model(**processor(prompts, clips, questions=questions, answers=answers), output_router_logits=True)
+    output = model(
+        **processor(text=prompts, videos=clips, questions=questions, answers=answers), output_router_logits=True
+    )
     of_one, of_other = output.router_logits[0].unflatten(0, (2, -1))
     assert (of_one - of_other).abs().max() > 1e-3
     output.loss.backward()
     assert model.model.adapter.question_proj[1].weight.grad.abs().sum() > 0
-    ids = model.generate(**processor(prompts, clips, questions=questions), max_new_tokens=2, do_sample=False)
+    ids = model.generate(
+        **processor(text=prompts, videos=clips, questions=questions), max_new_tokens=2, do_sample=False
+    )
     assert ids.shape[0] == 2
-    asked = processor(prompts, clips, questions=questions)
+    asked = processor(text=prompts, videos=clips, questions=questions)
     del asked["question_ids"]
     with pytest.raises(ValueError, match="routes by the question"):
         model(**asked)
@@ -278,8 +282,8 @@ def test_a_router_that_reads_the_question_learns_and_answers(curious, make_clip)
 def test_padding_of_a_question_is_not_read(curious, make_clip):
     model, processor = curious
     clips, questions = [make_clip(0), make_clip(1)], ["Who?", "What is the person in this video doing?"]
-    batch = processor([processor.prompt(question) for question in questions], clips, questions=questions)
-    alone = processor(processor.prompt(questions[0]), clips[:1], questions=questions[:1])
+    batch = processor(text=[processor.prompt(question) for question in questions], videos=clips, questions=questions)
+    alone = processor(text=processor.prompt(questions[0]), videos=clips[:1], questions=questions[:1])
     with torch.no_grad():
         pair, single = (model(**inputs, output_router_logits=True).router_logits[0] for inputs in (batch, alone))
     torch.testing.assert_close(pair[: len(single)], single)

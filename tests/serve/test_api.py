@@ -153,7 +153,7 @@ def test_a_conversation_of_several_turns_and_two_videos(server, talkative, clips
         for m in messages
     ]
     prompt = processor.apply_chat_template(as_parts, add_generation_prompt=True)
-    inputs = processor(prompt, [clips["pexels_0"], clips["capture_0"]])
+    inputs = processor(text=prompt, videos=[clips["pexels_0"], clips["capture_0"]])
     ids = model.generate(**inputs, max_new_tokens=TOKENS, do_sample=False)[0, inputs["input_ids"].shape[1] :]
     assert answer.choices[0].message.content == processor.tokenizer.decode(ids, skip_special_tokens=True).strip()
     assert answer.usage.prompt_tokens == inputs["input_ids"].shape[1]

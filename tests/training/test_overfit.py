@@ -39,7 +39,7 @@ def test_eight_sample_questions_are_learnt_exactly(tiny_preset, eight):
     set_trainable(model, ["adapter", "language_model"])
     stage = StageConfig(name="overfit", task="qa", learning_rate=3e-3, weight_decay=0.0)
     optimizer = make_optimizer(model, stage)
-    batch = processor([processor.prompt(question) for question in questions], clips, answers=answers)
+    batch = processor(text=[processor.prompt(question) for question in questions], videos=clips, answers=answers)
     for _ in range(STEPS):
         output = model(**batch)
         if output.language_loss < LEARNT:

@@ -17,16 +17,22 @@ from transformers.activations import ACT2FN
 from transformers.integrations import use_experts_implementation
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
+from transformers.utils import ModelOutput
 
 from favchat.model.attribute_head import FaVChatAttributeHead, FaVChatAttributeTokens
 from favchat.model.configuration_favchat import FaVChatAdapterConfig
 
 
-@dataclass(frozen=True)
-class AdapterOutput:
+@dataclass
+class AdapterOutput(ModelOutput):
     """What the adapter gives.
 
     Attributes:
+        last_hidden_state: `(V, T, P, C)`, what the adapter was given of the general encoder; and
+        pooler_output: what :meth:`sequence` gives: both of `get_video_features` alone, under the names that
+            transformers has for them.
+        hidden_states: `(V T, ...)` of the general encoder, where they were asked for.
+        attentions: `(V T, ...)` of the general encoder, where they were asked for.
         tokens: `(V, T, G + F, H)`, of each frame the general tokens first, then the face tokens.
         attribute_logits: `(V, A)` float32, see :class:`favchat.model.attribute_head.FaVChatAttributeHead`; A may be 0.
         attribute_tokens: `(V, 2 A, H)`, what the language model gets of them.
@@ -38,13 +44,17 @@ class AdapterOutput:
         z_loss: Router z-loss, mean of the squared log-sum-exp of the logits; equation 5 of ST-MoE, arXiv 2202.08906.
     """
 
-    tokens: Tensor
-    attribute_logits: Tensor
-    attribute_tokens: Tensor
-    levels: tuple[Tensor, ...]
-    router_logits: tuple[Tensor, ...]
-    balance_loss: Tensor
-    z_loss: Tensor
+    last_hidden_state: Tensor = None  # type: ignore[assignment]  # transformers wants defaults
+    pooler_output: Tensor = None  # type: ignore[assignment]
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    tokens: Tensor = None  # type: ignore[assignment]
+    attribute_logits: Tensor = None  # type: ignore[assignment]
+    attribute_tokens: Tensor = None  # type: ignore[assignment]
+    levels: tuple[Tensor, ...] = None  # type: ignore[assignment]
+    router_logits: tuple[Tensor, ...] = None  # type: ignore[assignment]
+    balance_loss: Tensor = None  # type: ignore[assignment]
+    z_loss: Tensor = None  # type: ignore[assignment]
 
     def sequence(self) -> Tensor:
         """All tokens of each video in reading order, `(V, T (G + F) + 2 A, H)`: frame by frame, then the attributes."""
@@ -252,6 +262,8 @@ class FaVChatAdapter(PreTrainedModel):
         if isinstance(module, FaVChatExperts):
             initialization.normal_(module.gate_up_proj, std=std)
             initialization.normal_(module.down_proj, std=std)
+        elif isinstance(module, FaVChatAttributeHead):
+            initialization.zeros_(module.get_buffer("prior"))
         elif isinstance(module, FaVChatOutputNorm):
             initialization.constant_(module.weight, self.config.output_scale)
         elif isinstance(module, FaVChatTrackProjection):
@@ -297,16 +309,16 @@ class FaVChatAdapter(PreTrainedModel):
         time_VT1D = self.time_proj(time_features(frame_times).to(vision.dtype)).unsqueeze(2)
         geometry = geometry_features(face_geometry, face_visible).to(vision.dtype)
         geometry_VT1D = self.track_proj(geometry).unsqueeze(2)
-        general_VTGD = self.vision_proj(vision) + _all_rows(self.vision_place)
+        general_VTGD = self.vision_proj(vision) + _all_rows(self.vision_place, vision.device)
         if self.face_proj is None or self.face_place is None:
             # Where the face is comes from its landmarks, not from the face encoder: then the general tokens carry it.
-            x_VTSD = general_VTGD + torch.where(hidden_VT11, _all_rows(self.no_face), geometry_VT1D)
+            x_VTSD = general_VTGD + torch.where(hidden_VT11, _all_rows(self.no_face, vision.device), geometry_VT1D)
         else:
             face_VTFD = self.face_proj(deepest) + geometry_VT1D
             for proj, level in zip(self.fused_proj, shallow, strict=False):
                 face_VTFD = face_VTFD + proj(level)
-            face_VTFD = torch.where(hidden_VT11, _all_rows(self.no_face), face_VTFD)
-            face_VTFD = face_VTFD + _all_rows(self.face_place)
+            face_VTFD = torch.where(hidden_VT11, _all_rows(self.no_face, vision.device), face_VTFD)
+            face_VTFD = face_VTFD + _all_rows(self.face_place, vision.device)
             x_VTSD = torch.cat([general_VTGD, face_VTFD], dim=2)  # S = G + F
         x_VTSD = self.dropout(x_VTSD + time_VT1D)
 
@@ -348,8 +360,9 @@ class FaVChatAdapter(PreTrainedModel):
         return logits, tokens
 
 
-def _all_rows(embedding: nn.Embedding) -> Tensor:
-    return embedding(torch.arange(embedding.num_embeddings, device=embedding.weight.device))
+def _all_rows(embedding: nn.Embedding, device: torch.device) -> Tensor:
+    """Looked up on the inputs' device: the weights may be elsewhere until the module is called."""
+    return embedding(torch.arange(embedding.num_embeddings, device=device))
 
 
 def active_parameters(config: FaVChatAdapterConfig) -> int:

@@ -27,6 +27,7 @@ from favchat.model import (
     FaVChatConfig,
     FaVChatForConditionalGeneration,
     FaVChatProcessor,
+    FaVChatVideoProcessor,
 )
 from favchat.model.adapter import FaVChatAdapter
 from favchat.model.attribute_head import keyword
@@ -131,15 +132,17 @@ def _processor(
     face_mean, face_std = _image_settings(config.face, "model.face", face_config)
     return FaVChatProcessor(
         tokenizer,
-        num_frames=config.num_frames,
+        FaVChatVideoProcessor(
+            num_frames=config.num_frames,
+            image_size=config.image_size,
+            image_mean=image_mean,
+            image_std=image_std,
+            face_size=face_input_size(face_config),
+            face_mean=face_mean,
+            face_std=face_std,
+        ),
         vision_grid=config.adapter.vision_grid,
         face_grid=config.adapter.face_grid,
-        image_size=config.image_size,
-        image_mean=image_mean,
-        image_std=image_std,
-        face_size=face_input_size(face_config),
-        face_mean=face_mean,
-        face_std=face_std,
         route_by_question=config.adapter.route_by_question,
         attributes=config.adapter.attributes,
     )

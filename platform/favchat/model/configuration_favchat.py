@@ -92,6 +92,17 @@ class FaVChatConfig(PreTrainedConfig):
     """
 
     model_type = "favchat"
+    # What an evaluation loop need not gather over processes.
+    keys_to_ignore_at_inference = [
+        "past_key_values",
+        "language_loss",
+        "attribute_loss",
+        "balance_loss",
+        "z_loss",
+        "hidden_states",
+        "attentions",
+        "router_logits",
+    ]
     sub_configs_defaults = {
         "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="mobilenet_v2"),
         "face_config": SubConfigSpec(config_class=AutoConfig, model_type="favchat_face_pyramid"),

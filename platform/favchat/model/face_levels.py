@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -32,18 +31,22 @@ def receive_face_levels(decoder: nn.Module, count: int) -> None:
     if count > len(layers):
         raise ValueError(f"{count} face levels to inject, but the language model has {len(layers)} layers")
     for index in range(count):
-        layers[index].register_forward_hook(_add_level(index), with_kwargs=True)
+        layers[index].register_forward_hook(AddLevel(index), with_kwargs=True)
 
 
-def _add_level(index: int) -> Callable[..., Any]:
-    def hook(_layer: nn.Module, _args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
+class AddLevel:
+    """A hook of decoder layer `index`; an object, and no function inside another one, so that models can be pickled."""
+
+    def __init__(self, index: int):
+        self.index = index
+
+    def __call__(self, _layer: nn.Module, _args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
+        """Add the level at the face tokens, where there is one."""
         levels = kwargs.get("face_level_embeds")
         if levels is None:
             return None
         hidden = output[0] if isinstance(output, tuple) else output  # (B, L, H)
-        level = levels[index].flatten(0, -2).to(hidden)  # (all face tokens, H)
+        level = levels[self.index].flatten(0, -2).to(hidden)  # (all face tokens, H)
         mask = kwargs["face_mask"].unsqueeze(-1).to(hidden.device)
         added = hidden + torch.zeros_like(hidden).masked_scatter(mask, level)
         return (added, *output[1:]) if isinstance(output, tuple) else added
-
-    return hook

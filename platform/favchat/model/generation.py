@@ -44,7 +44,8 @@ def answer(
     if open_ones:
         prompts = [processor.prompt(questions[index]) + answers[index] for index in open_ones]
         features = [{name: tensor[index].cpu() for name, tensor in videos.items()} for index in open_ones]
-        inputs = processor(prompts, features, questions=[questions[index] for index in open_ones]).to(model.device)
+        asked = [questions[index] for index in open_ones]
+        inputs = processor(text=prompts, videos=features, questions=asked).to(model.device)
         ids = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
         written = processor.tokenizer.batch_decode(ids[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         for index, text in zip(open_ones, written, strict=True):

@@ -7,17 +7,20 @@ frame, C channels, G general and F face tokens a frame, S = G + F, H language-mo
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import MODEL_MAPPING, AutoModel, GenerationMixin, PreTrainedConfig, PreTrainedModel
+from transformers import MODEL_MAPPING, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import Cache
+from transformers.utils import can_return_tuple, torch_compilable_check
 
 from favchat.model.adapter import AdapterOutput, FaVChatAdapter
 from favchat.model.configuration_favchat import FaVChatConfig
 from favchat.model.encoders import face_features, vision_features
 from favchat.model.face_levels import receive_face_levels
+from favchat.model.generation_mixin import FaVChatGenerationMixin
 from favchat.model.lora import has_lora, without_lora
 from favchat.model.outputs import FaVChatModelOutput, FaVChatOutput
 from favchat.model.router_losses import shared_router_loss
@@ -46,6 +49,19 @@ class FaVChatPreTrainedModel(PreTrainedModel):
             if isinstance(module, FaVChatModel):
                 module.freeze_encoders()
         return loaded
+
+    def set_attn_implementation(self, attn_implementation: str | dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        """As transformers does it; an encoder that lacks the kind chosen for the whole model keeps its own."""
+        if isinstance(attn_implementation, str):
+            encoders = {"vision_config": "vision_model", "face_config": "face_model"}
+            base = getattr(self, self.base_model_prefix, self)
+            chosen = {name: attn_implementation for name in ("", *self.config.sub_configs)}
+            for name, part in encoders.items():
+                encoder = getattr(base, part, None)
+                if encoder is None or not takes_attention(encoder, attn_implementation):
+                    chosen[name] = getattr(self.config, name)._attn_implementation
+            attn_implementation = chosen
+        super().set_attn_implementation(attn_implementation, *args, **kwargs)
 
 
 class FaVChatModel(FaVChatPreTrainedModel):
@@ -119,6 +135,7 @@ class FaVChatModel(FaVChatPreTrainedModel):
             face = torch.cat(levels, dim=-1)
         return {"vision_features": vision.unflatten(0, videos), "face_features": face.unflatten(0, videos)}
 
+    @can_return_tuple
     def get_video_features(
         self,
         pixel_values_videos: Tensor | None = None,
@@ -132,10 +149,13 @@ class FaVChatModel(FaVChatPreTrainedModel):
         face_motion: Tensor | None = None,
         question_ids: Tensor | None = None,
         question_mask: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
     ) -> AdapterOutput:
         """Turn videos into language-model tokens and face levels.
 
-        Arguments as in :meth:`FaVChatForConditionalGeneration.forward`.
+        Arguments as in :meth:`FaVChatForConditionalGeneration.forward`; `hidden_states` and `attentions` are those of
+        the general encoder, which then sees the frames once more.
 
         Raises:
             ValueError: A tensor is missing, or does not fit the adapter.
@@ -149,7 +169,7 @@ class FaVChatModel(FaVChatPreTrainedModel):
             vision_features, face_features = encoded["vision_features"], encoded["face_features"]
         if face_visible is None or frame_times is None or face_geometry is None:
             raise ValueError("videos need face_visible, frame_times and face_geometry")
-        return self.adapter(
+        visual = self.adapter(
             vision_features.to(self.adapter.dtype),
             face_features.to(self.adapter.dtype),
             face_visible=face_visible,
@@ -158,7 +178,18 @@ class FaVChatModel(FaVChatPreTrainedModel):
             face_motion=face_motion,
             question=self._pooled(question_ids, question_mask),
         )
+        inner = self._recorded(output_hidden_states, output_attentions)
+        frames = None if pixel_values_videos is None else pixel_values_videos.flatten(0, 1).to(self.vision_model.dtype)
+        seen = self.vision_model(frames, **inner) if inner and frames is not None else {}
+        return replace(
+            visual,
+            last_hidden_state=vision_features,
+            pooler_output=visual.sequence(),
+            hidden_states=seen.get("hidden_states"),
+            attentions=seen.get("attentions"),
+        )
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -187,8 +218,6 @@ class FaVChatModel(FaVChatPreTrainedModel):
                 raise ValueError("give input_ids or inputs_embeds")
             inputs_embeds = self.embed_text(input_ids)  # (B, L, H)
         if pixel_values_videos is not None or vision_features is not None:
-            if input_ids is None:
-                raise ValueError("videos need input_ids: their placeholders say where the visual tokens go")
             visual = self.get_video_features(
                 pixel_values_videos,
                 pixel_values_faces,
@@ -200,9 +229,14 @@ class FaVChatModel(FaVChatPreTrainedModel):
                 face_motion=face_motion,
                 question_ids=question_ids,
                 question_mask=question_mask,
+                output_hidden_states=False,
+                output_attentions=False,
+                return_dict=True,
             )
-            visual_mask, face_mask = self.placeholder_masks(input_ids, visual)  # (B, L) each
-            inputs_embeds = inputs_embeds.masked_scatter(visual_mask.unsqueeze(-1), visual.sequence().to(inputs_embeds))
+            places = input_ids if input_ids is not None else self._placeholders_of(inputs_embeds)
+            visual_mask, face_mask = self.placeholder_masks(places, visual)  # (B, L) each
+            tokens = visual.sequence().to(inputs_embeds)
+            inputs_embeds = inputs_embeds.masked_scatter(visual_mask.unsqueeze(-1), tokens)
             if visual.levels:
                 injected = {"face_mask": face_mask, "face_level_embeds": visual.levels}
 
@@ -212,12 +246,25 @@ class FaVChatModel(FaVChatPreTrainedModel):
             position_ids=position_ids,
             past_key_values=past_key_values,
             use_cache=use_cache,
+            return_dict=True,
             **injected,
-            **kwargs,
+            **kwargs | self._recorded(kwargs.get("output_hidden_states"), kwargs.get("output_attentions")),
         )
         return FaVChatModelOutput(
-            last_hidden_state=outputs.last_hidden_state, past_key_values=outputs.past_key_values, visual=visual
+            last_hidden_state=outputs.last_hidden_state,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            visual=visual,
         )
+
+    def _recorded(self, hidden_states: Any, attentions: Any) -> dict[str, Any]:
+        """What to return of each layer: what was asked for, else what the configuration of the whole model says."""
+        asked = {"output_hidden_states": hidden_states, "output_attentions": attentions}
+        chosen = {
+            name: getattr(self.config, name, False) if wanted is None else wanted for name, wanted in asked.items()
+        }
+        return {name: wanted for name, wanted in chosen.items() if wanted}
 
     def embed_text(self, input_ids: Tensor) -> Tensor:
         """Embed ids `(B, L)` to `(B, L, H)`; placeholders may lie beyond the vocabulary and get token 0's row."""
@@ -241,12 +288,33 @@ class FaVChatModel(FaVChatPreTrainedModel):
         """
         face_mask = input_ids == self.config.face_token_id
         visual_mask = self.is_visual(input_ids)
-        wanted, given = visual.sequence().shape[:2].numel(), int(visual_mask.sum())
-        if wanted != given:
-            raise ValueError(
-                f"{visual.tokens.shape[0]} video(s) give {wanted} visual tokens, the prompts hold {given} placeholders"
-            )
+        wanted = visual.sequence().shape[:2].numel()
+        torch_compilable_check(
+            visual_mask.sum() == wanted,
+            lambda: (
+                f"{len(visual.tokens)} video(s) give {wanted} visual tokens, the prompts hold "
+                f"{int(visual_mask.sum())} placeholders"
+            ),
+        )
         return visual_mask, face_mask
+
+    def _placeholders_of(self, inputs_embeds: Tensor) -> Tensor:
+        """The placeholders' ids `(B, L)`, -1 elsewhere, of embeddings that were made of prompts.
+
+        Raises:
+            ValueError: They lie beyond the vocabulary, so no embedding is theirs.
+        """
+        config, embeddings = self.config, self.get_input_embeddings()
+        ids = [config.video_token_id, config.face_token_id, config.attribute_token_id]
+        if max(ids) >= config.text_config.vocab_size:
+            raise ValueError(
+                "inputs_embeds with videos need input_ids too: this model's placeholders lie beyond the vocabulary"
+            )
+        found = torch.full(inputs_embeds.shape[:2], -1, device=inputs_embeds.device)
+        for number in ids:
+            row = embeddings(torch.tensor(number, device=inputs_embeds.device))
+            found = found.masked_fill((inputs_embeds == row.to(inputs_embeds)).all(dim=-1), number)
+        return found
 
     def _pooled(self, question_ids: Tensor | None, question_mask: Tensor | None) -> Tensor | None:
         """The mean embedding of each question's tokens, `(V, H)`, for a router that reads it."""
@@ -265,34 +333,24 @@ def _train_what_learns(module: nn.Module, mode: bool) -> None:
         _train_what_learns(child, module.training)
 
 
-VIDEO_TENSORS = (
-    "pixel_values_videos",
-    "pixel_values_faces",
-    "vision_features",
-    "face_features",
-    "face_visible",
-    "frame_times",
-    "face_geometry",
-    "face_motion",
-    "question_ids",
-    "question_mask",
-)
-"""Arguments of `forward` whose first dimension counts videos."""
-
-
 def make_encoder(config: PreTrainedConfig) -> PreTrainedModel:
     """Make an encoder; one that lacks the kind of attention chosen for the whole model takes its own default."""
-    kind, attention = MODEL_MAPPING[type(config)], config._attn_implementation or ""
-    kinds = {"flash": "_supports_flash_attn", "flex": "_supports_flex_attn", "sdpa": "_supports_sdpa"}
-    if any(name in attention and not getattr(kind, flag) for name, flag in kinds.items()):
+    if not takes_attention(MODEL_MAPPING[type(config)], config._attn_implementation or ""):
         config._attn_implementation = None
     return AutoModel.from_config(config)
 
 
-class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
+def takes_attention(kind: type[PreTrainedModel] | PreTrainedModel, attention: str) -> bool:
+    """Whether an encoder, or its class, knows a kind of attention."""
+    kinds = {"flash": "_supports_flash_attn", "flex": "_supports_flex_attn", "sdpa": "_supports_sdpa"}
+    return not any(name in attention and not getattr(kind, flag) for name, flag in kinds.items())
+
+
+class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, FaVChatGenerationMixin):
     """The model with its language-model head: answers questions about face videos."""
 
     _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
+    _tp_plan = {"lm_head": "colwise_gather_output"}
 
     def __init__(self, config: FaVChatConfig):
         super().__init__(config)
@@ -304,10 +362,16 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
         self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
         self.post_init()
 
+    @can_return_tuple
+    def get_video_features(self, *args: Any, **kwargs: Any) -> AdapterOutput:
+        """See :meth:`FaVChatModel.get_video_features`."""
+        return self.model.get_video_features(*args, **kwargs, return_dict=True)
+
     def get_output_embeddings(self) -> nn.Module:
         """The language-model head."""
         return self.lm_head
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -341,7 +405,8 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
             attention_mask: `(B, L)`, 0 on padding.
             position_ids: `(B, L)`.
             past_key_values: Cache of earlier tokens.
-            inputs_embeds: `(B, L, H)` in place of `input_ids`, for text alone.
+            inputs_embeds: `(B, L, H)` in place of `input_ids`, or beside them where there are videos: placeholders that
+                lie beyond the vocabulary have no embedding by which they could be found.
             pixel_values_videos: `(V, T, 3, h, w)` normalised frames of all videos in the batch.
             pixel_values_faces: `(V, T, 3, s, s)` normalised aligned faces.
             vision_features: `(V, T, P, C)` and
@@ -365,7 +430,8 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
             output_router_logits: Whether the router's logits are returned.
             num_items_in_batch: How many labels the whole batch of an optimiser step has, of which this is a part, as
                 transformers' `Trainer` says it: the losses are then this part's share, and those of all parts add up.
-            **kwargs: Handed to the language model.
+            **kwargs: Handed to the language model; `return_dict`, `output_hidden_states` and `output_attentions` as
+                transformers has them.
 
         Raises:
             ValueError: The placeholders do not fit the videos in number, or a tensor of theirs is missing.
@@ -383,7 +449,7 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
             "question_mask": question_mask,
         }
         if input_ids is None and inputs_embeds is None and attribute_labels is not None:
-            visual = self.model.get_video_features(**videos)
+            visual = self.model.get_video_features(**videos, return_dict=True)
             return self._with_losses(FaVChatOutput(), visual, None, attribute_labels, output_router_logits)
         outputs = self.model(
             input_ids=input_ids,
@@ -392,6 +458,7 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
             past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
+            return_dict=True,
             **videos,
             **kwargs,
         )
@@ -422,7 +489,13 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
                     shift_labels=shifted,
                     num_items_in_batch=num_items_in_batch,
                 )
-        result, visual = FaVChatOutput(logits=logits, past_key_values=outputs.past_key_values), outputs.visual
+        visual = outputs.visual
+        result = FaVChatOutput(
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
         share: Tensor | float = 1.0
         router_loss = None
         if num_items_in_batch is not None and labels is not None and visual is not None and input_ids is not None:
@@ -501,35 +574,3 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, GenerationMixin):
         report = super().load_adapter(*args, **kwargs)
         self._weight_conversions = conversions
         return report
-
-    def prepare_inputs_for_generation(
-        self, input_ids: Tensor, is_first_iteration: bool | None = False, **kwargs: Any
-    ) -> dict[str, Any]:
-        """As transformers does it; once a cache holds the visual tokens, the videos are left out."""
-        inputs = super().prepare_inputs_for_generation(input_ids, is_first_iteration=is_first_iteration, **kwargs)
-        if not is_first_iteration and kwargs.get("use_cache", True):
-            for name in VIDEO_TENSORS:
-                inputs.pop(name, None)
-        return inputs
-
-    def _expand_inputs_for_generation(
-        self,
-        expand_size: int = 1,
-        is_encoder_decoder: bool = False,
-        input_ids: Tensor | None = None,
-        **model_kwargs: Any,
-    ) -> tuple[Tensor | None, dict[str, Any]]:
-        """Repeat each prompt for beams or several answers, and all its videos with it."""
-        names = [name for name in VIDEO_TENSORS if model_kwargs.get(name) is not None]
-        videos = {name: model_kwargs.pop(name) for name in names}
-        if expand_size > 1 and videos and input_ids is not None:
-            visual = self.model.is_visual(input_ids)
-            count = len(videos["frame_times"])
-            each = (visual.sum(dim=1) * count // visual.sum().clamp(min=1)).tolist()  # videos of each prompt
-            if sum(each) == count:  # else forward says what is wrong
-                order = torch.cat([part.repeat(expand_size) for part in torch.arange(count).split(each)])
-                videos = {name: tensor[order.to(tensor.device)] for name, tensor in videos.items()}
-        input_ids, model_kwargs = super()._expand_inputs_for_generation(
-            expand_size=expand_size, is_encoder_decoder=is_encoder_decoder, input_ids=input_ids, **model_kwargs
-        )
-        return input_ids, {**model_kwargs, **videos}

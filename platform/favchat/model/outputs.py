@@ -28,6 +28,8 @@ class FaVChatOutput(ModelOutput):
         z_loss: Router z-loss, unweighted.
         logits: `(B, L, vocabulary)`.
         past_key_values: The language model's cache.
+        hidden_states: `(B, L, H)` of the embeddings and of each decoder layer, with `output_hidden_states=True`.
+        attentions: `(B, heads, L, L)` of each decoder layer, with `output_attentions=True` and eager attention.
         router_logits: For each expert layer `(V T S, E)` float32, with `output_router_logits=True`: of each video and
             frame the general tokens first, then the face tokens.
     """
@@ -40,6 +42,8 @@ class FaVChatOutput(ModelOutput):
     z_loss: Tensor | None = None
     logits: Tensor | None = None
     past_key_values: Cache | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
     router_logits: tuple[Tensor, ...] | None = None
 
 
@@ -50,9 +54,13 @@ class FaVChatModelOutput(ModelOutput):
     Attributes:
         last_hidden_state: `(B, L, H)`.
         past_key_values: The language model's cache.
+        hidden_states: As of :class:`FaVChatOutput`.
+        attentions: As of :class:`FaVChatOutput`.
         visual: What the adapter gave, where there were videos.
     """
 
     last_hidden_state: Tensor | None = None
     past_key_values: Cache | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
     visual: AdapterOutput | None = None

@@ -3,6 +3,7 @@
 from favchat.video.align import align_face, face_geometry
 from favchat.video.clip import CutPolicy, ProcessedClip, process_clip, process_tracks
 from favchat.video.decode import Frames, VideoInfo, read_frames
+from favchat.video.decoded import DecodedVideo
 from favchat.video.descriptor import FaceDescriptor, IdentityDescriptor
 from favchat.video.detect import CenterFaceDetector, Detections, FaceDetector
 from favchat.video.errors import VideoError
@@ -14,6 +15,7 @@ __all__ = [
     "CenterFaceDetector",
     "ClipSpecification",
     "CutPolicy",
+    "DecodedVideo",
     "Detections",
     "FaceDescriptor",
     "FaceDetector",

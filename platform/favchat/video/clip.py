@@ -15,6 +15,7 @@ from favchat.config.data import FPS
 from favchat.runtime.threads import available_threads
 from favchat.video.align import DEFAULT_MARGIN, align_face
 from favchat.video.decode import Frames, fit_size, read_frames
+from favchat.video.decoded import DecodedVideo
 from favchat.video.descriptor import FaceDescriptor, IdentityDescriptor
 from favchat.video.detect import FaceDetector
 from favchat.video.errors import VideoError
@@ -67,7 +68,7 @@ class ProcessedClip:
 
 
 def process_clip(
-    path: str | Path,
+    path: str | Path | DecodedVideo,
     detector: FaceDetector,
     *,
     start: float = 0.0,
@@ -103,7 +104,7 @@ def process_clip(
 
 
 def process_tracks(
-    path: str | Path,
+    path: str | Path | DecodedVideo,
     detector: FaceDetector,
     *,
     start: float = 0.0,
@@ -123,7 +124,7 @@ def process_tracks(
     """Decode, keep one shot, detect, track and align the faces.
 
     Args:
-        path: The video file.
+        path: The video file, a folder of numbered images, or frames in memory.
         detector: The face detector.
         start: Start of the clip in the file, seconds.
         end: End of the clip, exclusive, seconds; None is the end of the file.
@@ -159,8 +160,11 @@ def process_tracks(
     cv2.setNumThreads(available_threads())
     read = read_frames(path, start=start, end=end, fps=fps, max_frames=max_frames, max_side=decode_side)
     stop = read.info.duration if end is None else min(end, read.info.duration)
-    # A folder of images is taken as one shot.
-    found = find_cuts(path, read, start=start) if cuts != "ignore" and not Path(path).is_dir() else []
+    # A folder of images, and frames in memory, are taken as one shot.
+    if cuts == "ignore" or isinstance(path, DecodedVideo) or Path(path).is_dir():
+        found = []
+    else:
+        found = find_cuts(path, read, start=start)
     if found and cuts == "reject":
         raise VideoError(path, "cut", f"{len(found)} shot cuts, the first {found[0]:.2f} s after the clip's start")
 
@@ -187,7 +191,7 @@ def process_tracks(
 
 
 def _tracks(
-    path: str | Path,
+    path: str | Path | DecodedVideo,
     read: Frames,
     detector: FaceDetector,
     *,

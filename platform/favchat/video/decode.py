@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from favchat.config.data import FPS
 from favchat.video.cursor import INDEXED_CONTAINERS
+from favchat.video.decoded import DecodedVideo
 from favchat.video.errors import VideoError
 from favchat.video.file_info import IMAGE_FOLDER, VideoInfo, probe
 from favchat.video.frame_times import sample_times
@@ -46,7 +47,7 @@ class Frames:
 
 
 def read_frames(
-    path: str | Path,
+    path: str | Path | DecodedVideo,
     *,
     start: float = 0.0,
     end: float | None = None,
@@ -57,7 +58,8 @@ def read_frames(
     """Sample frames from a part of a video.
 
     Args:
-        path: A file in any container and codec that FFmpeg reads, or a folder of numbered images (25 per second).
+        path: A file in any container and codec that FFmpeg reads, a folder of numbered images (25 per second), or
+            frames in memory.
         start: Start of the part, seconds.
         end: End of the part, exclusive, seconds; None is the end of the video.
         fps: Sampling rate, frames per second.
@@ -77,8 +79,11 @@ def read_frames(
         raise ValueError(f"max_side = {max_side}: need at least 2 pixels")
     # Validate the settings before the file is opened; its actual end is known only afterwards.
     sample_times(start, start + 1.0 if end is None else end, fps=fps, max_frames=max_frames)
-    path = Path(path)
-    info, container_name = probe(path)
+    if isinstance(path, DecodedVideo):
+        info, container_name = path.info, ""
+    else:
+        path = Path(path)
+        info, container_name = probe(path)
     if start >= info.duration:
         raise VideoError(
             path, "open", f"start = {start:g} s lies beyond the end of the video, which lasts {info.duration:.2f} s"
@@ -88,24 +93,30 @@ def read_frames(
     size = fit_size(info.width, info.height, max_side)
 
     whole = start == 0.0 and stop == info.duration
-    found: FoundFrames | None = None
-    if whole and container_name in INDEXED_CONTAINERS and not (info.mirrored or info.wide):
-        try:
-            found = read_decord(path, times, size)
-            info = replace(info, backend="decord")
-        except DecordUnfitError:
-            found = None
-    if container_name == IMAGE_FOLDER:
-        found = read_images(path, times, size)
-    if found is None:
-        found = read_pyav(path, times, size, Orientation(info.rotation, info.mirrored))
-
+    if isinstance(path, DecodedVideo):
+        found = path.at(times, size)
+    else:
+        found, info = _read(path, container_name, info, times, size, whole=whole)
     if not found.images:
         raise VideoError(path, "decode", "no frame could be decoded: the video data is damaged or incomplete")
     if found.damaged and len(found.images) < 2:
         raise VideoError(path, "decode", "only one frame could be decoded: the video data is damaged or incomplete")
     timestamps = np.maximum(np.asarray(found.times, dtype=np.float64) - start, 0.0)
     return Frames(np.stack(found.images), timestamps, info, found.readable)
+
+
+def _read(
+    path: Path, container_name: str, info: VideoInfo, times: NDArray[np.float64], size: tuple[int, int], *, whole: bool
+) -> tuple[FoundFrames, VideoInfo]:
+    """The frames of a file or folder on display at `times`, and what is known of it, with the reader that was fit."""
+    if container_name == IMAGE_FOLDER:
+        return read_images(path, times, size), info
+    if whole and container_name in INDEXED_CONTAINERS and not (info.mirrored or info.wide):
+        try:
+            return read_decord(path, times, size), replace(info, backend="decord")
+        except DecordUnfitError:
+            pass
+    return read_pyav(path, times, size, Orientation(info.rotation, info.mirrored)), info
 
 
 def fit_size(width: int, height: int, max_side: int | None) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from favchat.video.errors import VideoError
 from favchat.video.orientation import UPRIGHT, Orientation, orientation_of
 from favchat.video.readers import IMAGE_FPS, numbered_images, read_image
 
-Backend = Literal["decord", "pyav", "images"]
+Backend = Literal["decord", "pyav", "images", "memory"]
 
 IMAGE_FOLDER = "images"
 
@@ -43,7 +43,7 @@ class VideoInfo:
         num_frames: Number of frames, estimated from duration and rate if the file has none.
         rotation: Degrees clockwise by which stored frames were rotated to be upright: 0, 90, 180 or 270.
         codec: FFmpeg's name of the codec, such as "h264"; for a folder the images' suffix, such as "jpg".
-        backend: The reader of the frames: "decord", "pyav", or "images" for a folder of them.
+        backend: The reader of the frames: "decord", "pyav", "images" for a folder of them, or "memory".
         mirrored: Whether frames were mirrored left to right after the rotation.
         wide: Whether colours were converted to BT.709: HDR, or the primaries of BT.2020.
         times_guessed: Whether the file has no presentation times, so that a constant frame rate is assumed.

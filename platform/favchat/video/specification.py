@@ -16,6 +16,7 @@ import numpy as np
 from favchat.config import ConfigError, DataConfig
 from favchat.config.data import FPS
 from favchat.video.clip import CutPolicy, ProcessedClip, process_tracks
+from favchat.video.decoded import DecodedVideo
 from favchat.video.detect import CenterFaceDetector, FaceDetector
 from favchat.video.images import decode_images, encode_images
 
@@ -85,7 +86,7 @@ class ClipSpecification:
 
     def tracks(
         self,
-        path: str | Path,
+        path: str | Path | DecodedVideo,
         detector: FaceDetector,
         *,
         start: float = 0.0,
@@ -96,7 +97,7 @@ class ClipSpecification:
         """Decode, sample, and detect, track and align faces, with images as they were before encoding.
 
         Args:
-            path: The video file.
+            path: The video file, a folder of numbered images, or frames in memory.
             detector: From :meth:`make_detector`.
             start: Start of the clip in the file, seconds.
             end: End of the clip, exclusive, seconds; None is the end of the file.
@@ -126,7 +127,7 @@ class ClipSpecification:
             cuts=self.cuts,
         )
 
-    def read(self, path: str | Path, detector: FaceDetector, **settings: Any) -> list[ProcessedClip]:
+    def read(self, path: str | Path | DecodedVideo, detector: FaceDetector, **settings: Any) -> list[ProcessedClip]:
         """As :meth:`tracks`, with images encoded and decoded as in a corpus: the input of a model."""
         tracks = self.tracks(path, detector, **settings)
         if self.jpeg_quality is None:

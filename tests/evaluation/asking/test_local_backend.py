@@ -62,8 +62,8 @@ def clips():
 
 def alone(model: LocalModel, clip: StoredClip, asked: EvalQuestion, option: str) -> float:
     prompt = model.processor.prompt(asked.question) + asked.answer_prefix
-    whole = model.processor([prompt + (" " if asked.answer_prefix else "") + option], [clip])
-    begin = model.processor([prompt], [clip])["input_ids"].shape[1]
+    whole = model.processor(text=[prompt + (" " if asked.answer_prefix else "") + option], videos=[clip])
+    begin = model.processor(text=[prompt], videos=[clip])["input_ids"].shape[1]
     with torch.no_grad():
         logs = model.model(**whole).logits[0].log_softmax(-1)
     ids = whole["input_ids"][0]

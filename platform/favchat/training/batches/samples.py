@@ -133,8 +133,8 @@ def collate(processor: FaVChatProcessor, batch: pa.Table) -> BatchFeature:
     rows = batch.to_pylist()
     questions = [row["question"] for row in rows]
     return processor(
-        [processor.prompt(question) for question in questions],
-        [read_clip(row, processor.num_frames) for row in rows],
+        text=[processor.prompt(question) for question in questions],
+        videos=[read_clip(row, processor.num_frames) for row in rows],
         questions=questions,
         answers=[row["answer"] for row in rows],
     )
@@ -149,8 +149,8 @@ def pad(
     """Build a batch with one sequence per sample, padded to the longest; otherwise as :func:`pack`."""
     questions = [sample.question for sample in samples]
     inputs = processor(
-        [processor.prompt(question) for question in questions],
-        [clips[sample.clip_id] for sample in samples],
+        text=[processor.prompt(question) for question in questions],
+        videos=[clips[sample.clip_id] for sample in samples],
         questions=questions,
         answers=[sample.answer for sample in samples],
     )

@@ -131,7 +131,8 @@ def encoder_settings(model: FaVChatEncoders | FaVChatModel, processor: FaVChatPr
                 if value.ndim
                 else str(value.item()).encode()
             )
-    adapter, settings = model.config.adapter_config, processor.to_dict()
+    adapter = model.config.adapter_config
+    settings = processor.video_processor.to_dict() | processor.to_dict()
     names = [name for name in settings if name.startswith(("image_", "face_", "num_frames"))]
     return {
         "format": FORMAT,
