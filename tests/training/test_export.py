@@ -1,4 +1,6 @@
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -53,7 +55,14 @@ def test_a_hubs_folder_holds_what_a_hub_needs_and_no_pickle(trained, tmp_path):
     assert names >= {"config.json", "generation_config.json", "model.safetensors", "processor_config.json"}
     assert names >= {"tokenizer.json", "README.md", ".gitattributes"}
     assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl"))]
-    assert ModelCard.load(place / "README.md").data.library_name == "transformers"
+    card = ModelCard.load(place / "README.md")
+    assert (card.data.library_name, card.data.pipeline_tag) == ("favchat", "video-text-to-text")
+    assert "# The card" in card.text and "It needs the package `favchat`" in card.text
+    # What a stranger meets, and what the card says about it.
+    code = f"from transformers import AutoConfig; AutoConfig.from_pretrained({str(place)!r})"
+    stranger = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "model type `favchat` but Transformers does not recognize" in " ".join(stranger.stderr.split())
+    assert "recognize the model type `favchat`" in " ".join(card.text.split())
     with safe_open(place / "model.safetensors", framework="pt") as file:
         assert {file.get_slice(key).get_dtype() for key in file.keys()} <= {"F16", "I64"}  # noqa: SIM118 - no mapping
     assert load(str(place))[0].dtype == torch.float16

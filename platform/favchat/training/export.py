@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 import torch
-from huggingface_hub import ModelCardData
+from huggingface_hub import ModelCard
 from transformers import PreTrainedModel
 
 from favchat import __version__
@@ -16,6 +16,7 @@ from favchat.config import ConfigError, ModelConfig
 from favchat.face_scores.values import CALIBRATION
 from favchat.hub.names import resolve_model
 from favchat.model.lora import has_lora, merge_lora
+from favchat.training.model_card import NEEDS, card_data
 from favchat.training.stage.checkpoints import RECORD
 from favchat.training.stage.starting_model import starting_model
 
@@ -46,7 +47,7 @@ def export(
         source: A model directory, a hub name, ``models:/NAME@ALIAS``, or a checkpoint of a stage.
         out: The directory; it must be empty or not exist.
         to: ``hub-folder``: what `push_to_hub` would upload, with weights in shards of at most 5 GB and
-            ``.gitattributes``.
+            ``.gitattributes``, and a card that says what is needed to load it.
         merge: Whether LoRA updates are merged into the base weights; otherwise they are saved separately.
         precision: Of the weights; by default unchanged.
 
@@ -76,7 +77,8 @@ def export(
         if Path(source, CALIBRATION).is_file():
             shutil.copyfile(Path(source, CALIBRATION), Path(partial, CALIBRATION))
         card = Path(source, CARD)
-        Path(partial, CARD).write_text(card.read_text() if card.is_file() else short_card(model))
+        text = card.read_text() if card.is_file() else short_card(model)
+        Path(partial, CARD).write_text(hub_card(text) if hub else text)
         if hub:
             Path(partial, ".gitattributes").write_text(GIT_ATTRIBUTES)
         place.mkdir(exist_ok=True)
@@ -85,13 +87,19 @@ def export(
     return place
 
 
+def hub_card(text: str) -> str:
+    """A card as a hub needs it: with true front matter, and with what the model needs to be loaded."""
+    card = ModelCard(text)
+    own = card_data()
+    card.data.library_name, card.data.pipeline_tag = own.library_name, own.pipeline_tag
+    if NEEDS not in card.text:
+        card.text = f"{card.text.rstrip()}\n\n## To load it\n\n{NEEDS}\n"
+    return str(card)
+
+
 def short_card(model: PreTrainedModel) -> str:
     """Model card for a model without one, such as a checkpoint."""
-    front = ModelCardData(
-        library_name="transformers",
-        pipeline_tag="video-text-to-text",
-        tags=["favchat", "video", "face", "mixture-of-experts"],
-    )
+    front = card_data()
     config = model.config
     adapter = config.adapter_config
     parts = [config.text_config.model_type, config.vision_config.model_type]
@@ -105,6 +113,8 @@ def short_card(model: PreTrainedModel) -> str:
 
 {", ".join(parts)}
 with {adapter.num_experts} experts, top-{adapter.num_experts_per_tok}; written by FaVChat {__version__}.{lora}
+
+{NEEDS}
 
 Nothing is known here about its data and its quality. Do not identify people with it, and do not decide about people
 by it.

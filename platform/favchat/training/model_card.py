@@ -11,6 +11,21 @@ from favchat import __version__
 from favchat.config import BackboneConfig, Config, SamplesConfig, StageConfig
 from favchat.tracking import git_revision
 
+NEEDS = """It needs the package `favchat`, whose classes are no part of transformers: install it, and import `favchat.model`
+before `AutoModelForMultimodalLM`, `AutoProcessor` or `pipeline` load the model. Without that transformers says that it
+does not recognize the model type `favchat`."""
+"""What a stranger has to know first."""
+
+
+def card_data() -> ModelCardData:
+    """The front matter of a model's card."""
+    return ModelCardData(
+        # Not "transformers": a hub would then show how to load the model without this package.
+        library_name="favchat",
+        pipeline_tag="video-text-to-text",
+        tags=["favchat", "video", "face", "mixture-of-experts"],
+    )
+
 
 def model_card(
     config: Config,
@@ -33,11 +48,7 @@ def model_card(
         metrics: The last report.
         init: Model or checkpoint that the stage started from.
     """
-    front = ModelCardData(
-        library_name="transformers",
-        pipeline_tag="video-text-to-text",
-        tags=["favchat", "video", "face", "mixture-of-experts"],
-    )
+    front = card_data()
     model, adapter = config.model, config.model.adapter
     rows = [
         ("language model", _backbone(model.text)),
@@ -105,6 +116,8 @@ The last stage, `{stage.name}`, started from {parts}.
 A loss says little about answers: `favchat evaluate` measures those.
 
 ## Use
+
+{NEEDS}
 
 ```python
 import favchat.model  # registers the classes
