@@ -43,7 +43,7 @@ def main() -> None:
     if moved:
         raise SystemExit(f"{len(moved)} tensors beside adapter and LoRA are not the preset's, such as {moved[0]}")
     halves = {name: value.half().contiguous() for name, value in trained.state_dict().items() if is_learnt(name)}
-    about = {"model": json.dumps(settings.model_dump(mode="json")), "clip": json.dumps(processor.clip)}
+    about = {"model": json.dumps(settings.model_dump(mode="json")), "clip": json.dumps(processor.video_processor.clip)}
     calibration = arguments.model / CALIBRATION
     if calibration.is_file():
         about["calibration"] = calibration.read_text()

@@ -20,7 +20,8 @@ def test_a_directory_of_0_1_loads_with_the_defaults_of_what_it_does_not_name(tin
         del config["adapter_config"][name]
     (tmp_path / "config.json").write_text(json.dumps(config))
     settings = json.loads((tmp_path / "processor_config.json").read_text())
-    del settings["attributes"], settings["clip"]
+    settings |= settings.pop("video_processor")  # they lay side by side
+    del settings["attributes"], settings["clip"], settings["video_processor_type"]
     (tmp_path / "processor_config.json").write_text(json.dumps(settings))
 
     loaded, its_processor = load(str(tmp_path))

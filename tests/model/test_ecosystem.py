@@ -1,10 +1,13 @@
 """The pieces of docs/ecosystem.md, run as they stand there."""
 
+import copy
+import logging
 import re
 from pathlib import Path
 
 import pytest
 import torch
+from transformers import Trainer, TrainingArguments
 
 from jobs.quickstart import SAMPLE
 
@@ -49,6 +52,24 @@ def test_updates_come_back_with_the_answers_they_gave(ran):
         torch.testing.assert_close(names["again"].eval()(**batch).logits, expected)
         with names["again"].disable_adapter():
             assert not torch.allclose(names["again"](**batch).logits, expected, atol=1e-4)
+
+
+def test_a_training_goes_on_where_it_was(ran, tiny, tmp_path, caplog, monkeypatch):
+    names, place = ran
+    monkeypatch.chdir(place)
+    config = copy.deepcopy(tiny[0].config)
+    config.text_config.tie_word_embeddings = config.tie_word_embeddings = True  # so that a checkpoint lacks a weight
+    logging.getLogger("transformers.trainer").addHandler(caplog.handler)
+    for steps, resume in ((1, None), (2, True)):
+        arguments = TrainingArguments(
+            tmp_path, max_steps=steps, use_cpu=True, remove_unused_columns=False, report_to="none", disable_tqdm=True
+        )
+        trainer = Trainer(type(tiny[0])(config), arguments, names["collate"], names["samples"])
+        trainer.train(resume_from_checkpoint=resume)
+    logging.getLogger("transformers.trainer").removeHandler(caplog.handler)
+    assert trainer.state.global_step == 2
+    assert trainer.model.lm_head.weight is trainer.model.get_input_embeddings().weight
+    assert "missing keys" not in caplog.text
 
 
 def test_trl_trains(ran):

@@ -361,6 +361,8 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, FaVChatGenerationM
         self.model = FaVChatModel(config)
         self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
         self.post_init()
+        if config.tie_word_embeddings:  # a checkpoint has one of the two, and no trainer should miss the other
+            self._keys_to_ignore_on_save.add("lm_head.weight")
 
     @can_return_tuple
     def get_video_features(self, *args: Any, **kwargs: Any) -> AdapterOutput:

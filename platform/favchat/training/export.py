@@ -91,7 +91,8 @@ def hub_card(text: str) -> str:
     """A card as a hub needs it: with true front matter, and with what the model needs to be loaded."""
     card = ModelCard(text)
     own = card_data()
-    card.data.library_name, card.data.pipeline_tag = own.library_name, own.pipeline_tag
+    for name in ("library_name", "pipeline_tag"):
+        card.data[name] = own[name]
     if NEEDS not in card.text:
         card.text = f"{card.text.rstrip()}\n\n## To load it\n\n{NEEDS}\n"
     return str(card)

@@ -11,9 +11,9 @@ from favchat import __version__
 from favchat.config import BackboneConfig, Config, SamplesConfig, StageConfig
 from favchat.tracking import git_revision
 
-NEEDS = """It needs the package `favchat`, whose classes are no part of transformers: install it, and import `favchat.model`
-before `AutoModelForMultimodalLM`, `AutoProcessor` or `pipeline` load the model. Without that transformers says that it
-does not recognize the model type `favchat`."""
+NEEDS = """It needs the package `favchat`, whose classes are no part of transformers: install it, and import
+`favchat.model` before `AutoModelForMultimodalLM`, `AutoProcessor` or `pipeline` load the model. Without that
+transformers says that it does not recognize the model type `favchat`."""
 """What a stranger has to know first."""
 
 
