@@ -115,7 +115,7 @@ def bare(model: Any, processor: Any) -> float:
     for name in (KNOWN[0], *NEW):
         began = time.perf_counter()
         clip = specification.read(CLIPS / f"{name}.mp4", detector)[0]
-        batch = processor([processor.prompt(QUESTIONS[0])], [clip])
+        batch = processor(text=[processor.prompt(QUESTIONS[0])], videos=[clip])
         model.generate(**batch, do_sample=False, max_new_tokens=1)
         seconds.append(time.perf_counter() - began)
     return statistics.median(seconds[1:])  # the first one warms up
