@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from favchat.data.annotate.consistency import truths
 from favchat.data.annotate.everyday_writer import (
     known_labels,
     open_answers,
@@ -36,6 +35,7 @@ from favchat.data.annotate.everyday_writer import (
 )
 from favchat.data.annotate.grammar import UNKNOWN
 from favchat.data.annotate.known_labels import known_labels_of
+from favchat.data.annotate.label_check import truths
 from favchat.data.corpus.clip import Clip, clip_from_row
 from favchat.data.corpus.parquet_files import parquet_files, read_table
 from favchat.data.corpus.schema import LABEL_COLUMNS, SHARDS
@@ -54,7 +54,7 @@ from favchat.labels.everyday_templates import (
     held_out,
     taught,
 )
-from favchat.model.grounding import is_whole, start_of_answer
+from favchat.model.answers_by_score import is_whole, start_of_answer
 from favchat.training.batches.samples import CLIP_COLUMNS, read_clip
 
 FEW = 8

@@ -33,20 +33,20 @@ from starlette.routing import Match
 
 from favchat.config import Config
 from serve.attributes_route import AttributesRoute
+from serve.body_limit import BodyLimit, Traffic
 from serve.chat import Chat, Piece
 from serve.deadline import Deadline, until_deadline
 from serve.deployments import in_openai_s_words
 from serve.errors import RETRY_AFTER, ApiError, AsciiJSON, busy, error_response
-from serve.fairness import Places
 from serve.guard import Guard
 from serve.health import LIVE, READY, Part, Readiness
 from serve.keys import KeyRing
-from serve.limits import BodyLimit, Traffic
 from serve.metrics import CONTENT_TYPE, Metrics, Writing
 from serve.notices import no_video, of_video
 from serve.observe import Observer
 from serve.openapi import CHAT_BODY, EVENTS, describe_api, errors, file_of, text_of
 from serve.protocol import Answer, ChatCompletionRequest, usage
+from serve.request_queue import Places
 from serve.request_record import current
 from serve.responses_route import ResponsesRoute
 from serve.served_model import ServedModel, configs_of

@@ -31,10 +31,10 @@ from favchat.runtime import ray_cluster
 from favchat.runtime.placement import Demand
 from favchat.runtime.ports import is_loopback, listen_error
 from serve.api import Api
+from serve.body_limit import BODIES
 from serve.encoder import EncoderReplica
 from serve.engine import EngineReplica
 from serve.keys import KeyRing
-from serve.limits import BODIES
 from serve.media import MediaReplica
 from serve.reload import ModelApplications, Reloader
 from serve.served_model import configs_of, deployment_name

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve.body_limit import has_body
 from serve.errors import ApiError, error_response
-from serve.limits import has_body
 from serve.request_record import current
 
 Item = TypeVar("Item")

@@ -21,8 +21,8 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 
 from favchat.config import Config, ServeConfig
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
+from favchat.model.answers_by_score import is_whole, probability_of_yes
 from favchat.model.generation import starts_of
-from favchat.model.grounding import is_whole, probability_of_yes
 from favchat.model.processing_favchat import SYSTEM
 from favchat.runtime.threads import allowed_cpus
 from serve.chat import Chat, Logprob, Piece, TokenText
@@ -268,9 +268,9 @@ class Engine:
         return TokenText(text, text.encode("utf-8", "replace"), max(logprob, LOWEST))
 
     def _start(self, chat: Chat) -> tuple[str | None, float]:
-        """How the answer has to begin, see :func:`favchat.model.grounding.start_of_answer`, and how likely that is.
+        """How the answer has to begin, and how likely that is; of one video alone.
 
-        Of one video alone.
+        See :func:`favchat.model.answers_by_score.start_of_answer`.
         """
         values = self._scores.get(chat.videos[0], []) if len(chat.videos) == 1 else []
         if not values or not values[0]:

@@ -16,7 +16,7 @@ from favchat.model import FaVChatAdapterConfig, FaVChatConfig
 from favchat.tracking import start_run
 from jobs.key import run as make_key
 from serve.app import address, application, build_app, resolve_config, serving
-from serve.limits import BODIES
+from serve.body_limit import BODIES
 
 DEPLOY = Path(serve.__file__).parent / "deploy.yaml"
 

@@ -14,7 +14,8 @@ from favchat.config.data import (
 )
 from favchat.config.evaluation import AskedServerConfig, EvaluationConfig, JudgeConfig
 from favchat.config.loading import apply_override, flatten, known_keys, load, require, validate
-from favchat.config.optimisation import OptimisationConfig
+from favchat.config.openai_server import ServerConfig
+from favchat.config.optimizer import OptimisationConfig
 from favchat.config.section import Place, Section
 from favchat.config.sections import (
     AdapterConfig,
@@ -28,7 +29,6 @@ from favchat.config.sections import (
     TrackingConfig,
     TrainingConfig,
 )
-from favchat.config.server import ServerConfig
 from favchat.config.serving import ApiKeyConfig
 from favchat.config.stage_data import MixedSamplesConfig, SamplesConfig, StageDataConfig
 from favchat.config.tune import DimensionConfig, SchedulerConfig, TuneConfig

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from favchat.config.openai_server import ServerConfig
 from favchat.config.section import Place, Section
-from favchat.config.server import ServerConfig
 from favchat.plugins import TASKS
 
 

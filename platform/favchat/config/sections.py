@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from favchat.config.data import AnnotateConfig, DataConfig
 from favchat.config.evaluation import EvaluationConfig
-from favchat.config.optimisation import OptimisationConfig
+from favchat.config.optimizer import OptimisationConfig
 from favchat.config.section import Place, Section
 from favchat.config.serving import ApiKeyConfig, Auth
 from favchat.config.stage_data import StageDataConfig

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from favchat.labels.everyday_templates import NO_FACE
-from favchat.model.grounding import is_whole, start_of_answer
+from favchat.model.answers_by_score import is_whole, start_of_answer
 from favchat.model.modeling_favchat import FaVChatForConditionalGeneration
 from favchat.model.processing_favchat import PIXELS, FaceClip, FaVChatProcessor
 
@@ -60,7 +60,7 @@ def answer_starts(
     videos: Mapping[str, torch.Tensor],
     questions: Sequence[str],
 ) -> list[str | None]:
-    """How the answers to B questions have to begin, see :func:`favchat.model.grounding.start_of_answer`.
+    """How the answers to B questions have to begin, see :func:`favchat.model.answers_by_score.start_of_answer`.
 
     Args:
         model: The model.

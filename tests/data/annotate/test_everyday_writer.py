@@ -3,7 +3,6 @@ from random import Random
 
 import pytest
 
-from favchat.data.annotate.consistency import check, truths
 from favchat.data.annotate.everyday_writer import (
     EverydayWriter,
     describe,
@@ -17,6 +16,7 @@ from favchat.data.annotate.everyday_writer import (
 )
 from favchat.data.annotate.grammar import MAN, UNKNOWN, WOMAN
 from favchat.data.annotate.known_labels import known_labels_of
+from favchat.data.annotate.label_check import check, truths
 from favchat.data.corpus.clip import Clip
 from favchat.labels import everyday_templates as words
 from favchat.labels.attribute_parser import parse_statements

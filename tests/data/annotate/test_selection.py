@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from favchat.data.annotate.consistency import Check
+from favchat.data.annotate.label_check import Check
 from favchat.data.annotate.row_scores import (
     FACE_COLUMNS,
     consistency,

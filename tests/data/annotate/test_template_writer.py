@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from favchat.data.annotate import question_templates
+from favchat.data.annotate import formal_templates
 from favchat.data.annotate.attribute_questions import (
     Question,
     QuestionGroup,
@@ -18,10 +18,10 @@ from favchat.data.annotate.attribute_questions import (
     open_groups,
     yes_no_groups,
 )
-from favchat.data.annotate.consistency import check, truths
 from favchat.data.annotate.emotion_questions import change_groups, emotion_groups
 from favchat.data.annotate.grammar import article, joined, seconds
 from favchat.data.annotate.known_labels import known_labels_of
+from favchat.data.annotate.label_check import check, truths
 from favchat.data.annotate.rows import CHANGE, Annotation, table_of
 from favchat.data.annotate.template_writer import TemplateWriter, balanced
 from favchat.data.corpus.clip import Clip, EmotionSegment
@@ -180,18 +180,18 @@ def test_every_family_has_at_least_twelve_phrasings() -> None:
     for family in (*FAMILIES, CHANGE, "several", "summary"):
         assert len(found[family]) >= 12, (family, found[family])
     for options in (
-        question_templates.OPEN,
-        question_templates.EXPRESSION,
-        question_templates.CHANGES,
-        question_templates.STAYS,
-        question_templates.COURSE,
+        formal_templates.OPEN,
+        formal_templates.EXPRESSION,
+        formal_templates.CHANGES,
+        formal_templates.STAYS,
+        formal_templates.COURSE,
     ):
         assert len(set(options)) >= 12
     for kinds in (
-        *question_templates.CHOICES.values(),
-        *question_templates.OPEN_OF_FAMILY.values(),
-        question_templates.SEX,
-        question_templates.OPENINGS,
+        *formal_templates.CHOICES.values(),
+        *formal_templates.OPEN_OF_FAMILY.values(),
+        formal_templates.SEX,
+        formal_templates.OPENINGS,
     ):
         assert len(set(kinds)) >= 12
 

@@ -11,7 +11,7 @@ from functools import partial
 from random import Random
 from typing import NamedTuple, TypeVar
 
-from favchat.data.annotate import question_templates
+from favchat.data.annotate import formal_templates
 from favchat.data.annotate.grammar import MAN, UNKNOWN, VIDEO, WOMAN, Person, infinitive, joined, sentence
 from favchat.data.annotate.known_labels import KnownLabels
 from favchat.data.annotate.rows import AnswerType, Level, family_of
@@ -89,7 +89,7 @@ def open_groups(labels: KnownLabels, random: Random) -> list[QuestionGroup]:
     return [
         (partial(_open, labels, random, family, true),)
         for family, true in _by_family(labels.true).items()
-        if family in question_templates.TOPICS or family in question_templates.OPEN_OF_FAMILY
+        if family in formal_templates.TOPICS or family in formal_templates.OPEN_OF_FAMILY
     ]
 
 
@@ -158,11 +158,11 @@ def yes_no(
     """
     if statement.subject == "video":
         person = asked = VIDEO
-        subject = random.choice(question_templates.PICTURE)
+        subject = random.choice(formal_templates.PICTURE)
         where = ""
     else:
         person, asked = labels.person, asked_person(labels.person, random)
-        subject, where = asked.the, random.choice(question_templates.WHERE)
+        subject, where = asked.the, random.choice(formal_templates.WHERE)
     verb, phrase = statement.verb, asked.phrase(statement)
     plain = random.random() < 0.4
     if plain and verb == "is":
@@ -170,7 +170,7 @@ def yes_no(
     elif plain:
         question = f"Does {subject} {infinitive(verb)} {phrase}{where}?"
     else:
-        question = random.choice(question_templates.CLAIMS).format(claim=f"{subject} {verb} {phrase}")
+        question = random.choice(formal_templates.CLAIMS).format(claim=f"{subject} {verb} {phrase}")
     word, predicate = ("Yes", person.predicate(statement)) if truth else ("No", person.denial(statement))
     chance = random.random()
     rests_on: tuple[Attribute, ...] = (statement,)
@@ -197,7 +197,7 @@ def shuffled(items: Iterable[T], random: Random) -> list[T]:
 
 
 def _sex(labels: KnownLabels, random: Random) -> Question:
-    question, attribute = random.choice(question_templates.SEX), _male(labels)
+    question, attribute = random.choice(formal_templates.SEX), _male(labels)
     noun = labels.person.noun
     answer = random.choice(("It is a {n}.", "This is a {n}.", "The video shows a {n}.", "A {n}.")).format(n=noun)
     return Question(question, answer, "choice", "age and sex", (attribute,))
@@ -208,7 +208,7 @@ def _sex_claim(labels: KnownLabels, random: Random, truth: bool) -> Question:
     person = labels.person
     asked = person if truth else (WOMAN if person is MAN else MAN)
     word = "male" if asked is MAN else "female"
-    question = random.choice(question_templates.SEX_CLAIMS).format(a_noun=f"a {asked.noun}", word=word)
+    question = random.choice(formal_templates.SEX_CLAIMS).format(a_noun=f"a {asked.noun}", word=word)
     start = "Yes" if truth else "No"
     answer = f"{start}, it is a {person.noun}." if random.random() < 0.5 else f"{start}, this is a {person.noun}."
     return Question(question, answer, "yes_no", "age and sex", (_male(labels),), "one", truth)
@@ -220,12 +220,12 @@ def _male(labels: KnownLabels) -> Attribute:
 
 def _open(labels: KnownLabels, random: Random, family: str, true: list[Attribute]) -> Question:
     person, asked = labels.person, asked_person(labels.person, random)
-    if family in question_templates.OPEN_OF_FAMILY:
-        question = random.choice(question_templates.OPEN_OF_FAMILY[family]).format(the=asked.the)
+    if family in formal_templates.OPEN_OF_FAMILY:
+        question = random.choice(formal_templates.OPEN_OF_FAMILY[family]).format(the=asked.the)
     else:
-        part, plural = question_templates.TOPICS[family]
+        part, plural = formal_templates.TOPICS[family]
         is_, does = ("are", "do") if plural else ("is", "does")
-        question = random.choice(question_templates.OPEN).format(topic=f"{asked.the}'s {part}", is_=is_, does=does)
+        question = random.choice(formal_templates.OPEN).format(topic=f"{asked.the}'s {part}", is_=is_, does=does)
     said = predicates(true, person)
     answer = f"The {person.noun} {joined(said)}." if random.random() < 0.3 else sentence(person.say_all(said))
     return Question(question, answer, "open", family, tuple(true), "one" if len(true) == 1 else "several")
@@ -241,7 +241,7 @@ def _choice(labels: KnownLabels, random: Random, kind: str, right: Attribute, wr
         answer = sentence(person.phrase(right))
     else:
         answer = sentence(person.say(person.predicate(right)))
-    question = random.choice(question_templates.CHOICES[kind]).format(the=asked.the, options=joined(options, "or"))
+    question = random.choice(formal_templates.CHOICES[kind]).format(the=asked.the, options=joined(options, "or"))
     rests_on = (right, *wrong)
     beside = CONFUSABLE.get(right.name, ())
     hard = any(a.name in beside for a in wrong)
@@ -258,7 +258,7 @@ def _joint(
     if one.verb == other.verb == "is" and random.random() < 0.4:
         question = f"Is {asked.the} {claim.removeprefix('is ')}?"
     else:
-        question = random.choice(question_templates.CLAIMS).format(claim=f"{asked.the} {claim}")
+        question = random.choice(formal_templates.CLAIMS).format(claim=f"{asked.the} {claim}")
     if truth:
         answer = f"Yes, {person.say_all(predicates([one, other], person))}."
     elif first.verb == second.verb == "is" and second.opposite is None:
@@ -270,7 +270,7 @@ def _joint(
 
 
 def _description(labels: KnownLabels, random: Random, phrase: str, named: list[Attribute]) -> Question:
-    question = random.choice(question_templates.DESCRIPTION).format(the=asked_person(labels.person, random).the)
+    question = random.choice(formal_templates.DESCRIPTION).format(the=asked_person(labels.person, random).the)
     answer = random.choice(("It is {}.", "This is {}.", "The video shows {}.", "We see {}.")).format(phrase)
     return Question(question, answer, "open", family_of(named), tuple(named), "description")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from random import Random
 
-from favchat.data.annotate import question_templates
+from favchat.data.annotate import formal_templates
 from favchat.data.annotate.attribute_questions import Question, QuestionGroup, asked_person, shuffled, yes_no
 from favchat.data.annotate.grammar import joined, over_time, seconds, sentence
 from favchat.data.annotate.known_labels import KnownLabels, other_emotions
@@ -66,8 +66,8 @@ def change_groups(labels: KnownLabels, random: Random) -> list[QuestionGroup]:
 
 def _expression(labels: KnownLabels, random: Random, emotion: Attribute) -> Question:
     person = labels.person
-    question = random.choice(question_templates.EXPRESSION).format(the=asked_person(person, random).the)
-    answer = random.choice(question_templates.EXPRESSION_ANSWERS).format(
+    question = random.choice(formal_templates.EXPRESSION).format(the=asked_person(person, random).the)
+    answer = random.choice(formal_templates.EXPRESSION_ANSWERS).format(
         They=sentence(person.pronoun, ""),
         The=f"The {person.noun}",
         Their=sentence(person.their, ""),
@@ -87,7 +87,7 @@ def _other_emotion(labels: KnownLabels, random: Random, wrong: Attribute, shown:
 
 def _choice(labels: KnownLabels, random: Random, emotion: Attribute, wrong: list[Attribute]) -> Question:
     options = [option.phrase for option in shuffled([emotion, *wrong], random)]
-    question = random.choice(question_templates.CHOICES["looks"]).format(
+    question = random.choice(formal_templates.CHOICES["looks"]).format(
         the=asked_person(labels.person, random).the, options=joined(options, "or")
     )
     answer = labels.person.say(f"looks {emotion.phrase}") if random.random() < 0.6 else emotion.phrase
@@ -96,7 +96,7 @@ def _choice(labels: KnownLabels, random: Random, emotion: Attribute, wrong: list
 
 
 def _constant(labels: KnownLabels, random: Random, emotion: Attribute, stays: bool) -> Question:
-    wording = question_templates.STAYS if stays else question_templates.CHANGES
+    wording = formal_templates.STAYS if stays else formal_templates.CHANGES
     question = random.choice(wording).format(the=asked_person(labels.person, random).the)
     answer = f"{'Yes' if stays else 'No'}, {labels.person.say(f'looks {emotion.phrase}')} throughout."
     return Question(question, answer, "temporal", CHANGE, (emotion,), "time", stays)
@@ -108,16 +108,16 @@ def _course_words(labels: KnownLabels) -> str:
 
 
 def _course(labels: KnownLabels, random: Random) -> Question:
-    question = random.choice(question_templates.COURSE).format(the=asked_person(labels.person, random).the)
+    question = random.choice(formal_templates.COURSE).format(the=asked_person(labels.person, random).the)
     return Question(question, sentence(_course_words(labels)), "temporal", CHANGE, tuple(labels.emotions), "time")
 
 
 def _changes(labels: KnownLabels, random: Random) -> Question:
     changes = random.random() < 0.5
     ends_alike = labels.segments[0].emotion == labels.segments[-1].emotion
-    wordings: tuple[str, ...] = question_templates.CHANGES if changes else question_templates.STAYS
+    wordings: tuple[str, ...] = formal_templates.CHANGES if changes else formal_templates.STAYS
     if ends_alike:  # first and last emotion are equal, with another one in between
-        wordings = tuple(words for words in wordings if words not in question_templates.COMPARES_ENDS)
+        wordings = tuple(words for words in wordings if words not in formal_templates.COMPARES_ENDS)
     question = random.choice(wordings).format(the=asked_person(labels.person, random).the)
     answer = f"{'Yes' if changes else 'No'}, {_course_words(labels)}."
     return Question(question, answer, "temporal", CHANGE, tuple(labels.emotions), "time", changes)
@@ -126,7 +126,7 @@ def _changes(labels: KnownLabels, random: Random) -> Question:
 def _before(labels: KnownLabels, random: Random, first: Attribute, second: Attribute, truth: bool) -> Question:
     """Ask whether one emotion comes before another; the false question swaps the two."""
     asked = (first, second) if truth else (second, first)
-    question = random.choice(question_templates.BEFORE).format(
+    question = random.choice(formal_templates.BEFORE).format(
         the=asked_person(labels.person, random).the, first=asked[0].phrase, second=asked[1].phrase
     )
     order = labels.person.say(f"looks {first.phrase} first and {second.phrase} later")
@@ -136,7 +136,7 @@ def _before(labels: KnownLabels, random: Random, first: Attribute, second: Attri
 
 def _first_of(labels: KnownLabels, random: Random, first: Attribute, second: Attribute) -> Question:
     options = joined([a.phrase for a in shuffled([first, second], random)], "or")
-    question = random.choice(question_templates.WHICH_FIRST).format(
+    question = random.choice(formal_templates.WHICH_FIRST).format(
         the=asked_person(labels.person, random).the, options=options
     )
     answer = sentence(labels.person.say(f"looks {first.phrase} before looking {second.phrase}"))
@@ -144,14 +144,14 @@ def _first_of(labels: KnownLabels, random: Random, first: Attribute, second: Att
 
 
 def _end(labels: KnownLabels, random: Random, emotion: Attribute, last: bool) -> Question:
-    wording = question_templates.ENDING if last else question_templates.BEGINNING
+    wording = formal_templates.ENDING if last else formal_templates.BEGINNING
     question = random.choice(wording).format(the=asked_person(labels.person, random).the)
     answer = f"{labels.person.say(f'looks {emotion.phrase}')} {'at the end' if last else 'at first'}"
     return Question(question, sentence(answer), "temporal", CHANGE, (emotion,), "time")
 
 
 def _when(labels: KnownLabels, random: Random, emotion: Attribute, start: float) -> Question:
-    question = random.choice(question_templates.WHEN).format(
+    question = random.choice(formal_templates.WHEN).format(
         the=asked_person(labels.person, random).the, looks=emotion.phrase
     )
     answer = f"{labels.person.say(f'looks {emotion.phrase}')} from {seconds(start)} on"

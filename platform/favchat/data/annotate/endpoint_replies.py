@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 
-from favchat.data.annotate.consistency import ORDER, check, truths
 from favchat.data.annotate.endpoint_prompt import ROW_FAMILIES
 from favchat.data.annotate.known_labels import KnownLabels
+from favchat.data.annotate.label_check import ORDER, check, truths
 from favchat.data.annotate.rows import CHANGE, Annotation, AnswerType, Level, family_of
 from favchat.data.corpus.clip import Clip
 from favchat.labels.attributes import attribute

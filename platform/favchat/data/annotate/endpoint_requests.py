@@ -20,7 +20,7 @@ from favchat.data.annotate.endpoint_replies import Reply, ReplyError, read_reply
 from favchat.data.annotate.known_labels import known_labels_of
 from favchat.data.corpus.clip import clip_from_row
 from favchat.io.files import write_text_whole
-from favchat.runtime.openai_errors import is_refusal, meaning_of, retry_wait, said
+from favchat.runtime.openai_retries import is_refusal, meaning_of, retry_wait, said
 
 SETTINGS, REQUEST, REPLY, SPENT = "settings", "request", "reply", "spent"
 """Stages of a failure: a setting that is wrong for all clips; a request that the server never answered or refused;

@@ -14,7 +14,7 @@ from random import Random
 
 from upath import UPath
 
-from favchat.data.annotate import question_templates
+from favchat.data.annotate import formal_templates
 from favchat.data.annotate.grammar import MAN, UNKNOWN, WOMAN, Person, article, joined, sentence
 from favchat.data.annotate.rows import NO_FACE_ROW, Annotation, Written, table_of
 from favchat.data.annotate.summaries import predicates
@@ -429,7 +429,7 @@ def _choice_of_emotions(emotion: Attribute, person: Person, random: Random) -> t
     options = [emotion.phrase, *(other.phrase for other in random.sample(others, offered))]
     random.shuffle(options)
     the = person.the if random.random() < 0.5 else UNKNOWN.the
-    question = random.choice(taught(question_templates.CHOICES["looks"])).format(the=the, options=joined(options, "or"))
+    question = random.choice(taught(formal_templates.CHOICES["looks"])).format(the=the, options=joined(options, "or"))
     return question, sentence(person.say(f"looks {emotion.phrase}"))
 
 

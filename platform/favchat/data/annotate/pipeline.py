@@ -10,9 +10,9 @@ from upath import UPath
 
 from favchat.config import Config, ConfigError, SelectionConfig
 from favchat.data.annotate import row_scores
-from favchat.data.annotate.consistency import Check, check, truths
 from favchat.data.annotate.everyday_writer import EverydayWriter
 from favchat.data.annotate.known_labels import known_labels_of
+from favchat.data.annotate.label_check import Check, check, truths
 from favchat.data.annotate.rows import Annotation, Writer
 from favchat.data.annotate.selection import Candidate, repeats, select
 from favchat.data.annotate.settings import changed_settings, keep_annotation_settings

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from favchat.data.annotate.consistency import Check
+from favchat.data.annotate.label_check import Check
 from favchat.data.annotate.rows import Annotation
 from favchat.labels.attribute_parser import parse_statements
 

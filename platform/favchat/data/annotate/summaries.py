@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from random import Random
 
+from favchat.data.annotate.formal_templates import OPENINGS
 from favchat.data.annotate.grammar import MAN, UNKNOWN, VIDEO, Person, article, joined, over_time, sentence
 from favchat.data.annotate.known_labels import KnownLabels
-from favchat.data.annotate.question_templates import OPENINGS
 from favchat.labels.attributes import Attribute, attribute
 
 _HAIR_WORDS = (

@@ -21,8 +21,8 @@ from favchat.data.annotate.attribute_questions import (
     yes_no_groups,
 )
 from favchat.data.annotate.emotion_questions import change_groups, emotion_groups
+from favchat.data.annotate.formal_templates import INSTRUCTIONS
 from favchat.data.annotate.known_labels import KnownLabels, known_labels_of
-from favchat.data.annotate.question_templates import INSTRUCTIONS
 from favchat.data.annotate.rows import Annotation, Written, family_of, table_of
 from favchat.data.annotate.summaries import NounPhrase, noun_phrase, summary
 from favchat.data.corpus.clip import Clip, clip_from_row

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from favchat.evaluation.asking.eval_question import EvalQuestion
 from favchat.evaluation.asking.question_text import asked
+from favchat.model.answers_by_score import is_whole
 from favchat.model.generation import starts_of
-from favchat.model.grounding import is_whole
 from favchat.training.batches.samples import StoredClip
 from favchat.training.stage.precision import cast_frozen
 

@@ -10,7 +10,7 @@ from openai import APIConnectionError, APIError, APIStatusError, OpenAI
 from pydantic import BaseModel, Field, ValidationError
 
 from favchat.config import ServerConfig
-from favchat.runtime.openai_errors import is_refusal, meaning_of, retry_wait, said
+from favchat.runtime.openai_retries import is_refusal, meaning_of, retry_wait, said
 
 _LONGEST_WAIT_S = 30.0
 

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from upath import UPath
 
 from favchat.config import ConfigError, JudgeConfig
-from favchat.data.annotate.consistency import truths
 from favchat.data.annotate.grammar import UNKNOWN, VIDEO
 from favchat.data.annotate.known_labels import known_labels_of
+from favchat.data.annotate.label_check import truths
 from favchat.data.corpus.clip import Clip
 from favchat.data.corpus.parquet_files import name_for, parquet_files, read_table, write_whole
 from favchat.evaluation.scoring.predictions import Row

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from favchat.data.annotate.consistency import check, truths
 from favchat.data.annotate.known_labels import known_labels_of
+from favchat.data.annotate.label_check import check, truths
 from favchat.data.corpus.clip import Clip
 from favchat.evaluation.asking.eval_question import EvalQuestion
 from favchat.evaluation.scoring import text_metrics
@@ -74,7 +74,7 @@ def text_values(texts: Sequence[str], rows: Sequence[Row], clips: Mapping[str, C
 def attribute_counts(text: str, row: Row, clip: Clip) -> tuple[int, int, int, int]:
     """Number of a text's attributes that the labels confirm, contradict and lack, and number of true labels.
 
-    See ``favchat.data.annotate.consistency``. A sex that a pronoun presupposes counts only if it is
+    See ``favchat.data.annotate.label_check``. A sex that a pronoun presupposes counts only if it is
     wrong. The last number is 0 if the question asks for something specific, for which recall is not defined.
     """
     facts = known_labels_of(clip)

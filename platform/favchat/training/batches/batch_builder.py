@@ -17,8 +17,8 @@ from favchat.model import FaVChatProcessor
 from favchat.training.batches.batch import Batch, Sample
 from favchat.training.batches.index import Index
 from favchat.training.batches.packing import pack, with_mask
+from favchat.training.batches.sample_order import BatchSchedule
 from favchat.training.batches.samples import StoredClip, pad
-from favchat.training.batches.schedule import BatchSchedule
 from favchat.training.batches.shard_reader import ClipReader
 
 

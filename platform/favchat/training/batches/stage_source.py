@@ -16,7 +16,7 @@ from favchat.config import Config, ConfigError, StageConfig
 from favchat.training.batches.attribute_labels import read_labels
 from favchat.training.batches.batch import Batch
 from favchat.training.batches.index import Index, read_index
-from favchat.training.batches.schedule import BatchSchedule, Samples
+from favchat.training.batches.sample_order import BatchSchedule, Samples
 
 if TYPE_CHECKING:
     from favchat.model import FaVChatProcessor

@@ -7,7 +7,7 @@ import openai
 import pytest
 
 from favchat.config import ServerConfig
-from favchat.runtime.openai_errors import is_refusal, meaning_of, retry_wait, said
+from favchat.runtime.openai_retries import is_refusal, meaning_of, retry_wait, said
 
 SERVER = ServerConfig(base_url="http://127.0.0.1:1/v1", model="m", api_key_env="KEY")
 REQUEST = httpx.Request("POST", "http://127.0.0.1:1/v1/chat/completions")

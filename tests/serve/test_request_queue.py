@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from serve.errors import ApiError
-from serve.fairness import Places
+from serve.request_queue import Places
 
 
 class Crowd:

@@ -13,7 +13,7 @@ from favchat.labels.everyday_templates import (
     held_out,
     taught,
 )
-from favchat.model.grounding import asked_attribute, start_of_answer
+from favchat.model.answers_by_score import asked_attribute, start_of_answer
 
 SCORES = {"eyeglasses": 0.9, "smile": 0.2, "no_beard": 0.8, "male": 0.1, "neutral": 0.2, "happy": 0.45, "anger": 0.35}
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from serve.limits import BODIES, ROOM, BodyLimit, Traffic
+from serve.body_limit import BODIES, ROOM, BodyLimit, Traffic
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:

@@ -3,7 +3,7 @@ import copy
 import numpy as np
 import pytest
 
-from favchat.training.batches.schedule import BatchSchedule, Samples, cuts
+from favchat.training.batches.sample_order import BatchSchedule, Samples, cuts
 
 
 def samples(clips=60, groups=6, seed=0, parts=None, tokens=False):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from favchat.data.annotate.consistency import ORDER, check, truths
 from favchat.data.annotate.known_labels import known_labels_of
+from favchat.data.annotate.label_check import ORDER, check, truths
 from favchat.labels.attribute_parser import parse_statements
 from favchat.labels.attributes import ACTION, APPEARANCE, EMOTION, attribute
 from tests.data.annotate.conftest import make_clip
