@@ -52,6 +52,8 @@ _SAME = tuple(
         (r"\blips (?:are )?closed\b", "closed mouth"),
         (r"\bgaze (?:is )?turned away\b|\blooking (?:to the side|somewhere else)\b", "looking away"),
         (r"\bgaze (?:is )?on the camera\b", "looking at the camera"),
+        (r"\bwaves in (?:the|their|his|her) hair\b", "wavy hair"),
+        (r"\bhead (?:is )?(?:being )?shaken\b", "shaking their head"),
         (r"\bhead (?:goes|go) (?:left and right|from side to side)\b", "shaking their head"),
         (r"\bmov(?:e|es|ing) (?:the|their|his|her) head (?:from side to side|left and right)\b", "shaking their head"),
         (r"\bhead (?:goes|go) up and down\b|\bmov(?:e|es|ing) (?:the|their|his|her) head up and down\b", "nodding"),
