@@ -96,3 +96,13 @@ def test_links_between_the_docs_lead_somewhere():
     local = [(page, link) for page, link in links if "://" not in link]
     assert local
     assert not [f"{page.name}: {link}" for page, link in local if not (page.parent / link).exists()]
+
+
+def test_prose_of_the_docs_has_lines_of_at_most_120_characters():
+    long, code = [], False
+    for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+            code ^= line.startswith("```")
+            if len(line) > 120 and not code and not line.startswith(("|", "![", "    ")):
+                long.append(f"{page.name}:{number}")
+    assert not long
