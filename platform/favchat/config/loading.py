@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from yaml import YAMLError
 
 from favchat.config.overrides import escaped, read_value
-from favchat.config.sections import Config
+from favchat.config.whole import Config
 from favchat.errors import ConfigError
 from favchat.io.files import expanded
 
