@@ -16,6 +16,7 @@ from favchat.labels.attribute_parser import parse_statements
 from favchat.labels.attributes import EMOTION, attribute
 from favchat.labels.everyday_templates import CANNOT_TELL
 from favchat.model.open_answers import open_answer
+from favchat.model.refusals import refusal
 
 _ASKS = re.compile(
     r"^(?:yes or no[:,]? *)?(?:is|are|does|do|has|have|can|could|would|any|i think|it is|she|he|they|this|the|that)\b"
@@ -83,11 +84,12 @@ def start_of_answer(question: str, scores: Mapping[str, float], likely: Mapping[
 
     Returns:
         ``Yes`` or ``No``, as the score says; the whole answer, see :func:`is_whole`, to an open question, or that it
-        cannot tell, of an attribute that the model was not taught; None where the language model decides.
+        cannot tell: an attribute that the model was not taught, what no face shows, who it is; None where the
+        language model decides.
     """
     asked = asked_attribute(question)
     if asked is None:
-        return open_answer(question, scores, likely)
+        return open_answer(question, scores, likely) or refusal(question)
     name, holds = asked
     if name not in scores:
         return CANNOT_TELL

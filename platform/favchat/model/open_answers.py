@@ -69,11 +69,17 @@ EXCLUSIVE = (
 """Attributes of which one person rarely has two at once."""
 
 
-def topic_of(question: str) -> str | None:
-    """The topic of an open question, or None where it is none of those, or not understood."""
+def plain_words(question: str) -> str:
+    """A question in small letters, where whoever is asked about is "they"."""
     text = " ".join(question.strip().lower().replace("’", "'").split())
     for words, plain in _PLAIN:
         text = words.sub(plain, text)
+    return text
+
+
+def topic_of(question: str) -> str | None:
+    """The topic of an open question, or None where it is none of those, or not understood."""
+    text = plain_words(question)
     if _OTHER_MATTERS.search(text):
         return None
     return next((topic for topic, words in _TOPICS if words.search(text)), None)

@@ -1,0 +1,57 @@
+from random import Random
+
+import pytest
+
+from favchat.data.annotate.everyday_writer import subject, yes_no_question
+from favchat.data.annotate.grammar import MAN, UNKNOWN, WOMAN
+from favchat.labels.everyday_templates import (
+    CANNOT_IDENTIFY,
+    CANNOT_TELL,
+    IDENTITY,
+    OPEN,
+    YES_NO,
+    held_out,
+    taught,
+)
+from favchat.model.answers_by_score import asked_attribute, start_of_answer
+from favchat.model.open_answers import topic_of
+from favchat.model.refusals import refusal
+
+
+@pytest.mark.parametrize("form", IDENTITY)
+def test_who_somebody_is_is_never_answered(form):
+    for person in (MAN, WOMAN, UNKNOWN):
+        question = subject(person, Random(0)).fill(form)
+        assert start_of_answer(question, {"male": 0.9}, {"male": 0.9}) == CANNOT_IDENTIFY, question
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("who is he", CANNOT_IDENTIFY),
+        ("What's this woman's name?", CANNOT_IDENTIFY),
+        ("Do you recognise the man in the video?", CANNOT_IDENTIFY),
+        ("How much does she weigh?", CANNOT_TELL),
+        ("Where was this filmed?", CANNOT_TELL),
+        ("What is the man saying?", CANNOT_TELL),
+        ("Name the colour of her hair.", None),
+        ("Who do you see?", None),
+        ("Is she smiling?", None),
+        ("What is he doing?", None),
+    ],
+)
+def test_what_is_refused(question, answer):
+    assert refusal(question) == answer
+
+
+def test_nothing_that_a_face_shows_is_refused():
+    random = Random(0)
+    for topic, forms in OPEN.items():
+        for form in forms:
+            question = subject(random.choice((MAN, WOMAN, UNKNOWN)), random).fill(form)
+            assert topic_of(question) or asked_attribute(question) or refusal(question) is None, (topic, question)
+    for key in YES_NO:
+        for forms in (taught, held_out):
+            who = subject(UNKNOWN if key in ("male", "female") else WOMAN, random)
+            question = yes_no_question(key, who, random, forms)
+            assert asked_attribute(question) or refusal(question) is None, question
