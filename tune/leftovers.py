@@ -7,7 +7,7 @@ from typing import Any
 
 import ray
 from ray._private.state import state
-from ray.core.generated.gcs_pb2 import PlacementGroupTableData  # type: ignore[attr-defined]
+from ray.core.generated.gcs_pb2 import ActorTableData, PlacementGroupTableData  # type: ignore[attr-defined]
 from ray.tune import Callback
 from ray.util.placement_group import PlacementGroup, remove_placement_group
 
@@ -48,16 +48,27 @@ def remove_dead_groups() -> bool:
     """
     job = bytes.fromhex(ray.get_runtime_context().get_job_id())
     lives = False
-    for entry in state._connect_and_get_accessor().get_placement_group_table():
+    accessor = state._connect_and_get_accessor()
+    for entry in accessor.get_placement_group_table():
         group = PlacementGroupTableData.FromString(entry)
         made_by_actor = any(byte != 0xFF for byte in group.creator_actor_id)
         if group.creator_job_id != job or not made_by_actor or group.state == PlacementGroupTableData.REMOVED:
             continue
-        if group.creator_actor_dead:
+        if group.creator_actor_dead or _is_dead(accessor, group.creator_actor_id):
             remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))
         else:
             lives = True
     return lives
+
+
+def _is_dead(accessor: Any, actor: bytes) -> bool:
+    """Whether an actor is dead, by its own entry.
+
+    A controller whose workers are taken from it may register a group for new ones while it is being ended. Such a group
+    comes after the cluster has marked those of the dead actor, and is never marked itself.
+    """
+    entry = accessor.get_actor_info(ray.ActorID(actor))
+    return entry is None or ActorTableData.FromString(entry).state == ActorTableData.DEAD
 
 
 def wait_for_groups() -> None:

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from serve.deadline import Deadline, until_deadline
 from serve.errors import ApiError
 from serve.request_record import begin
-from tests.serve.test_limits import Client
+from tests.serve.test_body_limit import Client
 
 
 async def slow(scope: Scope, receive: Receive, send: Send) -> None:

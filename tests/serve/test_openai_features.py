@@ -100,7 +100,7 @@ def test_of_options_the_likeliest_is_chosen_by_exact_likelihood(local_openai, ta
     totals = []
     for option in options:
         tail = processor.answer_ids(option)
-        inputs = processor(processor.prompt("What is the expression?") + option, [clips["pexels_0"]])
+        inputs = processor(text=processor.prompt("What is the expression?") + option, videos=[clips["pexels_0"]])
         with torch.inference_mode():
             logits = model(**inputs).logits[0].log_softmax(-1)
         totals.append(sum(float(logits[len(ids) - 1 + place, token]) for place, token in enumerate(tail)))
@@ -127,7 +127,7 @@ def test_logprobs_are_those_of_the_model(local_openai, talkative, clips, expecte
     tokens = answer.choices[0].logprobs.content
     assert len(tokens) == TOKENS
     assert "".join(token.token for token in tokens).strip() == expected["pexels_0"]
-    inputs = processor(processor.prompt("Is the person smiling?"), [clips["pexels_0"]])
+    inputs = processor(text=processor.prompt("Is the person smiling?"), videos=[clips["pexels_0"]])
     with torch.inference_mode():
         logits = model(**inputs).logits[0, -1].log_softmax(-1)
     first = tokens[0]

@@ -132,7 +132,7 @@ def test_a_finished_stage_keeps_its_model_and_no_checkpoint(finished, killed, re
     stages = Path(finished[0].training.out) / "stages"
     for stage in (stages / "summaries", stages / "questions", killed / "stages" / "questions"):
         kept = {path.name for path in stage.iterdir()}
-        assert kept == {"model", "run.json", "settings.json", "stage.json", "steps.jsonl"}
+        assert kept == {"model", "reports.jsonl", "run.json", "settings.json", "stage.json", "steps.jsonl"}
 
 
 def test_each_model_has_a_card(finished):

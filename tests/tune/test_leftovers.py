@@ -5,6 +5,7 @@ import ray
 from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+import tune.leftovers
 from tune.leftovers import remove_dead_groups
 
 
@@ -53,3 +54,25 @@ def test_groups_are_removed_when_their_maker_is_dead_and_not_before(ray_session,
     assert gone(other)
     assert not remove_dead_groups()
     remove_placement_group(own)
+
+
+def test_a_group_that_came_after_its_makers_death_was_noted_is_removed_too(ray_session, monkeypatch):
+    real = tune.leftovers.PlacementGroupTableData
+
+    class Unmarked:
+        """Entries as those of groups that a maker registered while it was being ended."""
+
+        REMOVED = real.REMOVED
+
+        @staticmethod
+        def FromString(entry):  # noqa: N802 - protobuf's name
+            group = real.FromString(entry)
+            group.creator_actor_dead = False
+            return group
+
+    monkeypatch.setattr(tune.leftovers, "PlacementGroupTableData", Unmarked)
+    dies = maker()
+    group = ray.get(dies.make.remote(1, False))
+    assert remove_dead_groups()
+    ray.kill(dies)
+    assert gone(group)

@@ -68,7 +68,7 @@ def test_a_training_split_without_such_questions_is_said(corpus_of):
     plan = planned("questions", asked, trained)  # no question of the training split
     assert plan.trained == [] and _untrained(plan) == ("yes_no",)
     found = TaskResult(plan.task, "val", find_leaks([], []), [], untrained=_untrained(plan))
-    assert "no such question for yes_no: majority and prior are those of the clips asked about" in found.baselines()
+    assert "no such question for yes_no: majority and prior are those of the evaluated clips" in found.baselines()
     assert _task_json(found)["baselines_of_asked_clips"] == ["yes_no"]
 
 
