@@ -13,6 +13,8 @@ from ray.util.placement_group import PlacementGroup, remove_placement_group
 
 EVERY_S = 2.0
 """Seconds between two looks while a sweep runs."""
+QUIET_S = 2.0
+"""Seconds without any such group after which none is expected to come."""
 DYING_S = 30.0
 """Seconds that the trainings of stopped trials may take to die."""
 
@@ -44,21 +46,20 @@ def remove_dead_groups() -> bool:
     which no public function gives whole; it is read without the dashboard.
 
     Returns:
-        Whether others are left, whose makers live.
+        Whether there were any, of the dead or of others whose makers live.
     """
     job = bytes.fromhex(ray.get_runtime_context().get_job_id())
-    lives = False
+    found = False
     accessor = state._connect_and_get_accessor()
     for entry in accessor.get_placement_group_table():
         group = PlacementGroupTableData.FromString(entry)
         made_by_actor = any(byte != 0xFF for byte in group.creator_actor_id)
         if group.creator_job_id != job or not made_by_actor or group.state == PlacementGroupTableData.REMOVED:
             continue
+        found = True
         if group.creator_actor_dead or _is_dead(accessor, group.creator_actor_id):
             remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))
-        else:
-            lives = True
-    return lives
+    return found
 
 
 def _is_dead(accessor: Any, actor: bytes) -> bool:
@@ -72,7 +73,14 @@ def _is_dead(accessor: Any, actor: bytes) -> bool:
 
 
 def wait_for_groups() -> None:
-    """After a sweep, remove the groups of trials that were stopped last, whose trainings may still be dying."""
-    deadline = time.monotonic() + DYING_S
-    while remove_dead_groups() and time.monotonic() < deadline:
-        time.sleep(0.5)
+    """After a sweep, remove the groups of trials that were stopped last, whose trainings may still be dying.
+
+    A training that is being ended may register a group for new workers after its first one is gone: there has to be
+    none for a while.
+    """
+    now = time.monotonic()
+    deadline, quiet_from = now + DYING_S, now
+    while time.monotonic() < min(deadline, quiet_from + QUIET_S):
+        if remove_dead_groups():
+            quiet_from = time.monotonic()
+        time.sleep(0.2)
