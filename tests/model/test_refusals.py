@@ -38,6 +38,9 @@ def test_who_somebody_is_is_never_answered(form):
         ("Who do you see?", None),
         ("Is she smiling?", None),
         ("What is he doing?", None),
+        ("Is she single?", CANNOT_TELL),
+        ("Does she show a single emotion throughout the video?", None),
+        ("At what time does his expression become sad?", None),
     ],
 )
 def test_what_is_refused(question, answer):

@@ -54,9 +54,15 @@ _PLAIN = (
 )
 _OTHER_MATTERS = re.compile(
     r"\b(?:background|room|behind|outside|next|shirt|jacket|shoes|ring|clothes|eyes?|eyebrows|nose|skin|job|living|"
-    r"their name|weigh|tall|think|from|voice|say|changes?|whether|if|why|when)\b"
+    r"their name|weigh|tall|think|from|voice|say|changes?|whether|if|why|when|first|last|start|beginning|end|before|"
+    r"after|earlier|later|constant|develops?|happens to|over the (?:video|clip)|stays?|same|throughout|all the time|"
+    r"single|becomes?|of these|what time)\b"
 )
-"""Words of questions about something else, or about more than an open question of these topics."""
+"""Words of questions about something else, or about a part or the course of the clip: scores are of the whole."""
+_CHOICE = re.compile(r":|\bor\b")
+_ALL_NAMED = re.compile(r"\bglasses, a hat or jewell|\bhair black, brown, blonde or gr[ae]y\b")
+_HAS_CHOICES = {"sex", "age", "facial hair", "mouth", "gaze", "picture"}
+"""Topics whose answers are the few that a choice can name; another choice may not hold what the scores say."""
 
 
 EXCLUSIVE = (
@@ -82,7 +88,10 @@ def topic_of(question: str) -> str | None:
     text = plain_words(question)
     if _OTHER_MATTERS.search(text):
         return None
-    return next((topic for topic, words in _TOPICS if words.search(text)), None)
+    topic = next((topic for topic, words in _TOPICS if words.search(text)), None)
+    if _CHOICE.search(text) and topic not in _HAS_CHOICES and not _ALL_NAMED.search(text):
+        return None
+    return topic
 
 
 def open_answer(question: str, scores: Mapping[str, float], likely: Mapping[str, float]) -> str | None:
