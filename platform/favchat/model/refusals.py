@@ -16,8 +16,9 @@ _WHO = re.compile(
 _NOT_IN_THE_PICTURE = re.compile(
     r"\b(?:job|profession|occupation|(?:for|a) (?:a )?living|salary|rich|poor|wealthy|weigh|weight|tall|height|"
     r"thinking|nationality|come from|from which country|born|married|(?:is|are) they single|children|kids|"
-    r"religion|religious|politic\w*|vote|voice|sound like|phone|address|favou?rite|hobby|hobbies|healthy|ill|sick|intelligent|smart|"
-    r"lying|honest|strong|good person|languages?|filmed|recorded|which city|weather|what (?:day|time|year) (?:is|was)|"
+    r"religion|religious|politic\w*|vote|voice|sound like|phone|address|favou?rite|hobby|hobbies|"
+    r"healthy|ill|sick|intelligent|smart|lying|honest|strong|good person|languages?|filmed|recorded|which city|"
+    r"weather|what (?:day|time|year) (?:is|was)|"
     r"happens next|did they do|behind the camera|holding the camera|outside (?:of )?the (?:picture|frame)|pockets?|"
     r"shoes|trousers|dog|pet|live in|they live|can they (?:swim|sing|drive|cook))\b|"
     r"\bwhat (?:is|are|do|does) they (?:say|saying|talking)\b"
