@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 TELEMETRY_OFF = {
@@ -45,3 +46,10 @@ def quiet_environment(*, verbose: bool = False) -> None:
     """
     for name, value in (TELEMETRY_OFF | ({} if verbose else QUIET) | CALM | PATIENCE).items():
         os.environ.setdefault(name, value)
+    if not verbose:
+        logging.getLogger("DeepSpeed").addFilter(_worth_saying)
+
+
+def _worth_saying(record: logging.LogRecord) -> bool:
+    """Whether a message of DeepSpeed is one: that there is no GPU, everybody knows who has none."""
+    return "Setting accelerator to CPU" not in record.getMessage()
