@@ -1,0 +1,26 @@
+"""MLflow: where runs are kept, a run's metrics, parameters and artifacts, and the registry of finished models."""
+
+from favchat.tracking.background_log import BackgroundLog
+from favchat.tracking.code_revision import git_revision
+from favchat.tracking.registry import CHALLENGER, CHAMPION, DATA, METRIC, register_model, resolve_model
+from favchat.tracking.runs import RAY_JOB, Run, resumed_run, start_run, status_of, training_name
+from favchat.tracking.store import attempt, tracking_uri
+
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "DATA",
+    "METRIC",
+    "RAY_JOB",
+    "BackgroundLog",
+    "Run",
+    "attempt",
+    "git_revision",
+    "register_model",
+    "resolve_model",
+    "resumed_run",
+    "start_run",
+    "status_of",
+    "tracking_uri",
+    "training_name",
+]

@@ -1,0 +1,114 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from favchat.config import ConfigError, TrackingConfig
+from favchat.hub.load import load as load_model
+from favchat.tracking import CHALLENGER, CHAMPION, DATA, METRIC, registry, resolve_model, start_run
+
+
+@pytest.fixture
+def registered(store, tiny, tmp_path):
+    """Two versions of a registered model; the second one's config.json differs."""
+    model, processor = tiny
+    folder = tmp_path / "model"
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    run = start_run(TrackingConfig(), "train")
+    names = [run.register_model(folder, "faces")]
+    (folder / "second").write_text("")
+    run = start_run(TrackingConfig(), "train")
+    names.append(run.register_model(folder, "faces"))
+    shutil.rmtree(folder)
+    return names
+
+
+def test_the_newest_version_is_the_champion(registered):
+    assert registered == ["models:/faces/1", "models:/faces/2"]
+    champion = resolve_model(f"models:/faces@{CHAMPION}")
+    assert champion == resolve_model("models:/faces/2")
+    assert (champion / "second").exists()
+    assert not (resolve_model("models:/faces/1") / "second").exists()
+
+
+def test_a_registered_model_loads_by_its_name(registered, tiny):
+    model, processor = load_model("models:/faces@champion")
+    name = "model.adapter.out_proj.weight"
+    assert model.get_parameter(name).equal(tiny[0].get_parameter(name))
+    assert processor.num_frames == tiny[1].num_frames
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("models:/faces", "models:/NAME@ALIAS or models:/NAME/VERSION"),
+        ("models:/faces/newest", "models:/NAME@ALIAS or models:/NAME/VERSION"),
+        ("models:/faces/9", "no such model in the registry.*registered models: faces"),
+        ("models:/faces@loser", "no such model in the registry.*registered models: faces"),
+        ("models:/nobody@champion", "no such model in the registry.*registered models: faces"),
+    ],
+)
+def test_a_model_that_is_not_registered_is_named(registered, name, message):
+    with pytest.raises(ConfigError, match=message):
+        resolve_model(name)
+
+
+def test_a_registered_directory_that_is_gone_is_named(registered):
+    shutil.rmtree(resolve_model("models:/faces/1"))
+    with pytest.raises(ConfigError, match="is gone"):
+        resolve_model("models:/faces/1")
+
+
+def test_a_model_of_another_machine_is_downloaded_once(registered, store, monkeypatch):
+    downloads = []
+
+    def download(**where):
+        downloads.append(where["artifact_uri"])
+        return shutil.copytree(local, Path(where["dst_path"]) / "model")
+
+    local = resolve_model("models:/faces/2")
+    monkeypatch.setattr(registry, "is_local_uri", lambda uri: False)
+    monkeypatch.setattr(registry, "download_artifacts", download)
+    found = [resolve_model("models:/faces@champion") for _ in range(2)]
+    assert len(downloads) == 1
+    assert found[0] == found[1] != local
+    assert found[0].is_relative_to(store / "models")
+    assert (found[0] / "config.json").read_text() == (local / "config.json").read_text()
+
+
+def test_the_champion_is_the_better_version_and_the_log_says_why(store, tmp_path, caplog):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "weights").write_bytes(b"x" * 1000)
+
+    def register(**tags):
+        tags = {METRIC: "val_loss", DATA: "a"} | {key: str(value) for key, value in tags.items()}
+        caplog.clear()
+        run = start_run(TrackingConfig(), "train")
+        return run.register_model(folder, "ranked", tags=tags), caplog.text
+
+    client = start_run(TrackingConfig(), "look").client
+    assert "champion: there was none" in register(val_loss=2.0)[1]
+    assert "challenger: val_loss 3.0000 against 2.0000 of version 1" in register(val_loss=3.0)[1]
+    assert "champion: val_loss 1.0000 against 2.0000 of version 1" in register(val_loss=1.0)[1]
+    assert "challenger: its val_loss was measured on other data" in register(val_loss=0.5, **{DATA: "b"})[1]
+    assert "challenger: its uar cannot be compared" in register(uar=0.5, **{METRIC: "uar"})[1]
+    aliases = client.get_registered_model("ranked").aliases
+    assert {name: int(version) for name, version in aliases.items()} == {CHAMPION: 3, CHALLENGER: 5}
+    assert client.get_model_version("ranked", "3").tags["val_loss"] == "1.0"
+
+
+def test_a_registered_models_weights_are_not_stored_twice(registered_folder):
+    folder, stored = registered_folder
+    assert (stored / "weights").samefile(folder / "weights")
+    (folder / "weights").unlink()
+    assert (stored / "weights").read_bytes() == b"x" * 1000
+
+
+@pytest.fixture
+def registered_folder(store, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "weights").write_bytes(b"x" * 1000)
+    return folder, resolve_model(start_run(TrackingConfig(), "train").register_model(folder, "linked"))
