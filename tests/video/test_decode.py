@@ -8,6 +8,7 @@ import pytest
 from favchat.video import VideoError, read_frames
 from favchat.video.cursor import Cursor
 from favchat.video.decode import fit_size, probe
+from favchat.video.frame_times import frames_on_display
 from favchat.video.orientation import Orientation
 from favchat.video.readers import DecordUnfitError, read_decord, read_pyav, read_spans
 
@@ -269,8 +270,8 @@ def test_of_a_long_video_only_the_part_is_decoded(write_video, monkeypatch, name
     decoded = []
     decode = Cursor._decode
 
-    def watched(self):
-        for picture in decode(self):
+    def watched(self, *arguments):
+        for picture in decode(self, *arguments):
             decoded.append(picture.frame.pts)
             yield picture
 
@@ -284,3 +285,22 @@ def test_of_a_long_video_only_the_part_is_decoded(write_video, monkeypatch, name
     ((begins, images),) = read_spans(path, [(300.0, 301.0)], 16)
     np.testing.assert_allclose(begins, [300.0, 300.25, 300.5, 300.75, 301.0], atol=2e-3)
     assert images.shape == (5, 16, 16, 3) and len(set(decoded)) <= 1 + 12 + 5 + 1
+    decoded.clear()
+    whole = read_frames(path, max_frames=4)
+    np.testing.assert_allclose(whole.timestamps, whole.info.duration * (np.arange(4) + 0.5) / 4, atol=0.25)
+    assert len(set(decoded)) <= 1 + 4 * 14
+
+
+@pytest.mark.parametrize("name", ["searched.ts", "searched.mkv"])
+def test_a_seek_that_has_to_search_finds_the_same_frames(write_video, name):
+    # Uneven times: what is on display may have begun long before. A transport stream has no index.
+    times = np.cumsum(np.where(np.arange(600) % 7 == 0, 0.12, 0.04))
+    path = write_video(name, times=times, key_every=100)
+    with av.open(str(path)) as container:
+        pictures = [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+    begins = np.asarray([time for time, _ in pictures]) - pictures[0][0]
+    part = read_frames(path, start=20.0, end=24.0, fps=4.0)
+    index = frames_on_display(begins, np.arange(16) / 4 + 20.0)
+    assert len(part.images) == len(index) == 16
+    for image, number in zip(part.images, index, strict=True):
+        assert np.abs(image.astype(int) - pictures[number][1]).mean() < 2

@@ -102,7 +102,8 @@ class Cursor:
             self.origin = float(stream.start_time or 0) * self._time_base if known else self._next.begin
             self._next = self._next._replace(begin=self._next.begin - self.origin, end=self._next.end - self.origin)
         self.first = self._next
-        self._keys = self._read_keys()
+        self._keys = np.zeros(0)
+        self._entries = -1
         # FFmpeg reads Matroska's index at the first seek; before that it may know only the first key frame.
         self._index_read = False
 
@@ -129,16 +130,22 @@ class Cursor:
         if not self._seekable:
             return False
         here = self._shown.begin if self._shown is not None else 0.0
+        if self._entries < 0:
+            self._read_keys()
         if len(self._keys) and bool(np.any((self._keys > here + ON_TIME) & (self._keys <= time))):
             return True
         if len(self._keys) and self._index_read:
             return False
         return time - max([here, *self._keys[-1:].tolist()]) > LONG_GAP
 
-    def _read_keys(self) -> NDArray[np.float64]:
-        """Times of the key frames in the index, (K,) seconds, increasing; empty if the index is unreliable."""
-        keys = [entry.timestamp for entry in self._stream.index_entries if self._indexed and entry.is_keyframe]
-        return np.sort(np.asarray(keys, dtype=np.float64) * self._time_base - self.origin)
+    def _read_keys(self) -> None:
+        """Note the times of the key frames in the index, if it has changed; none if the index is unreliable."""
+        entries = self._stream.index_entries
+        if len(entries) == self._entries:
+            return  # an hour's index takes as long to go through as some 20 frames to decode
+        self._entries = len(entries)
+        keys = [entry.timestamp for entry in entries if entry.is_keyframe] if self._indexed else []
+        self._keys = np.sort(np.asarray(keys, dtype=np.float64) * self._time_base - self.origin)
 
     def _seek(self, time: float) -> None:
         moved = False
@@ -149,10 +156,11 @@ class Cursor:
             except av.FFmpegError:
                 continue
             moved = True
-            pictures = self._decode()
+            pictures = self._decode(None if target == 0.0 else time)
             first = next(pictures, None)
             if not self._index_read:
-                self._keys, self._index_read = self._read_keys(), True
+                self._read_keys()
+                self._index_read = True
             if first is not None and (first.begin <= time + ON_TIME or target == 0.0):
                 self.rest, self._shown, self._next = pictures, None, first
                 return
@@ -161,11 +169,15 @@ class Cursor:
         else:  # a file that is not seekable is decoded further
             self._seekable = False
 
-    def _decode(self) -> Iterator[Picture]:
+    def _decode(self, key_by: float | None = None) -> Iterator[Picture]:
         """Yield intact frames from here on, in display order.
 
         After damage the decoder continues with wrong reference frames and mixes pictures, so frames are skipped until
         the next key frame.
+
+        Args:
+            key_by: Begin at a key frame, and yield nothing if there is none up to this time, seconds: without an index
+                a seek may end anywhere, and what it then skipped over need not be decoded to see that it was too late.
         """
         intact, gap = True, False
         # For containers without presentation times: decoding times of the packets inside the decoder. The n-th
@@ -182,6 +194,13 @@ class Cursor:
                 # The container is truncated here.
                 self.damaged = True
                 return
+            if key_by is not None and packet.size:
+                stamp = packet.pts if packet.pts is not None else packet.dts
+                if stamp is not None and stamp * self._time_base - self.origin > key_by + ON_TIME:
+                    return
+                if not packet.is_keyframe:
+                    continue
+                key_by = None
             if packet.size:
                 due.append(expected if packet.dts is None else packet.dts * self._time_base)
                 expected = due[-1] + self._step

@@ -3,8 +3,9 @@
 Two readers over the same FFmpeg. decord reads whole MP4 and Matroska files, and PyAV the rest: MPEG program streams,
 where decord silently skips the first group of pictures (half a second), and other containers whose packets lack
 presentation times; files with frames hidden by an edit list, which shift decord's frame numbers; mirrored video and
-HDR, which decord does not support; parts of a file, because decord reads all packets when it opens one; and whatever
-decord fails on, mainly damaged files. `benchmarks/decode.py` measures both.
+HDR, which decord does not support; parts of a file and long files, because decord reads all packets when it opens one
+and, where it has to skip many frames after a seek, sometimes gives up and returns a frame from before the wanted one;
+and whatever decord fails on, mainly damaged files. `benchmarks/decode.py` and `benchmarks/long_videos.py` measure both.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from favchat.video.file_info import IMAGE_FOLDER, VideoInfo, probe
 from favchat.video.frame_times import sample_times
 from favchat.video.orientation import Orientation
 from favchat.video.readers import DecordUnfitError, FoundFrames, read_decord, read_images, read_pyav
+
+DECORD_LONGEST = 60.0
+"""Seconds of the longest video that decord reads."""
 
 __all__ = ["Frames", "VideoInfo", "fit_size", "probe", "read_frames"]
 
@@ -111,7 +115,8 @@ def _read(
     """The frames of a file or folder on display at `times`, and what is known of it, with the reader that was fit."""
     if container_name == IMAGE_FOLDER:
         return read_images(path, times, size), info
-    if whole and container_name in INDEXED_CONTAINERS and not (info.mirrored or info.wide):
+    fit = container_name in INDEXED_CONTAINERS and info.duration <= DECORD_LONGEST and not (info.mirrored or info.wide)
+    if whole and fit:
         try:
             return read_decord(path, times, size), replace(info, backend="decord")
         except DecordUnfitError:
