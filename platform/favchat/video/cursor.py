@@ -13,7 +13,6 @@ import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from favchat.video.frame_times import ON_TIME
 
