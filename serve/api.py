@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal, TypeVar, cast
 
-from fastapi import FastAPI, File, Form, Request, UploadFile
+from fastapi import FastAPI, File, Form, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response, StreamingResponse
 from fastapi.routing import APIRoute
@@ -52,6 +52,7 @@ from serve.responses_route import ResponsesRoute
 from serve.served_model import ServedModel, configs_of
 from serve.store import CHUNK, StoredFile, no_file
 from serve.track import describe
+from serve.view import FACES, View, ordered
 
 PURPOSES = ("user_data", "vision", "assistants")
 DATA_ADDRESS = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(;[\w=.+-]+)*;base64,", re.ASCII)
@@ -62,6 +63,9 @@ EXPIRY = 60.0
 MONTH = 30 * 24 * 3600
 """Seconds that ``expires_after`` may say, as with OpenAI."""
 Taken = TypeVar("Taken")
+
+STILL_OF_USE = ("face_not_found", "unsupported_parameter")
+"""Codes of errors that are about the question, not about the video."""
 
 LONGEST_NAME = 255
 """Letters of an uploaded file's name, as most file systems have it."""
@@ -91,8 +95,9 @@ class Api:
         self.served = {model.name: model for model in found}
         self.config, self.store = config, found[0].store
         self.started = int(time.time())
-        self.contexts: dict[str, int] = {}
-        """Of each model the tokens that a chat and its answer may have together, once its engine has told."""
+        self.abilities: dict[str, dict[str, Any]] = {}
+        """Of each model the tokens that a chat and its answer may have together, and the parts that can be left out,
+        once they were asked for."""
         self.traffic = Traffic()
         self.keys = KeyRing.of(config.serve)
         self.readiness = Readiness(self._parts, lambda: self.traffic.draining)
@@ -217,7 +222,7 @@ class Api:
             engine: Handle of its engine deployment.
         """
         self.served[config.serve.name] = ServedModel(config, media, encoder, engine)
-        self.contexts.pop(config.serve.name, None)
+        self.abilities.pop(config.serve.name, None)
 
     async def drain(self, seconds: float) -> None:
         """Answer 503 from now on, and wait at most `seconds` for the requests under way."""
@@ -246,11 +251,12 @@ class Api:
     async def model(self, model: str) -> dict[str, Any]:
         """One model."""
         served = self._model(model)
-        if model not in self.contexts:
+        if model not in self.abilities:
             with in_openai_s_words():
-                self.contexts[model] = await served.engine.context.remote()
+                context, parts = await served.engine.context.remote(), await served.encoder.removable.remote()
+            self.abilities[model] = {"max_model_len": context, "without": parts}
         created = await asyncio.to_thread(_born, served.config.serve.model or "") or self.started
-        about = {"created": created, "owned_by": "favchat", "max_model_len": self.contexts[model]}
+        about = {"created": created, "owned_by": "favchat", **self.abilities[model]}
         return {"id": model, "object": "model", **about}
 
     async def upload(
@@ -301,12 +307,18 @@ class Api:
         self.store.delete_file(self._file(file_id).id)
         return {"id": file_id, "object": "file", "deleted": True}
 
-    async def video(self, video_id: str, model: str | None = None) -> dict[str, Any]:
-        """The face track of a video and which experts its tokens went to; decodes and encodes it where needed."""
+    async def video(
+        self, video_id: str, model: str | None = None, face: Annotated[int, Query(ge=0, lt=FACES)] = 0
+    ) -> dict[str, Any]:
+        """The faces of a video, the track of one of them, and which experts its tokens went to.
+
+        Decodes and encodes it where needed.
+        """
         served = self._model(model or self.config.serve.name)
         async with self._named(video_id) as key:
-            await self._prepare(key, served)
-            return await asyncio.to_thread(describe, served.store, key)
+            view = View(key, face)
+            await self._prepare(view, served)
+            return await asyncio.to_thread(describe, served.store, view)
 
     async def preview(self, video_id: str) -> StreamingResponse:
         """The beginning of a video as browsers can play it."""
@@ -412,30 +424,29 @@ class Api:
         async with _in_threads(partial(self._video, video_id, param), self.store.give) as key:
             yield key
 
-    async def _prepare(self, key: str, served: ServedModel | None = None) -> None:
-        """See that a video is decoded and encoded for a model, by default the first."""
-        served = served or self.first
-        found = await asyncio.to_thread(served.store.features(key).exists)
+    async def _prepare(self, view: View, served: ServedModel) -> None:
+        """See that a view of a video is decoded and encoded for a model."""
+        found = await asyncio.to_thread(served.store.features(view).exists)
         self.metrics.clips.labels("yes" if found else "no").inc()
         if found:
             return
         try:
             with in_openai_s_words():
                 with self.metrics.timed("decode"):
-                    await served.media.prepare.remote(key)
+                    await served.media.prepare.remote(view.key, view.face)
                 with self.metrics.timed("encode"):
-                    size = await served.encoder.encode.remote(key)
+                    size = await served.encoder.encode.remote(view)
                 if size:
                     self.metrics.encoder_batch.observe(size)
         except ApiError as error:
-            if error.status == 400:  # nothing can be made of it, so it need not take a place
-                await asyncio.to_thread(self.store.reject, key)
+            if error.status == 400 and error.code not in STILL_OF_USE:  # so it need not take a place
+                await asyncio.to_thread(self.store.reject, view.key)
             raise
 
     async def _answer(self, body: ChatCompletionRequest, answer: Answer) -> AsyncGenerator[Piece]:
         """The answer's pieces, the first one empty; leaving early cancels the request."""
-        addresses = body.addresses()
-        if not addresses:
+        shown = body.shown()
+        if not shown:
             # The model would tell of a person whom it has not seen.
             notice = no_video()
             answer.notices.append(notice)
@@ -445,17 +456,21 @@ class Api:
             return
         served = self._model(body.model)
         async with AsyncExitStack() as stack:
-            keys = {address: await stack.enter_async_context(self._at(address)) for address in dict.fromkeys(addresses)}
-            videos = list(dict.fromkeys(keys.values()))
+            addresses = dict.fromkeys(body.addresses())
+            keys = {address: await stack.enter_async_context(self._at(address)) for address in addresses}
+            without = ordered(body.without or [])
+            views = [View(keys[one.address], one.face, without) for one in shown]
+            videos = list(dict.fromkeys(views))
             # All come to an end before one that failed gives its videos back.
             for outcome in await asyncio.gather(
-                *(self._prepare(key, served) for key in videos), return_exceptions=True
+                *(self._prepare(view, served) for view in videos), return_exceptions=True
             ):
                 if isinstance(outcome, BaseException):
                     raise outcome
-            facts = [await asyncio.to_thread(served.store.facts, key) for key in videos]
-            answer.notices += [notice for number, one in enumerate(facts, 1) for notice in of_video(one, number)]
-            chat = body.chat([keys[address] for address in addresses])
+            for number, view in enumerate(videos, 1):
+                facts = await asyncio.to_thread(served.store.told, view.key, "facts")
+                answer.notices += of_video(facts, number, view.face)
+            chat = body.chat(views)
             async with aclosing(self._written(chat, served)) as pieces:
                 async for piece in pieces:
                     answer.notices += piece.notices

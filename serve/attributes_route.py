@@ -20,6 +20,7 @@ from serve.notices import of_video
 from serve.openapi import errors
 from serve.served_model import ServedModel
 from serve.store import VideoStore
+from serve.view import FACES, View
 
 CSV = "text/csv"
 SHORTEST = 0.25
@@ -33,7 +34,7 @@ class AttributesRequest(BaseModel):
 
     window_s: float | None = Field(default=None, ge=0, description="Seconds of a window; null: 2, or more; 0: none.")
     stride_s: float | None = Field(default=None, ge=SHORTEST, description="Seconds between two windows' begins.")
-    track: int = Field(default=0, ge=0, le=15, description="Which face: 0 the main one.")
+    face: int = Field(default=0, ge=0, lt=FACES, description="Which face: 0 the main one.")
     model: str | None = Field(default=None, description="Which model scores; null: the first.")
 
 
@@ -43,14 +44,14 @@ class AttributesRoute:
     Args:
         models: The model of a name; null: the first.
         named: Holds the video of an id as long as the context lasts: its SHA-256.
-        prepare: Sees that a video is decoded and encoded for a model.
+        prepare: Sees that a view of a video is decoded and encoded for a model.
     """
 
     def __init__(
         self,
         models: Callable[[str | None], ServedModel],
         named: Callable[[str], AbstractAsyncContextManager[str]],
-        prepare: Callable[[str, ServedModel], Awaitable[None]],
+        prepare: Callable[[View, ServedModel], Awaitable[None]],
     ) -> None:
         self._models, self._named, self._prepare = models, named, prepare
         self._known: dict[str, tuple[ServedModel, Scorer]] = {}
@@ -88,26 +89,26 @@ class AttributesRoute:
     async def _report(self, served: ServedModel, key: str, asked: AttributesRequest) -> FaceReport:
         scorer = await self._scorer(served)
         try:
-            await self._prepare(key, served)
+            await self._prepare(View(key, asked.face), served)
         except ApiError as error:
             if error.code != "no_face":
                 raise
             cautions = [{"code": "no_face", "message": error.message}]
-            return face_report(key, scorer, None, track=asked.track, cautions=cautions)
+            return face_report(key, scorer, None, track=asked.face, cautions=cautions)
         with in_openai_s_words():
-            windows = await served.media.windows.remote(key, asked.track, asked.window_s, asked.stride_s)
-            rows = await served.encoder.scores.remote(None if asked.track else key, windows.clips)
+            windows = await served.media.windows.remote(key, asked.face, asked.window_s, asked.stride_s)
+            rows = await served.encoder.scores.remote(View(key, asked.face), windows.clips)
         report = await asyncio.to_thread(
             lambda: face_report(
                 key,
                 scorer,
-                served.store.read_clip(key, asked.track),
+                served.store.read_clip(key, asked.face),
                 rows[0],
                 zip(windows.spans, windows.clips[1:], rows[1:], strict=True),
                 window_s=windows.window_s,
                 stride_s=windows.stride_s,
-                track=asked.track,
-                cautions=of_video(served.store.facts(key), 1),
+                track=asked.face,
+                cautions=of_video(served.store.told(key, "facts"), 1, asked.face),
             )
         )
         await asyncio.to_thread(_remember, served.store, key, asked, report)
@@ -126,7 +127,7 @@ class AttributesRoute:
 def _remembered(store: VideoStore, key: str, asked: AttributesRequest) -> FaceReport | None:
     """What was last told of this face, if the same was asked."""
     with suppress(FileNotFoundError):
-        found = json.loads(store.attributes(key, asked.track).read_text())
+        found = json.loads(store.attributes(key, asked.face).read_text())
         if found["asked"] == asked.model_dump():
             return FaceReport(**found["report"])
     return None
@@ -134,4 +135,4 @@ def _remembered(store: VideoStore, key: str, asked: AttributesRequest) -> FaceRe
 
 def _remember(store: VideoStore, key: str, asked: AttributesRequest, report: FaceReport) -> None:
     text = json.dumps({"asked": asked.model_dump(), "report": report.model_dump()})
-    store.write(store.attributes(key, asked.track), lambda path: path.write_text(text))
+    store.write(store.attributes(key, asked.face), lambda path: path.write_text(text))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from serve.view import View
+
 
 @dataclass(frozen=True)
 class Form:
@@ -28,7 +30,7 @@ class Chat:
     Attributes:
         messages: With `role` and `content`, the content a string or a list of `{"type": "video"}` and
             `{"type": "text", "text": ...}` parts.
-        videos: SHA-256 of the videos, in the order in which the messages show them.
+        videos: The videos, in the order in which the messages show them.
         max_tokens: Longest answer, in tokens; None is as much as the server allows.
         temperature: 0 takes the most likely token each time.
         top_p: Share of the probability that tokens are drawn from, 0..1.
@@ -47,7 +49,7 @@ class Chat:
     """
 
     messages: list[dict[str, Any]]
-    videos: list[str]
+    videos: list[View]
     max_tokens: int | None = None
     temperature: float = 0.0
     top_p: float = 1.0

@@ -7,6 +7,7 @@ levels, M expert layers, E experts, H language-model width.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch import Tensor
 from favchat.config import Config
 from favchat.face_scores.values import AttributeScore, Calibration
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
+from favchat.model.processing_favchat import PIXELS
 from favchat.model.scores import scores_of
 from favchat.model.video_scores import scores_of_clips
 from favchat.runtime.threads import allowed_cpus
@@ -26,6 +28,7 @@ from favchat.video.clip import ProcessedClip
 from favchat.video.file_info import VideoInfo
 from serve.errors import ApiError
 from serve.store import VideoStore, gone
+from serve.view import Part, View
 
 
 class EncoderReplica:
@@ -48,18 +51,24 @@ class EncoderReplica:
         video_features(self.model, self.processor, [blank_clip(self.processor)])
         self._batch.set_max_batch_size(config.serve.encoder_batch)  # type: ignore[attr-defined]  # serve.batch adds it
 
-    async def encode(self, key: str) -> int:
-        """See that the store holds the features of a video whose clip it holds.
+    async def encode(self, view: View) -> int:
+        """See that the store holds the features of a view whose clip it holds.
 
         Returns:
-            How many videos were encoded at once with it; 0 where it was encoded before.
+            How many were encoded at once with it; 0 where it was encoded before.
 
         Raises:
-            ApiError: The video left the store.
+            ApiError: The video left the store, or the model has no part that is to be left out.
         """
-        if await asyncio.to_thread(self.store.features(key).exists):
+        if await asyncio.to_thread(self.store.features(view).exists):
             return 0
-        error, size = await self._batch(key)
+        there = removable(self.model)
+        for part in view.without:
+            if part not in there:
+                known = f"it has {' and '.join(there)}" if there else "it has none that could be"
+                message = f"without: {part} cannot be left out of this model; {known}."
+                raise ApiError(400, message, "without", "unsupported_parameter")
+        error, size = await self._batch(view)
         if error is not None:
             raise error
         return size
@@ -68,30 +77,33 @@ class EncoderReplica:
         """The attributes that the model was taught, and what was measured of them on held-out clips."""
         return self.processor.attributes, self.calibration
 
-    async def scores(self, key: str | None, clips: list[ProcessedClip | None]) -> list[list[AttributeScore]]:
+    async def removable(self) -> tuple[Part, ...]:
+        """The parts of the model that a view may leave out."""
+        return removable(self.model)
+
+    async def scores(self, view: View, clips: list[ProcessedClip | None]) -> list[list[AttributeScore]]:
         """The scores of each clip, none of what is None.
 
         Args:
-            key: A video that was encoded, of which the first clip is the main face: the scores are those that the
-                answers go by. None: the first clip is encoded, too.
+            view: A view that was encoded, whose clip is the first: its scores are those that the answers go by.
             clips: As many as one likes.
 
         Raises:
             ApiError: The video left the store.
         """
-        return await asyncio.to_thread(self._scores, key, clips)
+        return await asyncio.to_thread(self._scores, view, clips)
 
-    def _scores(self, key: str | None, clips: list[ProcessedClip | None]) -> list[list[AttributeScore]]:
-        known = [] if key is None else [self._encoded_scores(key)]
-        rest, batch = clips[len(known) :], self.config.encoder_batch
-        return known + scores_of_clips(self.model, self.processor, rest, self.calibration, batch)
+    def _scores(self, view: View, clips: list[ProcessedClip | None]) -> list[list[AttributeScore]]:
+        batch = self.config.encoder_batch
+        rest = scores_of_clips(self.model, self.processor, clips[1:], self.calibration, batch)
+        return [self._encoded_scores(view), *rest]
 
-    def _encoded_scores(self, key: str) -> list[AttributeScore]:
+    def _encoded_scores(self, view: View) -> list[AttributeScore]:
         head = self.model.model.adapter.attribute_head
         if head is None:
             return []
         try:
-            with safe_open(self.store.features(key), framework="pt") as file:
+            with safe_open(self.store.features(view), framework="pt") as file:
                 logits = file.get_tensor("logits")[None]
         except FileNotFoundError:
             raise gone() from None
@@ -102,30 +114,37 @@ class EncoderReplica:
         return {"encoded": self.encoded, "encoder_batches": self.batches}
 
     @ray_serve.batch(batch_wait_timeout_s=0.02)
-    async def _batch(self, keys: list[str]) -> list[tuple[ApiError | None, int]]:
-        return [(fault, len(keys)) for fault in await asyncio.to_thread(self._encode, keys)]
+    async def _batch(self, views: list[View]) -> list[tuple[ApiError | None, int]]:
+        return [(fault, len(views)) for fault in await asyncio.to_thread(self._encode, views)]
 
-    def _encode(self, keys: list[str]) -> list[ApiError | None]:
-        """Encode the clips of videos: of each what went wrong, which is nobody else's trouble."""
-        faults: dict[str, ApiError] = {}
+    def _encode(self, views: list[View]) -> list[ApiError | None]:
+        """Encode views of videos: of each what went wrong, which is nobody else's trouble."""
+        faults: dict[View, ApiError] = {}
         clips = {}
-        for key in dict.fromkeys(keys):
+        for view in dict.fromkeys(views):
             try:
-                if not self.store.features(key).exists():
-                    clips[key] = self.store.read_clip(key)
+                if not self.store.features(view).exists():
+                    clips[view] = self.store.read_clip(view.key, view.face)
             except ApiError as error:
-                faults[key] = error
+                faults[view] = error
         if clips:
-            for key, features in zip(
-                clips, video_features(self.model, self.processor, [*clips.values()], self.calibration), strict=True
-            ):
+            without = [view.without for view in clips]
+            encoded = video_features(self.model, self.processor, [*clips.values()], self.calibration, without)
+            for view, features in zip(clips, encoded, strict=True):
                 try:
-                    self.store.write(self.store.features(key), partial(save_file, features))
+                    self.store.write(self.store.features(view), partial(save_file, features))
                     self.encoded += 1
                 except ApiError as error:
-                    faults[key] = error
+                    faults[view] = error
             self.batches += 1
-        return [faults.get(key) for key in keys]
+        return [faults.get(view) for view in views]
+
+
+def removable(model: FaVChatForConditionalGeneration) -> tuple[Part, ...]:
+    """The parts of a model that can be left out."""
+    adapter = model.config.adapter_config
+    levels: tuple[Part, ...] = ("level_injection",) if len(model.model.adapter.level_proj) else ()
+    return (("face_encoder", *levels)) if adapter.face_grid else ()
 
 
 def blank_clip(processor: FaVChatProcessor) -> ProcessedClip:
@@ -150,8 +169,17 @@ def video_features(
     processor: FaVChatProcessor,
     clips: list[ProcessedClip],
     calibration: Calibration | None = None,
+    without: Sequence[Sequence[Part]] | None = None,
 ) -> list[dict[str, Tensor]]:
     """What the language model and the API need of each clip, its scores as they are calibrated.
+
+    Args:
+        model: The model; its language model is not needed.
+        processor: Its processor.
+        clips: The clips.
+        calibration: That of the model's directory.
+        without: Of each clip the parts to leave out: of the face encoder zeros are read instead of its features, so
+            that the face's place and movement stay, which come from its landmarks; None: none.
 
     Returns:
         For each clip: `tokens` `(S, H)`; `levels` `(K, S, H)`, zero at all but face tokens; `logits` `(A,)` and
@@ -160,12 +188,16 @@ def video_features(
         stream without tokens); `times` `(T,)` float32 seconds.
     """
     inputs = {name: tensor.to(model.device) for name, tensor in processor.video_inputs(clips).items()}
-    output = model.model.get_video_features(**inputs)
+    encoded = model.model.encode_frames(*(inputs.pop(name) for name in PIXELS))
+    blind = [row for row, parts in enumerate(without or []) if "face_encoder" in parts]
+    encoded["face_features"][blind] = 0
+    output = model.model.get_video_features(**encoded, **inputs)
     videos, frames, per_frame, width = output.tokens.shape
     general = per_frame - processor.face_grid**2
     levels = output.tokens.new_zeros(videos, len(output.levels), frames, per_frame, width)
     for index, level in enumerate(output.levels):
         levels[:, index, :, general:] = level
+    levels[[row for row, parts in enumerate(without or []) if parts]] = 0  # the levels are the face encoder's, too
     sequences = output.sequence()  # (V, S, H)
     head = model.model.adapter.attribute_head
     scores = output.attribute_logits[:, None].expand(-1, 2, -1)  # (V, 2, A)

@@ -33,6 +33,7 @@ from serve.language_model import VirtualTokenLM
 from serve.merge import merged
 from serve.store import VideoStore, gone
 from serve.text_stream import TextStream
+from serve.view import View
 from serve.visual_pool import PoolFullError, VisualPool
 
 PAGE_TOKENS = 16
@@ -98,20 +99,21 @@ class Engine:
         self._manager.logit_processor = processor_list()
         self._grammars = Grammars(processor.tokenizer, sorted(self._ends))
         self._manager.start()
-        self._scores: dict[str, list[list[float]]] = {}
-        """Of each video in the pool the scores of the attributes that the model was taught."""
+        self._scores: dict[View, list[list[float]]] = {}
+        """Of each view in the pool the scores of the attributes that the model was taught."""
         self.counters = {"requests": 0, "running": 0, "cancelled": 0, "generated_tokens": 0}
 
     async def warm_up(self) -> None:
         """Answer once about nothing, so that nobody waits for what a first answer takes."""
-        name, place = "warm-up", self.pool.blank()
+        nothing, place = View("warm-up"), self.pool.blank()
         try:
-            chat = Chat([{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "Hello?"}]}], [name])
-            ids = await asyncio.to_thread(self._prompt, chat, [self.pool.acquire(name, place)])
+            content = [{"type": "video"}, {"type": "text", "text": "Hello?"}]
+            chat = Chat([{"role": "user", "content": content}], [nothing])
+            ids = await asyncio.to_thread(self._prompt, chat, [self.pool.acquire(nothing, place)])
             async for _ in self._tokens(ids[: self._limit - 2], 2, None):
                 pass
         finally:
-            self.pool.release(name)
+            self.pool.release(nothing)
         self.counters = dict.fromkeys(self.counters, 0)
 
     def close(self) -> None:
@@ -336,31 +338,31 @@ class Engine:
             return
 
     @asynccontextmanager
-    async def _videos(self, keys: list[str]) -> AsyncIterator[list[range]]:
+    async def _videos(self, views: list[View]) -> AsyncIterator[list[range]]:
         """The ids of videos in use, in order."""
-        held: list[str] = []
+        held: list[View] = []
         try:
             spans = []
-            for key in keys:
+            for view in views:
                 # Read from disk in a thread and without the pool's lock, which the generation waits for.
-                features = None if key in self.pool else await asyncio.to_thread(self._load, key)
-                spans.append(self.pool.acquire(key, features))
-                held.append(key)
+                features = None if view in self.pool else await asyncio.to_thread(self._load, view)
+                spans.append(self.pool.acquire(view, features))
+                held.append(view)
             yield spans
         except PoolFullError:
             raise busy("Questions about too many different videos are being answered. Try again.") from None
         finally:
-            for key in held:
-                self.pool.release(key)
+            for view in held:
+                self.pool.release(view)
 
-    def _load(self, key: str) -> tuple[Tensor, Tensor]:
+    def _load(self, view: View) -> tuple[Tensor, Tensor]:
         try:
-            features = load_file(self.store.features(key))
+            features = load_file(self.store.features(view))
         except FileNotFoundError:
             raise gone() from None
         if len(self._scores) >= 2 * self.config.max_videos:
             self._scores = {kept: scores for kept, scores in self._scores.items() if kept in self.pool}
-        self._scores[key] = features["scores"].tolist()
+        self._scores[view] = features["scores"].tolist()
         return features["tokens"], features["levels"]
 
     def _prompt(self, chat: Chat, spans: list[range]) -> list[int]:

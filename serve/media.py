@@ -21,9 +21,10 @@ from favchat.video.cursor import Cursor
 from favchat.video.decode import probe
 from favchat.video.windows import default_window, followed, window_clips, window_spans
 from serve.errors import ApiError
-from serve.people import RememberingDetector, count_people
+from serve.people import RememberingDetector, count_people, told_of
 from serve.preview import is_playable, write_preview
 from serve.store import VideoStore
+from serve.view import FACES
 
 GRACE = 10.0
 """Seconds beyond the time limit after which a decoder counts as hung."""
@@ -36,6 +37,7 @@ DECODERS = 2
 
 MAX_WINDOWS = 64
 """Most windows of a video."""
+
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
@@ -103,31 +105,43 @@ class MediaReplica:
         if not await asyncio.to_thread(self.store.preview(key).exists):
             await self._once(f"preview {key}", self._write_preview, key)
 
-    async def prepare(self, key: str) -> None:
-        """See that the store holds the clip of a video.
+    async def prepare(self, key: str, face: int = 0) -> None:
+        """See that the store holds the clip of a face.
+
+        Args:
+            key: The video.
+            face: Which face, 0 the main one.
 
         Raises:
-            ApiError: The video cannot be used, the message says why.
+            ApiError: The video cannot be used, or has no such face; the message says why.
         """
         if not await asyncio.to_thread(self.store.clip(key).exists):
             await self._once(f"clip {key}", self._process, key)
+        if not face:
+            return
+        faces = len((await asyncio.to_thread(self.store.told, key, "facts"))["people"])
+        if face >= faces:
+            there = "one face, 0" if faces == 1 else f"{faces} faces, 0 to {faces - 1}"
+            message = f"face = {face}: the video shows {there}, in at least "
+            message += f"{self.specification.min_share:.0%} of its frames.".replace("%", " %")
+            raise ApiError(400, message, "face", "face_not_found")
+        if not await asyncio.to_thread(self.store.clip(key, face).exists):
+            await self._once(f"clip {key} {face}", partial(self._process_further, face=face), key)
 
-    async def windows(self, key: str, track: int, window_s: float | None, stride_s: float | None) -> Windows:
-        """The windows of one face of a video, whose clip the store then holds.
+    async def windows(self, key: str, face: int, window_s: float | None, stride_s: float | None) -> Windows:
+        """The windows of one face of a video.
 
         Args:
-            key: The video, its own clip prepared.
-            track: Which face, 0 the main one.
+            key: The video, the face's clip prepared.
+            face: Which face, 0 the main one.
             window_s: Seconds of a window; None: the server chooses; 0: none.
             stride_s: Seconds from the begin of one to the begin of the next; None: as long as a window.
 
         Raises:
-            ApiError: There is no such face, or there would be too many windows.
+            ApiError: There would be too many windows.
         """
-        if track and not await asyncio.to_thread(self.store.clip(key, track).exists):
-            await self._once(f"clip {key} {track}", partial(self._process_further, track=track), key)
         async with self._places:
-            return await self._in_thread(partial(self._windows, track=track, window=window_s, stride=stride_s), key)
+            return await self._in_thread(partial(self._windows, face=face, window=window_s, stride=stride_s), key)
 
     async def counters(self) -> dict[str, int]:
         """What this replica has done."""
@@ -208,24 +222,18 @@ class MediaReplica:
     def _process(self, key: str) -> None:
         path = self.store.source(key)
         self._check(path)
-        clip = self.specification.read(path, self.detector)[0]
+        clips = self.specification.read(path, self.detector, max_tracks=FACES)
         found, size = self.detector.last()
-        people = count_people(found, size, clip, self.specification.min_share)
-        self.store.write_clip(key, clip, {"people": people, "readable": clip.readable})
+        people = [count_people(found, size, clip, self.specification.min_share) for clip in clips]
+        facts = {"people": people, "readable": clips[0].readable}
+        self.store.write_clip(key, clips[0], facts=facts, faces=[told_of(clip) for clip in clips])
 
-    def _process_further(self, key: str, track: int) -> None:
-        clips = self.specification.read(self.store.source(key), self.detector, max_tracks=track + 1)
-        if track >= len(clips):
-            raise ApiError(
-                404,
-                f"track = {track}: the video shows {len(clips)} face(s) for long enough.",
-                "track",
-                "track_not_found",
-            )
-        self.store.write_clip(key, clips[track], track=track)
+    def _process_further(self, key: str, face: int) -> None:
+        clips = self.specification.read(self.store.source(key), self.detector, max_tracks=face + 1)
+        self.store.write_clip(key, clips[face], face=face)
 
-    def _windows(self, key: str, track: int, window: float | None, stride: float | None) -> Windows:
-        clip = self.store.read_clip(key, track)
+    def _windows(self, key: str, face: int, window: float | None, stride: float | None) -> Windows:
+        clip = self.store.read_clip(key, face)
         begin, end = followed(clip)
         length = default_window(begin, end) if window is None else window
         step = stride or length

@@ -14,14 +14,16 @@ def no_video() -> dict[str, str]:
     }
 
 
-def of_video(facts: Mapping[str, Any], number: int) -> list[dict[str, str]]:
+def of_video(facts: Mapping[str, Any], number: int, face: int = 0) -> list[dict[str, str]]:
     """Of a video that is damaged or shows several faces.
 
     Args:
-        facts: `people`, see :func:`serve.people.count_people`, and `readable`, the share of it that could be read.
+        facts: `people`, of each face what :func:`serve.people.count_people` says, and `readable`, the share of the
+            video that could be read.
         number: Which video of the chat it is, from 1.
+        face: Which face the answer is about.
     """
-    people, notices = facts["people"], []
+    people, notices = facts["people"][face], []
     if facts["readable"] < 1:
         message = f"Of video {number} only {percent(facts['readable'])} could be read; the answer is about that part."
         notices.append({"code": "partly_read", "message": message})

@@ -1,7 +1,8 @@
-"""How many faces a clip shows, and which of them is followed."""
+"""How many faces a clip shows, which of them is followed, and what is told of each."""
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from favchat.video import Detections, FaceDetector, ProcessedClip
+from favchat.video.images import encode_images
+
+QUALITY = 85
+"""Of the JPEG pictures."""
 
 
 class RememberingDetector:
@@ -60,3 +65,20 @@ def count_people(
             places.append(int(np.abs(centres - box[[0, 2]].mean()).argmin()) + 1)
     followed = max(set(places), key=places.count) if places else None
     return {"found": found, "followed": followed}
+
+
+def told_of(clip: ProcessedClip) -> dict[str, Any]:
+    """What is told of one face beside others, ready for JSON.
+
+    Returns:
+        `share` of the T frames that show it, 0..1; `boxes`, of each frame x1 y1 x2 y2 as shares of width and height,
+        None where it is not to be seen; `thumbnail`, its largest aligned crop as base64 JPEG.
+    """
+    sides = clip.boxes[:, 2:] - clip.boxes[:, :2]
+    largest = int(np.where(clip.visible, sides.prod(axis=1), -1).argmax())
+    boxes = np.round(clip.boxes.astype(np.float64), 5).tolist()
+    return {
+        "share": round(float(clip.visible.mean()), 4),
+        "boxes": [box if seen else None for box, seen in zip(boxes, clip.visible, strict=True)],
+        "thumbnail": base64.b64encode(encode_images(clip.faces[largest][None], quality=QUALITY)[0]).decode(),
+    }

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,6 +16,7 @@ from serve.chat import Chat, Piece, TokenText
 from serve.errors import ApiError
 from serve.forms import Structured
 from serve.parameters import IGNORED, INERT, PART_INERT, refuse
+from serve.view import FACES, Part, View
 
 PLACEHOLDERS = ("<|video|>", "<|frame|>", "<|face|>")
 """What stands for a video in a prompt; the same as in favchat.model.processing_favchat, which would load torch here."""
@@ -49,10 +50,18 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": False})
 
 
+class Shown(NamedTuple):
+    """A video of a chat: where it is, and which of its faces is meant."""
+
+    address: str
+    face: int
+
+
 class VideoUrl(_Part):
-    """Where a video is: a ``data:`` address or ``file:FILE_ID``."""
+    """Where a video is, a ``data:`` address or ``file:FILE_ID``, and which of its faces is meant, 0 the main one."""
 
     url: str
+    face: int = Field(default=0, ge=0, lt=FACES)
 
 
 class VideoPart(_Part):
@@ -62,15 +71,16 @@ class VideoPart(_Part):
     video_url: VideoUrl
 
     @property
-    def address(self) -> str:
-        """Where it is."""
-        return self.video_url.url
+    def shown(self) -> Shown:
+        """Which video, and which face."""
+        return Shown(self.video_url.url, self.video_url.face)
 
 
 class ImageUrl(_Part):
-    """Where a picture is: as a video's."""
+    """Where a picture is, and which face is meant: as of a video."""
 
     url: str
+    face: int = Field(default=0, ge=0, lt=FACES)
 
 
 class ImagePart(_Part):
@@ -80,9 +90,9 @@ class ImagePart(_Part):
     image_url: ImageUrl
 
     @property
-    def address(self) -> str:
-        """Where it is."""
-        return self.image_url.url
+    def shown(self) -> Shown:
+        """Which picture, and which face."""
+        return Shown(self.image_url.url, self.image_url.face)
 
 
 class TextPart(_Part):
@@ -149,6 +159,7 @@ class ChatCompletionRequest(Structured):
     logit_bias: Annotated[dict[TokenId, Bias], Field(max_length=BIASED)] | None = None
     top_k: int | None = Field(default=None, ge=-1)
     min_p: float | None = Field(default=None, ge=0, le=1)
+    without: Annotated[list[Part], Field(max_length=2)] | None = None
 
     @classmethod
     def parse(cls, body: bytes) -> ChatCompletionRequest:
@@ -162,9 +173,13 @@ class ChatCompletionRequest(Structured):
             return cls.model_validate_json(body)
 
     def addresses(self) -> list[str]:
-        """The addresses of the videos, in order."""
+        """Where the videos are, in order."""
+        return [one.address for one in self.shown()]
+
+    def shown(self) -> list[Shown]:
+        """The videos, in order."""
         return [
-            part.address
+            part.shown
             for message in self.messages
             if not isinstance(message.content, str)
             for part in message.content
@@ -187,7 +202,7 @@ class ChatCompletionRequest(Structured):
         if options and (self.n or 1) > 1:
             raise ApiError(400, "n: of options one is chosen.", "n")
         most = min(VIDEOS, limits.max_videos)
-        if len(set(self.addresses())) > most:
+        if len(set(self.shown())) > most:
             raise ApiError(400, f"A chat takes at most {most} different videos.", "messages")
         letters = 0
         for index, message in enumerate(self.messages):
@@ -204,8 +219,8 @@ class ChatCompletionRequest(Structured):
                 "context_length_exceeded",
             )
 
-    def chat(self, videos: list[str]) -> Chat:
-        """The request for the engine, its videos known by their SHA-256."""
+    def chat(self, videos: list[View]) -> Chat:
+        """The request for the engine, with its videos in order."""
         temperature = self.temperature or 0.0
         form, options = self.form()
         return Chat(

@@ -14,6 +14,7 @@ from serve.chat import Piece
 from serve.errors import ApiError
 from serve.parameters import refuse
 from serve.protocol import MESSAGES, PARTS, ChatCompletionRequest, faulty, logprobs, too_many
+from serve.view import FACES
 
 LOGPROBS = "message.output_text.logprobs"
 """What `include` may ask for."""
@@ -74,10 +75,12 @@ class FilePart(_Part):
     type: Literal["input_file"]
     file_id: str | None = None
     file_data: str | None = None
+    face: int = Field(default=0, ge=0, lt=FACES)
 
     def of_chat(self) -> dict[str, Any]:
         """The same part in a chat."""
-        return {"type": "video_url", "video_url": {"url": _address(self.file_id, self.file_data, "file_data")}}
+        address = _address(self.file_id, self.file_data, "file_data")
+        return {"type": "video_url", "video_url": {"url": address, "face": self.face}}
 
 
 class ImagePart(_Part):

@@ -7,9 +7,12 @@
     videos/SHA256/use-UUID              held by a process that is using the video
     videos/SHA256/unwanted              nobody's any more: goes when its last user is done
     videos/SHA256/VERSION/clip.npz      frames, faces and track
-    videos/SHA256/VERSION/facts.json    how many faces there are, which is followed, and what share could be read
+    videos/SHA256/VERSION/facts.json    how many faces there are, where each is, and what share could be read
+    videos/SHA256/VERSION/faces.json    all faces: how often they are to be seen, their boxes, a picture of each
     videos/SHA256/VERSION/features.safetensors      visual tokens, face levels, expert usage
-    videos/SHA256/VERSION/clip-N.npz    the same of the face that comes N-th after the main one, if it was asked for
+    videos/SHA256/VERSION/clip-N.npz    frames, faces and track of the face that comes N-th after the main one, if it
+                                        was asked for
+    videos/SHA256/VERSION/features-VIEW.safetensors     visual tokens of a further face, or without parts of the model
     videos/SHA256/VERSION/attributes-N.json     what was last told of a face in numbers
     videos/SHA256/VERSION/preview.mp4   the video as browsers can play it
 
@@ -29,6 +32,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -41,8 +45,9 @@ from favchat.video.clip import ProcessedClip
 from favchat.video.decode import VideoInfo
 from serve.errors import ApiError, busy
 from serve.leases import Leases
+from serve.view import View
 
-FORMAT = "3"
+FORMAT = "4"
 """Of the derived files; another one finds none of those that lie there."""
 FILE_ID = re.compile(r"file-[0-9a-f]{32}")
 VIDEO_ID = re.compile(r"[0-9a-f]{64}")
@@ -316,20 +321,28 @@ class VideoStore:
         """Where the video as browsers can play it lies, once it exists."""
         return self.root / "videos" / key / self.version / "preview.mp4"
 
-    def features(self, key: str) -> Path:
-        """Where a video's visual tokens lie, once they exist."""
-        return self.root / "videos" / key / self.version / "features.safetensors"
+    def features(self, view: View) -> Path:
+        """Where a view's visual tokens lie, once they exist."""
+        name = f"features-{view.name}" if view.name else "features"
+        return self.root / "videos" / view.key / self.version / f"{name}.safetensors"
 
-    def attributes(self, key: str, track: int) -> Path:
+    def attributes(self, key: str, face: int) -> Path:
         """Where lies what was last told in numbers of a video's face, once it exists."""
-        return self.root / "videos" / key / self.version / f"attributes-{track}.json"
+        return self.root / "videos" / key / self.version / f"attributes-{face}.json"
 
-    def clip(self, key: str, track: int = 0) -> Path:
+    def clip(self, key: str, face: int = 0) -> Path:
         """Where a video's decoded clip lies, once it exists: that of its main face, or of a further one."""
-        return self.root / "videos" / key / self.version / (f"clip-{track}.npz" if track else "clip.npz")
+        return self.root / "videos" / key / self.version / (f"clip-{face}.npz" if face else "clip.npz")
 
-    def write_clip(self, key: str, clip: ProcessedClip, facts: dict[str, Any] | None = None, track: int = 0) -> None:
-        """Keep a decoded clip, and of the main face what is said of it without opening it, any JSON object."""
+    def write_clip(self, key: str, clip: ProcessedClip, *, face: int = 0, **told: Any) -> None:
+        """Keep a decoded clip, and before it what is said of the video without opening it.
+
+        Args:
+            key: The video.
+            clip: The clip of one face.
+            face: Which one.
+            **told: What goes to a JSON file of its own by its name, see :meth:`told`.
+        """
         parts = {field.name: getattr(clip, field.name) for field in fields(clip) if field.name != "info"}
         arrays: dict[str, Any] = {name: part for name, part in parts.items() if isinstance(part, np.ndarray)}
         rest = {name: part for name, part in parts.items() if name not in arrays}
@@ -339,18 +352,18 @@ class VideoStore:
             with path.open("wb") as file:
                 np.savez(file, header=header, **arrays)
 
-        if facts is not None:
-            self.write(self.clip(key).with_name("facts.json"), lambda path: path.write_text(json.dumps(facts)))
-        self.write(self.clip(key, track), save)
+        for name, value in told.items():
+            self.write(self._told(key, name), partial(Path.write_text, data=json.dumps(value)))
+        self.write(self.clip(key, face), save)
 
-    def read_clip(self, key: str, track: int = 0) -> ProcessedClip:
+    def read_clip(self, key: str, face: int = 0) -> ProcessedClip:
         """The decoded clip of a video's face.
 
         Raises:
             ApiError: The video left the store.
         """
         try:
-            with np.load(self.clip(key, track)) as arrays:
+            with np.load(self.clip(key, face)) as arrays:
                 rest: dict[str, Any] = json.loads(str(arrays["header"]))
                 rest["info"] = VideoInfo(**rest["info"])
                 rest |= {name: tuple(value) for name, value in rest.items() if isinstance(value, list)}
@@ -358,14 +371,14 @@ class VideoStore:
         except FileNotFoundError:
             raise gone() from None
 
-    def facts(self, key: str) -> dict[str, Any]:
-        """What :meth:`write_clip` was told of a clip.
+    def told(self, key: str, name: str) -> Any:
+        """What :meth:`write_clip` was told of a video under a name.
 
         Raises:
             ApiError: The video left the store.
         """
         try:
-            return dict(json.loads(self.clip(key).with_name("facts.json").read_text()))
+            return json.loads(self._told(key, name).read_text())
         except FileNotFoundError:
             raise gone() from None
 
@@ -381,6 +394,9 @@ class VideoStore:
                 save(part)
         except FileNotFoundError:
             raise gone() from None
+
+    def _told(self, key: str, name: str) -> Path:
+        return self.clip(key).with_name(f"{name}.json")
 
     def _file_path(self, file_id: str) -> Path:
         return self.root / "files" / f"{file_id}.json"

@@ -10,19 +10,20 @@ from safetensors.numpy import load_file
 
 from favchat.video.images import encode_images
 from serve.notices import which
+from serve.people import QUALITY
 from serve.store import VideoStore, gone
-
-QUALITY = 85
-"""Of the JPEG pictures."""
+from serve.view import View
 
 
-def describe(store: VideoStore, key: str) -> dict[str, Any]:
-    """The description of a video that was decoded and encoded, ready for JSON.
+def describe(store: VideoStore, view: View) -> dict[str, Any]:
+    """The description of a video that was decoded and encoded, about one of its faces, ready for JSON.
 
     Returns:
         `id`; `width`, `height`, `fps`, `duration` of the file; `readable`: the share, 0..1, of
         the wanted moments at which a frame could be read; `people`: how many faces are `found` at once, and which
         of them, counted from the left, is `followed` (null where that is not clear), as a `description` says in words;
+        `faces`: of each what :func:`serve.people.told_of` says, boxes at the track's `timestamps`, its `index`, and
+        which from the left it is (`from_left`, null where that is not clear); `face`: which of them the rest is about;
         `track` with lists over the n sampled frames: `timestamps` in seconds, `boxes` x1 y1 x2 y2 and `landmarks` 5 x y
         as shares of width and height, `scores`, `visible`, and as base64 JPEG the `frames` and the aligned `crops`;
         `experts` with `num_experts`, the `timestamps` of the T frames that the model sees, and for each expert layer
@@ -31,12 +32,13 @@ def describe(store: VideoStore, key: str) -> dict[str, Any]:
     Raises:
         ApiError: The video left the store.
     """
-    clip = store.read_clip(key)
+    key, face = view.key, view.face
+    clip = store.read_clip(key, face)
     try:
-        features = load_file(store.features(key))
+        features = load_file(store.features(view))
     except FileNotFoundError:
         raise gone() from None
-    facts = store.facts(key)
+    people, readable = (store.told(key, "facts")[name] for name in ("people", "readable"))
     usage = features["usage"]  # (layers, 2, T, experts)
     return {
         "id": key,
@@ -45,8 +47,13 @@ def describe(store: VideoStore, key: str) -> dict[str, Any]:
         "height": clip.info.height,
         "fps": clip.info.fps,
         "duration": clip.info.duration,
-        "readable": facts["readable"],
-        "people": {**facts["people"], "description": which(facts["people"])},
+        "readable": readable,
+        "people": {**people[face], "description": which(people[face])},
+        "faces": [
+            {"index": index, "from_left": one["followed"], **told}
+            for index, (one, told) in enumerate(zip(people, store.told(key, "faces"), strict=True))
+        ],
+        "face": face,
         "track": {
             "timestamps": _rounded(clip.timestamps),
             "boxes": _rounded(clip.boxes),

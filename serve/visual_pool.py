@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict
+from collections.abc import Hashable
 
 import torch
 from torch import Tensor
@@ -51,20 +52,20 @@ class VisualPool:
         self._tokens = torch.zeros(capacity + 1, tokens, width, dtype=dtype, device=device)
         self._levels = torch.zeros(levels, capacity + 1, tokens, width, dtype=dtype, device=device)
         self._free = list(range(capacity))
-        self._serials: OrderedDict[str, int] = OrderedDict()  # of each video, the one unused for longest first
+        self._serials: OrderedDict[Hashable, int] = OrderedDict()  # of each video, the one unused for longest first
         self._rows: dict[int, int] = {}  # row in the tensors by serial
-        self._users: Counter[str] = Counter()
+        self._users: Counter[Hashable] = Counter()
         self._next = 0
         self._lock = threading.Lock()
 
-    def __contains__(self, key: str) -> bool:
+    def __contains__(self, key: Hashable) -> bool:
         return key in self._serials
 
     def blank(self) -> tuple[Tensor, Tensor]:
         """Features of a video that shows nothing."""
         return torch.zeros_like(self._tokens[0]), torch.zeros_like(self._levels[:, 0])
 
-    def acquire(self, key: str, features: tuple[Tensor, Tensor] | None = None) -> range:
+    def acquire(self, key: Hashable, features: tuple[Tensor, Tensor] | None = None) -> range:
         """The ids of a video, which stays until it is released as often as it was acquired.
 
         Args:
@@ -87,7 +88,7 @@ class VisualPool:
             begin = self.first_id + self._serials[key] * self.tokens_per_video
             return range(begin, begin + self.tokens_per_video)
 
-    def release(self, key: str) -> None:
+    def release(self, key: Hashable) -> None:
         """Give up one use of a video."""
         with self._lock:
             self._users[key] -= 1
@@ -108,7 +109,7 @@ class VisualPool:
             row = rows[inverse]
             return self._tokens[row, place], self._levels[:, row, place]
 
-    def _place(self, key: str, tokens: Tensor, levels: Tensor) -> None:
+    def _place(self, key: Hashable, tokens: Tensor, levels: Tensor) -> None:
         if self.first_id + (self._next + 1) * self.tokens_per_video > MAX_ID:
             raise OverflowError("the ids for visual tokens are used up: restart the engine")
         if not self._free:

@@ -28,6 +28,7 @@ from serve.encoder import video_features
 from serve.engine import Engine
 from serve.media import MediaReplica
 from serve.store import VideoStore
+from serve.view import View
 from tests.serve.local import LocalEncoder, LocalEngine, local_client
 
 CLIPS = SAMPLE / "clips"
@@ -83,7 +84,7 @@ class Encoded:
         content = [*({"type": "video"} for _ in names), {"type": "text", "text": question}]
         return Chat(
             [{"role": "user", "content": content}],
-            [self.keys[name] for name in names],
+            [View(self.keys[name]) for name in names],
             **{"max_tokens": TOKENS, **settings},
         )
 
@@ -96,7 +97,7 @@ def encoded(talkative, clips, tmp_path_factory) -> Encoded:
     for name, features in zip(clips, video_features(*talkative, list(clips.values())), strict=True):
         with (CLIPS / f"{name}.mp4").open("rb") as file:
             keys[name] = store.add(file)
-        store.write(store.features(keys[name]), partial(save_file, features))
+        store.write(store.features(View(keys[name])), partial(save_file, features))
     return Encoded(store, keys)
 
 

@@ -173,12 +173,12 @@ def test_a_table_has_a_row_for_each_attribute_of_the_clip_and_of_each_window(cli
 
 def test_a_second_face_is_told_by_itself(client) -> None:
     video = upload(client, video_file(two_faces()))
-    first, second = (scored(client, video, track=track, window_s=0) for track in (0, 1))
+    first, second = (scored(client, video, face=face, window_s=0) for face in (0, 1))
     assert first["track"]["boxes"][0][0] > 0.5 > second["track"]["boxes"][0][2] - 0.1
     assert [one["code"] for one in first["face"]["warnings"]] == ["several_faces"]
     assert first["attributes"] != second["attributes"]
-    refused = client.post(f"/v1/videos/{video}/attributes", json={"track": 2})
-    assert (refused.status_code, refused.json()["error"]["code"]) == (404, "track_not_found")
+    refused = client.post(f"/v1/videos/{video}/attributes", json={"face": 2})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "face_not_found")
 
 
 def test_of_a_video_without_a_face_nothing_is_told(client) -> None:
@@ -195,7 +195,7 @@ def test_of_a_video_without_a_face_nothing_is_told(client) -> None:
         ({"window_s": -1}, "window_s"),
         ({"window_s": 0.1}, "window_s"),
         ({"stride_s": 0}, "stride_s"),
-        ({"track": -1}, "track"),
+        ({"face": -1}, "face"),
         ({"windows": 1}, "windows"),
         ({"model": "other"}, "model"),
     ],

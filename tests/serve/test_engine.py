@@ -19,6 +19,7 @@ from serve.encoder import video_features
 from serve.engine import PAGE_TOKENS, Engine
 from serve.errors import ApiError
 from serve.store import VideoStore
+from serve.view import View
 from tests.serve.conftest import CLIPS, NAMES, TOKENS, Encoded
 
 
@@ -172,7 +173,7 @@ def test_nothing_is_read_or_tokenised_on_the_loop_or_under_the_pool_s_lock(engin
 
 def test_a_video_that_left_the_store(engine, encoded) -> None:
     chat = encoded.chat("pexels_0")
-    chat.videos[0] = "0" * 64
+    chat.videos[0] = View("0" * 64)
     with pytest.raises(ApiError) as caught:
         asyncio.run(answer(engine, chat))
     assert (caught.value.status, caught.value.code) == (503, "video_dropped")
@@ -216,7 +217,7 @@ def test_answers_begin_as_the_scores_say_as_in_plain_generation(tiny_preset, cli
     with (CLIPS / "capture_0.mp4").open("rb") as file:
         key = store.add(file)
     (features,) = video_features(model, processor, [clips["capture_0"]])
-    store.write(store.features(key), partial(save_file, features))
+    store.write(store.features(View(key)), partial(save_file, features))
     encoded = Encoded(store, {"capture_0": key})
     engine = Engine(model, processor, store, ServeConfig(max_videos=1))
     questions = ["Is he wearing glasses?", "Is he smiling?", "Is he talking?", "What is this?"]

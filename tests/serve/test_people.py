@@ -46,9 +46,11 @@ def test_in_words() -> None:
     assert which({"found": 2, "followed": 2}) == "the one on the right"
     assert which({"found": 3, "followed": 2}) == "number 2 from the left"
     assert which({"found": 3, "followed": None}) == "the one in the track"
-    assert of_video({"people": {"found": 1, "followed": 1}, "readable": 1.0}, 1) == []
-    damaged, several = of_video({"people": {"found": 2, "followed": 1}, "readable": 0.526}, 3)
+    assert of_video({"people": [{"found": 1, "followed": 1}], "readable": 1.0}, 1) == []
+    facts = {"people": [{"found": 2, "followed": 1}, {"found": 2, "followed": 2}], "readable": 0.526}
+    damaged, several = of_video(facts, 3)
     assert several["code"] == "several_faces" and "Video 3 shows 2 faces" in several["message"]
+    assert "on the left" in several["message"] and "on the right" in of_video(facts, 3, face=1)[1]["message"]
     assert damaged["code"] == "partly_read" and "video 3 only 53 %" in damaged["message"]
 
 

@@ -19,6 +19,7 @@ from serve.chat import Chat, Piece
 from serve.engine import Engine
 from serve.served_model import configs_of
 from serve.store import VideoStore
+from serve.view import View
 from tests.serve.conftest import LIMITS, clip_path
 from tests.serve.local import local_client
 
@@ -46,15 +47,18 @@ class Parts:
     async def check(self, incoming: str) -> None:
         self.asked.append("check")
 
-    async def prepare(self, key: str) -> None:
+    async def prepare(self, key: str, face: int) -> None:
         self.asked.append("prepare")
-        facts = {"people": {"found": 1, "followed": 1}, "readable": 1}
+        facts = {"people": [{"found": 1, "followed": 1}], "readable": 1}
         self.store.write(self.store.clip(key).with_name("facts.json"), lambda path: path.write_text(json.dumps(facts)))
 
-    async def encode(self, key: str) -> int:
+    async def encode(self, view: View) -> int:
         self.asked.append("encode")
-        self.store.write(self.store.features(key), lambda path: path.touch())
+        self.store.write(self.store.features(view), lambda path: path.touch())
         return 1
+
+    async def removable(self) -> list[str]:
+        return ["face_encoder"]
 
     async def context(self) -> int:
         return 512

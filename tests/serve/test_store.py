@@ -14,6 +14,7 @@ import pytest
 from favchat.config import Config
 from serve.errors import ApiError
 from serve.store import StoredFile, VideoStore
+from serve.view import View
 
 
 def store_of(folder, max_videos: int = 3) -> VideoStore:
@@ -215,8 +216,8 @@ def test_many_who_upload_use_and_delete_the_same_clips_are_never_in_each_other_s
             key = store.video(file.id)
             if turn % 2:
                 store.delete_file(file.id)
-            store.write(store.features(key), lambda path: path.write_bytes(b"tokens"))
-            assert store.source(key).read_bytes() == data and store.features(key).read_bytes() == b"tokens"
+            store.write(store.features(View(key)), lambda path: path.write_bytes(b"tokens"))
+            assert store.source(key).read_bytes() == data and store.features(View(key)).read_bytes() == b"tokens"
             store.files()
             store.give(key)
             if not turn % 2:
@@ -238,10 +239,10 @@ def test_a_clip_comes_back_as_it_was(tmp_path, clips) -> None:
     store = store_of(tmp_path)
     key = add(store, b"film")
     clip = clips["pexels_0"]
-    store.write_clip(key, clip, {"readable": 0.5})
+    store.write_clip(key, clip, facts={"readable": 0.5}, faces=[])
     back = store.read_clip(key)
     assert (back.info, back.cuts, back.shot) == (clip.info, clip.cuts, clip.shot)
-    assert store.facts(key) == {"readable": 0.5}
+    assert store.told(key, "facts") == {"readable": 0.5} and store.told(key, "faces") == []
     for name in ("frames", "faces", "timestamps", "boxes", "landmarks", "scores", "visible"):
         np.testing.assert_array_equal(getattr(back, name), getattr(clip, name))
         assert getattr(back, name).dtype == getattr(clip, name).dtype
@@ -249,7 +250,7 @@ def test_a_clip_comes_back_as_it_was(tmp_path, clips) -> None:
 
 def test_what_is_made_of_a_video_that_left_is_an_error(tmp_path, clips) -> None:
     store = store_of(tmp_path)
-    for use in (lambda: store.read_clip("0" * 64), lambda: store.write_clip("0" * 64, clips["pexels_0"], {})):
+    for use in (lambda: store.read_clip("0" * 64), lambda: store.write_clip("0" * 64, clips["pexels_0"])):
         with pytest.raises(ApiError, match="dropped") as caught:
             use()
         assert caught.value.status == 503
