@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -15,12 +16,19 @@ from favchat.config import Config, ConfigError
 from favchat.hub.names import SHIPPED
 from favchat.runtime.ports import listen_error
 from ui.client import ApiClient
-from ui.page import build, launch_options
+from ui.page import Settings, building
 
 HOST = "127.0.0.1"
 SAMPLE_CLIPS = Path(favchat.__file__).parent / "sample" / "clips"
-EXAMPLES = ("pexels_4", "pyfeat_0", "franck_7", "capture_0", "pexels_0", "noface_0")
-"""Sample clips that the page offers: laughing, posing, moving, raising the brows, sad, and one that shows no face."""
+SAMPLES = {
+    "laughing": "pexels_4",
+    "talking": "franck_6",
+    "raising the brows": "capture_0",
+    "turning the head": "capture_2",
+    "sad": "pexels_0",
+    "no face": "noface_0",
+}
+"""Sample clips that the page offers, by what they show."""
 
 
 def run(
@@ -49,7 +57,7 @@ def run(
         with showing(config, server=server, clip=clip, port=port, browser=browser, say=say) as address:
             # Only now, since starting Ray installs its own handler, which aborts the process.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
-            say(f"the demo is at {address} (Ctrl-C stops)")
+            say(f"ready: {address} (Ctrl-C stops)")
             threading.Event().wait()
     except KeyboardInterrupt:
         say("stopped")
@@ -68,34 +76,60 @@ def showing(
     if clip is not None and not clip.is_file():
         raise ConfigError(f"--clip {clip}: no such file")
     clip = clip and clip.absolute()
-    if server is None:
+    if server is not None:
+        api = ApiClient(server)
+        try:
+            _ = api.model
+        except (APIError, ValueError) as error:
+            advice = "Start one with favchat serve, or leave --server out."
+            raise ConfigError(f"--server {server}: {error} {advice}") from error
+        with _page(api, config, clip, port, browser) as (address, _):
+            yield address
+        return
+    # The page first: it says itself that the model starts, and takes clips meanwhile.
+    host = "127.0.0.1" if config.serve.host in ("0.0.0.0", "::") else config.serve.host  # noqa: S104 - compared with
+    with _page(ApiClient(f"http://{host}:{config.serve.port}"), config, clip, port, browser) as (address, forget):
+        say(f"the page is at {address}; starting a server for {config.serve.model or SHIPPED} ...")
         # Imported here: it loads torch, which a page for an existing server does not need.
         import serve.app
 
-        say(f"starting a server for {config.serve.model or SHIPPED} ...")
-        with serve.app.serving(config) as own, _page(config, own, clip, port, browser) as address:
-            yield address
-    else:
-        with _page(config, server, clip, port, browser) as address:
-            yield address
+        with serve.app.serving(config):
+            try:
+                yield address
+            finally:
+                forget()
 
 
 @contextmanager
-def _page(config: Config, server: str, clip: Path | None, port: int, browser: bool) -> Iterator[str]:
-    examples = [SAMPLE_CLIPS / f"{name}.mp4" for name in EXAMPLES]
-    try:
-        page = build(ApiClient(server), examples, clip)
-    except (APIError, ValueError) as error:
-        raise ConfigError(f"--server {server}: {error} Start one with favchat serve, or leave --server out.") from error
-    # A body is the file and a few hundred bytes around it, which the server counts too.
-    options = launch_options([*examples, *([clip] if clip else [])], max_file_mb=config.serve.max_body_mb * 0.99)
-    _, address, _ = page.launch(
-        server_name=HOST, server_port=port, inbrowser=browser, prevent_thread_lock=True, **options
+def _page(
+    api: ApiClient, config: Config, clip: Path | None, port: int, browser: bool
+) -> Iterator[tuple[str, Callable[[], None]]]:
+    settings = Settings(
+        samples={words: SAMPLE_CLIPS / f"{name}.mp4" for words, name in SAMPLES.items()},
+        first=clip,
+        # A body is the file and a few hundred bytes around it, which the server counts too.
+        max_file_mb=config.serve.max_body_mb * 0.99,
+        max_seconds=config.serve.max_duration,
+        card=_card(config.serve.model),
+        runs=config.tracking.uri if (config.tracking.uri or "").startswith("http") else None,
     )
-    try:
-        yield address
-    finally:
-        page.close(verbose=False)
+    with building(api, settings) as page:
+        _, address, _ = page.blocks.launch(
+            server_name=HOST, server_port=port, inbrowser=browser, prevent_thread_lock=True, **page.options
+        )
+        try:
+            yield address, page.forget
+        finally:
+            page.blocks.close(verbose=False)
+
+
+def _card(model: str | None) -> str:
+    """The model card without its front matter, where it lies on this machine."""
+    file = Path(model or "") / "README.md"
+    if model in (None, SHIPPED):
+        file = Path(favchat.__file__).parent / "weights" / "favchat_nano.md"
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    return re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)
 
 
 def _check_port(port: int) -> None:

@@ -37,7 +37,7 @@ def expert_usage(video: dict[str, Any]) -> str:
         '<section class="fc-card"><header><h2>Expert usage</h2>'
         f"<p>each token goes to {top_k} of {experts['num_experts']} experts</p></header>"
         f'<div class="fc-maps">{maps}</div>'
-        '<p class="fc-legend"><span>0 %</span>'
+        '<p class="fc-legend-ramp"><span>0 %</span>'
         f'<span class="fc-ramp" style="background:linear-gradient(90deg, {ramp})"></span><span>100 %</span>'
         "<span>of a frame's tokens went to this expert</span></p></section>"
     )

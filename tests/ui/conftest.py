@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
-from fastapi import FastAPI, UploadFile
+from fastapi import FastAPI, Request, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
-from jobs.demo import EXAMPLES, SAMPLE_CLIPS
+from favchat.face_scores.report import ATTRIBUTES, FaceReport
+from jobs.demo import SAMPLE_CLIPS, SAMPLES
 from serve.protocol import Answer, ChatCompletionRequest
 
 WORDS = [f"word{number} " for number in range(200)]
@@ -31,20 +32,26 @@ PIXEL = (  # a grey JPEG of 8 x 8
 
 
 def described(
-    frames: int = 3, experts: int = 4, layers: int = 2, people: int = 1, readable: float = 1.0
+    frames: int = 3, experts: int = 4, layers: int = 2, people: int = 1, readable: float = 1.0, face: int = 0
 ) -> dict[str, Any]:
     """What ``GET /v1/videos/{id}`` answers; the face is lost in the last frame."""
     usage = [[2 * (number + 1) / (experts * (experts + 1)) for number in range(experts)] for _ in range(2)]
     return {
+        "id": "0" * 64,
         "width": 480,
         "height": 270,
         "fps": 24.0,
         "duration": 2.5,
         "readable": readable,
         "people": {"found": people, "followed": 1, "description": "the one on the <left>"},
+        "faces": [
+            {"index": index, "from_left": index + 1, "share": 1.0, "boxes": [_box(index)] * frames, "thumbnail": PIXEL}
+            for index in range(people)
+        ],
+        "face": face,
         "track": {
             "timestamps": [0.25 * index for index in range(frames)],
-            "boxes": [[0.25, 0.1, 0.5, 0.6]] * frames,
+            "boxes": [_box(face)] * frames,
             "landmarks": [[[0.3, 0.3], [0.4, 0.3], [0.35, 0.4], [0.3, 0.5], [0.4, 0.5]]] * frames,
             "scores": [0.9] * frames,
             "visible": [True] * (frames - 1) + [False],
@@ -57,6 +64,71 @@ def described(
             "layers": [{"general": usage, "face": usage[::-1]} for _ in range(layers)],
         },
     }
+
+
+TAUGHT = {"male": 0.03, "smile": 0.97, "eyeglasses": 0.45, "long_hair": 0.9, "wearing_necklace": 0.95, "nod": 0.02}
+"""Score of each attribute that the stand-in's model was taught, beside three emotions."""
+SHARES = {"happy": 0.8, "neutral": 0.15, "sadness": 0.05}
+
+
+def scored(frames: int = 3, warnings: int = 1) -> dict[str, Any]:
+    """What ``POST /v1/videos/{id}/attributes`` answers: happy, then neutral, then no face."""
+    changed = {"happy": 0.2, "neutral": 0.7, "sadness": 0.1}
+    known = TAUGHT | SHARES
+    window = {"found": True, "attributes": TAUGHT, "scores": TAUGHT, "motion": 0.2}
+    window["pose"] = {"yaw": 1.0, "pitch": 2.0, "roll": 3.0}
+    empty = {"found": False, **dict.fromkeys(("emotion", "attributes", "scores", "pose", "motion"))}
+    windows = [{**window, "emotion": SHARES}, {**window, "emotion": changed}, empty]
+    visible = [True] * (frames - 1) + [False]
+    angles = [5.0 * index if seen else None for index, seen in enumerate(visible)]
+    taught = {"taught": True, "held_out": {"present": 9, "absent": 9}}
+    untaught = dict.fromkeys(("present", "probability", "score", "balanced_accuracy", "held_out"))
+    rows = [
+        {"name": one.name, "family": one.family, "label": one.phrase.format(their="their"), "taught": False, **untaught}
+        | (
+            {**taught, "present": known[one.name] > 0.5, "probability": known[one.name] / 2, "score": known[one.name]}
+            | {"balanced_accuracy": 0.6 if one.name == "wearing_necklace" else 0.93}
+            if one.name in known
+            else {}
+        )
+        for one in ATTRIBUTES
+    ]
+    report = FaceReport(
+        id="0" * 64,
+        model="fake",
+        revision="r1",
+        face={
+            "found": True,
+            "size_px": 40.0,
+            "sharpness": 99.0,
+            "visible": 0.66,
+            "warnings": [{"code": "small_face", "message": "The face has 40 pixels; details are lost."}][:warnings],
+        },
+        attributes=rows,
+        emotion=SHARES,
+        over_time={
+            "window_s": 1.0,
+            "stride_s": 1.0,
+            "windows": [{"start": float(at), "end": at + 1.0, **one} for at, one in enumerate(windows)],
+        },
+        track={
+            "track": 0,
+            "start": 0.0,
+            "end": 2.5,
+            "times": [0.25 * index for index in range(frames)],
+            "boxes": [[0.25, 0.1, 0.5, 0.6] if seen else None for seen in visible],
+            "landmarks": [[[0.3, 0.3]] * 5 if seen else None for seen in visible],
+            "visible": visible,
+            **dict.fromkeys(("yaw", "pitch", "roll", "motion"), angles),
+        },
+        calibration_error={"emotion": 0.018},
+    )
+    return report.model_dump()
+
+
+def _box(face: int) -> list[float]:
+    """Of faces side by side."""
+    return [0.25 + 0.3 * face, 0.1, 0.5 + 0.3 * face, 0.6]
 
 
 @dataclass
@@ -74,6 +146,9 @@ class FakeApi:
         refusal: Status and message with which chats are refused.
         people: How many faces the clips show.
         previews: How many previews were fetched.
+        state: What it says of itself; where it is not "ok", everything is refused with 503.
+        reads: Whether reading a clip comes to an end; clips wait until then.
+        lost: Whether it has forgotten all uploads.
     """
 
     base: str = ""
@@ -87,6 +162,10 @@ class FakeApi:
     refusal: tuple[int, str] | None = None
     people: int = 1
     previews: int = 0
+    state: str = "ok"
+    reads: bool = True
+    lost: bool = False
+    scores: int = 0
 
     def reset(self) -> None:
         """Forget what was asked."""
@@ -100,8 +179,29 @@ class FakeApi:
         async def health() -> dict[str, Any]:
             return {"status": "ok", "model": "fake"}
 
+        @app.middleware("http")
+        async def busy(request: Request, answer: Callable) -> Any:
+            if self.state == "ok" or request.url.path == "/readyz":
+                return await answer(request)
+            return refused(503, "The server has no room.", "server_busy")
+
+        @app.get("/readyz")
+        async def ready() -> JSONResponse:
+            return JSONResponse({"status": self.state}, 200 if self.state == "ok" else 503)
+
+        @app.get("/v1/models")
+        async def models() -> dict[str, Any]:
+            entry = {"object": "model", "created": 0, "owned_by": "x", "without": ["face_encoder"]}
+            return {"object": "list", "data": [{"id": name, **entry} for name in ("fake", "other")]}
+
+        @app.post("/v1/videos/{file_id}/attributes", response_model=None)
+        def attributes(file_id: str) -> dict[str, Any]:
+            self.scores += 1
+            return scored()
+
         @app.post("/v1/files")
         async def upload(file: UploadFile) -> dict[str, Any]:
+            self.lost = False
             self.uploads.append(file.filename or "")
             return {
                 "id": f"file-{len(self.uploads)}",
@@ -115,11 +215,16 @@ class FakeApi:
             return {"id": file_id, "object": "file", "deleted": True}
 
         @app.get("/v1/videos/{file_id}", response_model=None)
-        def video(file_id: str) -> dict[str, Any] | JSONResponse:
-            if "noface" in self.uploads[-1]:
-                return refused(400, "No face is to be seen in <this> video.")
-            time.sleep(0.5)
-            return described(people=self.people)
+        def video(file_id: str, face: int = 0) -> dict[str, Any] | JSONResponse:
+            if self.lost:
+                return refused(404, "There is no such file.", "file_not_found")
+            name = self.uploads[int(file_id.split("-")[1]) - 1]
+            if "noface" in name:
+                return refused(400, "No face is to be seen in <this> video.", "no_face")
+            if "damaged" in name:
+                return refused(400, "The video cannot be read.", "invalid_video")
+            until(lambda: self.reads)
+            return {**described(people=self.people, face=face), "id": file_id}
 
         @app.get("/v1/videos/{file_id}/preview")
         def preview(file_id: str) -> FileResponse:
@@ -129,6 +234,8 @@ class FakeApi:
         @app.post("/v1/chat/completions", response_model=None)
         async def chat(body: ChatCompletionRequest) -> StreamingResponse | JSONResponse:
             self.requests.append(body)
+            if self.lost:
+                return refused(404, "There is no such file.", "file_not_found")
             return refused(*self.refusal) if self.refusal else StreamingResponse(self._events())
 
         return app
@@ -148,9 +255,9 @@ class FakeApi:
         yield "data: [DONE]\n\n"
 
 
-def refused(status: int, message: str) -> JSONResponse:
+def refused(status: int, message: str, code: str = "x") -> JSONResponse:
     """An error in the API's shape."""
-    return JSONResponse({"error": {"message": message, "type": "x", "param": None, "code": "x"}}, status)
+    return JSONResponse({"error": {"message": message, "type": "x", "param": None, "code": code}}, status)
 
 
 def free_port() -> int:
@@ -219,17 +326,18 @@ class Reader:
         self.page.goto(address)
         self.page.wait_for_selector("#fc-chat")
 
-    def choose(self, name: str) -> None:
+    def choose(self, words: str) -> None:
         """Click a sample clip."""
-        self.page.locator("#fc-samples button").nth(EXAMPLES.index(name)).click()
+        assert words in SAMPLES
+        self.page.locator("#fc-samples").get_by_role("button", name=words).click()
 
-    def upload(self, path) -> None:
-        """Give a file to the upload box."""
-        self.page.locator("#fc-video input[type=file]").set_input_files(str(path))
+    def upload(self, *paths) -> None:
+        """Give files to the drop zone."""
+        self.page.locator("#fc-drop input[type=file]").set_input_files([str(path) for path in paths])
 
     def ready(self) -> None:
         """Wait until questions can be asked."""
-        self.page.wait_for_selector(".fc-strip figure")
+        self.page.wait_for_selector(".fc-emotion")
         self.button("Ask").wait_for()
 
     def send(self, question: str) -> None:
@@ -257,6 +365,6 @@ class Reader:
 
     def alert(self) -> str:
         """The error that the page shows."""
-        alert = self.page.get_by_role("alert")
+        alert = self.page.locator(".fc-alert")
         alert.wait_for()
         return alert.inner_text()

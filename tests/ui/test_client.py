@@ -11,7 +11,7 @@ from openai import APIConnectionError, APIError
 
 from jobs.demo import SAMPLE_CLIPS
 from tests.ui.conftest import WORDS, FakeApi, free_port, until
-from ui.client import ApiClient, conversation
+from ui.client import ApiClient, code_of, conversation, passes
 
 ASKED = [{"role": "user", "content": "Who?"}]
 
@@ -32,8 +32,27 @@ def test_the_address_may_end_in_v1(fake) -> None:
     assert {ApiClient(address).root for address in addresses} == {fake.base.removesuffix("/v1")}
 
 
-def test_the_model_s_name(api) -> None:
+def test_the_models_names(api) -> None:
     assert api.model == "fake"
+    assert api.models() == {"fake": ["face_encoder"], "other": ["face_encoder"]}
+
+
+def test_how_the_server_is(api, fake) -> None:
+    assert api.state(5.0) == "ok"
+    fake.state = "restarting"
+    assert api.state(5.0) == "restarting"
+    assert ApiClient(f"http://127.0.0.1:{free_port()}").state(5.0) == "gone"
+
+
+def test_what_passes_by_itself_is_told_from_what_does_not(api, fake) -> None:
+    fake.state = "draining"
+    with pytest.raises(APIError) as caught:
+        api.upload(SAMPLE_CLIPS / "noface_0.mp4")
+    assert passes(caught.value) and code_of(caught.value) == "server_busy"
+    fake.state = "ok"
+    with pytest.raises(APIError) as caught:
+        api.video(api.upload(SAMPLE_CLIPS / "noface_0.mp4").id)
+    assert not passes(caught.value) and code_of(caught.value) == "no_face"
 
 
 def test_the_video_stands_before_the_first_question() -> None:
@@ -44,11 +63,13 @@ def test_the_video_stands_before_the_first_question() -> None:
         {"type": "text", "text": "Who?"},
     ]
     assert rest == later
+    other = conversation("file-7", ASKED, face=1)[0]["content"][0]
+    assert other["video_url"] == {"url": "file:file-7", "face": 1}
 
 
 def test_an_answer_is_streamed(api, fake) -> None:
     async def pieces() -> list[str]:
-        return [piece async for piece in api.answer("file-1", ASKED)]
+        return [piece.text async for piece in api.answer("file-1", ASKED)]
 
     assert run(pieces()) == WORDS[:5]
     assert fake.requests[0].stream and fake.requests[0].addresses() == ["file:file-1"]
