@@ -124,7 +124,7 @@ class Analyser:
             clip.video = video
         self._step(library, clip, "scoring")
         fine = video["duration"] <= LONGEST_FINE
-        windows = {"window_s": SHORT, "stride_s": SHORT / 2} if fine else {}
+        windows: dict[str, Any] = {"window_s": SHORT, "stride_s": SHORT / 2} if fine else {}
         scores = self._api.scores(clip.file_id, face=face or None, **windows)
         clip.read[face] = video, scores
         if clip.face == face:

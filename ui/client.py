@@ -174,13 +174,12 @@ class ApiClient:
         Raises:
             APIError: The server refuses or fails.
         """
-        given = {name: value for name, value in options.items() if value is not None}
+        given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         extra = {name: given.pop(name) for name in list(given) if name not in ("temperature", "max_tokens", "seed")}
-        # OpenAI's types know no video_url.
-        messages: Any = conversation(file_id, turns, face)
-        stream = await self._later.chat.completions.create(
+        create: Any = self._later.chat.completions.create  # OpenAI's types know no video_url
+        stream = await create(
             model=model or await asyncio.to_thread(lambda: self.model),
-            messages=messages,
+            messages=conversation(file_id, turns, face),
             stream=True,
             stream_options={"include_usage": True},
             extra_body=extra,

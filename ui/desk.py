@@ -118,8 +118,7 @@ class Desk:
             return {}
         token, library = self._mine(request)
         number = sum(clip.name.startswith("recording") for clip in library.clips.values()) + 1
-        [clip] = self._take(library, [Clip(f"recording {number}", Path(path))]) or [None]
-        if clip:
+        for clip in self._take(library, [Clip(f"recording {number}", Path(path))]):
             library.open(clip.id)
         return {self.parts.camera: None, **self._changes(library, shown, token)}
 
@@ -129,10 +128,8 @@ class Desk:
         clip = library.clips.get(name)
         if what == "sample" and name in self._samples:
             known = next((one for one in library.clips.values() if one.path == self._samples[name]), None)
-            if known is None:
-                [known] = self._take(library, [Clip(name, self._samples[name])]) or [None]
-            if known is not None:
-                library.open(known.id)
+            for one in [known] if known else self._take(library, [Clip(name, self._samples[name])]):
+                library.open(one.id)
         elif what == "open" and clip is not None:
             library.open(clip.id)
             if clip.state == "waiting":
@@ -196,7 +193,7 @@ class Desk:
             return {}
         asking, clip.asking = clip.asking, None
         said = bool(clip.turns) and asking is not None and clip.turns[-2:][0]["content"] == asking
-        question = {} if said or asking is None else {"value": asking}
+        question: dict[str, Any] = {} if said or asking is None else {"value": asking}
         return {
             parts.chat: clip.turns,
             parts.question: gr.update(**question, **ready()),

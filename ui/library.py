@@ -14,7 +14,7 @@ from ui.client import Turn
 
 State = Literal["waiting", "uploading", "reading", "scoring", "ready", "no face", "failed", "cancelled"]
 WORKING: tuple[State, ...] = ("waiting", "uploading", "reading", "scoring")
-KEPT = 3600.0
+KEPT = 3600
 """Seconds after which the clips of a reader who does not look any more are forgotten."""
 MOST = 200
 """Clips of one reader."""

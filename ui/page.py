@@ -87,7 +87,15 @@ def wire(page: gr.Blocks, desk: Desk, parts: Parts) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     session = [parts.shown]
     asked = [parts.chat, parts.question, parts.timing, parts.notice]
-    values = [parts.table, parts.player, parts.faces, parts.timeline, parts.result, parts.profile, parts.chips]
+    values: list[Any] = [
+        parts.table,
+        parts.player,
+        parts.faces,
+        parts.timeline,
+        parts.result,
+        parts.profile,
+        parts.chips,
+    ]
     values += [parts.experts, parts.facts, parts.link]
     everything = [*values, *asked, parts.shown, parts.timer, parts.browser]
 
@@ -109,7 +117,7 @@ def wire(page: gr.Blocks, desk: Desk, parts: Parts) -> None:
     made.then(None, parts.saved, None, js="file => window.fcSave(file)")
 
     how = [parts.temperature, parts.length]
-    answers = [
+    answers: list[Any] = [
         parts.question.submit(desk.typed, [parts.question, *how], asked, **quiet),
         parts.chips.click(desk.offered, how, asked, **quiet),
         parts.chat.retry(desk.again, how, asked, **quiet),

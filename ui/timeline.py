@@ -13,7 +13,7 @@ WIDE, HIGH = 1000, 100
 """Units of a row's drawing, which is stretched to the row's size."""
 FACES = 12
 """Places of the strip."""
-LEAST_ANGLE = 30.0
+LEAST_ANGLE = 15.0
 """Degrees that the pose's scale has at least to both sides."""
 SHOWN = 0.04
 """Emotions that never reach this share have no entry in the legend."""
