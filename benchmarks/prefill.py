@@ -55,7 +55,7 @@ async def measure(engine: Engine, text: str) -> tuple[list[float], list[float], 
         long_came = time.perf_counter()
 
     task = None
-    answers = engine._tokens(engine._prompt(chat("Tell a story.", 8), []), 400, None)
+    answers = engine.tokens(engine.prompt(chat("Tell a story.", 8), []), 400, None)
     async for _ in answers:
         came.append(time.perf_counter())
         if len(came) == BEFORE:

@@ -53,6 +53,7 @@ from serve.served_model import ServedModel, configs_of
 from serve.store import CHUNK, StoredFile, no_file
 from serve.track import describe
 from serve.view import FACES, View, ordered
+from serve.why_route import WhyRoute
 
 PURPOSES = ("user_data", "vision", "assistants")
 DATA_ADDRESS = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(;[\w=.+-]+)*;base64,", re.ASCII)
@@ -165,7 +166,9 @@ class Api:
             response_class=Response,
             responses={**file_of("video/mp4"), **errors(404)},
         )(self.preview)
-        AttributesRoute(lambda name: self._model(name or limits.name), self._named, self._prepare).add_to(app)
+        about_videos = (lambda name: self._model(name or limits.name)), self._named, self._prepare
+        AttributesRoute(*about_videos).add_to(app)
+        WhyRoute(*about_videos, self.places, self.metrics).add_to(app)
         app.get("/healthz", responses=errors())(self.health)
         app.get("/metrics", response_class=Response, responses={**text_of(CONTENT_TYPE), **errors()})(self.tell_metrics)
         app.get(LIVE, responses=errors())(self.live)

@@ -42,6 +42,9 @@ from serve.served_model import configs_of, deployment_name
 APP = "favchat"
 HEALTH_PERIOD = 2.0
 """Seconds between two looks of Ray Serve at a replica: so late it learns at most that one died."""
+LOOKING_PATIENCE = 10.0
+"""Seconds that a look for newer models gets to come to its end when the server ends."""
+ENDING = (signal.SIGINT, signal.SIGTERM)
 CONFIGS = Path(__file__).parent.parent / "jobs" / "configs"
 
 
@@ -137,8 +140,9 @@ def run(config: Config, say: Callable[[str], None] = print) -> None:
     """
     try:
         with serving(config, say) as base:
-            # Only now: starting Ray puts a handler of its own there, which aborts the process.
-            signal.signal(signal.SIGTERM, _end_once)
+            # Only now: starting Ray puts handlers of its own there, which abort the process.
+            for number in ENDING:
+                signal.signal(number, _end_once)
             say(_welcome(config, base))
             threading.Event().wait()
     except KeyboardInterrupt:
@@ -146,8 +150,12 @@ def run(config: Config, say: Callable[[str], None] = print) -> None:
 
 
 def _end_once(number: int, frame: Any) -> None:
-    """End as at Ctrl-C; whoever sends the signal again, as supervisors do, does not break off what it began."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """End; whoever sends a signal again, or the other one, as supervisors do, does not break off what the first began.
+
+    What it began comes to an end: it waits for nothing without a limit.
+    """
+    for ending in ENDING:
+        signal.signal(ending, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -228,7 +236,8 @@ def deployed(config: Config, stored: Config, say: Callable[[str], None]) -> Iter
         finally:
             ending.set()
             drain(config.serve.drain_timeout)
-            looking.join()
+            # Not for ever: it may be waiting for a cluster that answers nobody any more.
+            looking.join(LOOKING_PATIENCE)
     finally:
         models.end()
 

@@ -7,7 +7,7 @@ levels, M expert layers, E experts, H language-model width.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 import numpy as np
@@ -20,7 +20,8 @@ from torch import Tensor
 from favchat.config import Config
 from favchat.face_scores.values import AttributeScore, Calibration
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
-from favchat.model.processing_favchat import PIXELS
+from favchat.model.hidden_frames import hide_frames
+from favchat.model.processing_favchat import PIXELS, picked_frames
 from favchat.model.scores import scores_of
 from favchat.model.video_scores import scores_of_clips
 from favchat.runtime.threads import allowed_cpus
@@ -29,6 +30,9 @@ from favchat.video.file_info import VideoInfo
 from serve.errors import ApiError
 from serve.store import VideoStore, gone
 from serve.view import Part, View
+
+HIDDEN_NAMES = ("tokens", "levels", "scores")
+"""What is kept of a video with a frame hidden."""
 
 
 class EncoderReplica:
@@ -76,6 +80,27 @@ class EncoderReplica:
     async def taught(self) -> tuple[list[str], Calibration]:
         """The attributes that the model was taught, and what was measured of them on held-out clips."""
         return self.processor.attributes, self.calibration
+
+    async def hide_frames(self, view: View) -> None:
+        """See that the store holds the features of a view with one frame hidden after the other.
+
+        Raises:
+            ApiError: The video left the store.
+        """
+        if not await asyncio.to_thread(self.store.hidden(view).exists):
+            await asyncio.to_thread(self._hide_frames, view)
+
+    def _hide_frames(self, view: View) -> None:
+        clip = self.store.read_clip(view.key, view.face)
+        picked = picked_frames(len(clip.frames), self.processor.num_frames).tolist()  # (T,), the same one repeatedly
+        distinct = list(dict.fromkeys(picked))  # where the clip has few
+        hidden = [{place for place, one in enumerate(picked) if one == frame} for frame in distinct]
+        rows: list[dict[str, Tensor]] = []
+        if len(distinct) > 1:
+            rows = without_frames(self.model, self.processor, clip, hidden, self.calibration, view.without)
+        kept = {name: torch.stack([row[name] for row in rows]) for name in HIDDEN_NAMES} if rows else {}
+        kept["frames"] = torch.tensor(distinct)
+        self.store.write(self.store.hidden(view), partial(save_file, kept))
 
     async def removable(self) -> tuple[Part, ...]:
         """The parts of the model that a view may leave out."""
@@ -188,22 +213,59 @@ def video_features(
         stream without tokens); `times` `(T,)` float32 seconds.
     """
     inputs = {name: tensor.to(model.device) for name, tensor in processor.video_inputs(clips).items()}
-    encoded = model.model.encode_frames(*(inputs.pop(name) for name in PIXELS))
-    blind = [row for row, parts in enumerate(without or []) if "face_encoder" in parts]
-    encoded["face_features"][blind] = 0
-    output = model.model.get_video_features(**encoded, **inputs)
+    inputs |= model.model.encode_frames(*(inputs.pop(name) for name in PIXELS))
+    return adapted(model, processor, inputs, calibration or Calibration(), without or [()] * len(clips))
+
+
+@torch.inference_mode()
+def without_frames(
+    model: FaVChatForConditionalGeneration,
+    processor: FaVChatProcessor,
+    clip: ProcessedClip,
+    hidden: Sequence[Collection[int]],
+    calibration: Calibration | None = None,
+    without: Sequence[Part] = (),
+) -> list[dict[str, Tensor]]:
+    """As :func:`video_features`, of one clip with each of several sets of frames hidden.
+
+    Args:
+        model: The model.
+        processor: Its processor.
+        clip: The clip.
+        hidden: Sets of numbers of the T frames that the model sees, see
+            :func:`favchat.model.hidden_frames.hide_frames`.
+        calibration: That of the model's directory.
+        without: Parts of the model to leave out.
+    """
+    inputs = {name: tensor.to(model.device) for name, tensor in processor.video_inputs([clip]).items()}
+    inputs |= model.model.encode_frames(*(inputs.pop(name) for name in PIXELS))
+    rows = hide_frames(inputs, hidden)
+    return adapted(model, processor, rows, calibration or Calibration(), [without] * len(hidden))
+
+
+def adapted(
+    model: FaVChatForConditionalGeneration,
+    processor: FaVChatProcessor,
+    inputs: dict[str, Tensor],
+    calibration: Calibration,
+    without: Sequence[Sequence[Part]],
+) -> list[dict[str, Tensor]]:
+    """What the adapter makes of encoded videos, see :func:`video_features`; `inputs` as for `get_video_features`."""
+    blind = torch.tensor(["face_encoder" in parts for parts in without], device=model.device)
+    face = inputs["face_features"].masked_fill(blind[:, None, None, None], 0)
+    output = model.model.get_video_features(**{**inputs, "face_features": face})
     videos, frames, per_frame, width = output.tokens.shape
     general = per_frame - processor.face_grid**2
     levels = output.tokens.new_zeros(videos, len(output.levels), frames, per_frame, width)
     for index, level in enumerate(output.levels):
         levels[:, index, :, general:] = level
-    levels[[row for row, parts in enumerate(without or []) if parts]] = 0  # the levels are the face encoder's, too
+    levels[[row for row, parts in enumerate(without) if parts]] = 0  # the levels are the face encoder's, too
     sequences = output.sequence()  # (V, S, H)
     head = model.model.adapter.attribute_head
     scores = output.attribute_logits[:, None].expand(-1, 2, -1)  # (V, 2, A)
     if head is not None:
-        prior, known = head.get_buffer("prior").cpu(), calibration or Calibration()
-        rows = scores_of(output.attribute_logits.cpu(), prior, processor.attributes, known)
+        prior = head.get_buffer("prior").cpu()
+        rows = scores_of(output.attribute_logits.cpu(), prior, processor.attributes, calibration)
         scores = torch.tensor([[[one.score for one in row], [one.probability for one in row]] for row in rows])
     attributes = levels.new_zeros(videos, len(output.levels), output.attribute_tokens.shape[1], width)
     top_k = model.config.adapter_config.num_experts_per_tok

@@ -28,8 +28,10 @@ from favchat.runtime.threads import allowed_cpus
 from serve.chat import Chat, Logprob, Piece, TokenText
 from serve.decoding import Decoding, Penalties, Sampling, TokenLogprobs, drawn, processor_list
 from serve.errors import ApiError, busy
+from serve.frame_effects import FrameEffects, frame_effects
 from serve.grammars import Grammars, Matcher
 from serve.language_model import VirtualTokenLM
+from serve.likelihood import Noted, after_one_prompt
 from serve.merge import merged
 from serve.store import VideoStore, gone
 from serve.text_stream import TextStream
@@ -72,9 +74,12 @@ class Engine:
             levels=len(model.model.adapter.level_proj),
             width=adapter.output_size,
             capacity=config.max_videos,
+            spare=processor.num_frames + 1,
             dtype=model.model.language_model.dtype,
             device=model.model.language_model.device,
         )
+        self.spare, self.spare_places = asyncio.Lock(), processor.num_frames + 1
+        """For one video at a time with its frames hidden: places of the pool beside those for videos."""
         ends = model.generation_config.eos_token_id
         self._ends = set(ends if isinstance(ends, list) else [ends])
         self._limit = min(text.max_position_embeddings, config.cache_tokens)
@@ -109,8 +114,8 @@ class Engine:
         try:
             content = [{"type": "video"}, {"type": "text", "text": "Hello?"}]
             chat = Chat([{"role": "user", "content": content}], [nothing])
-            ids = await asyncio.to_thread(self._prompt, chat, [self.pool.acquire(nothing, place)])
-            async for _ in self._tokens(ids[: self._limit - 2], 2, None):
+            ids = await asyncio.to_thread(self.prompt, chat, [self.pool.acquire(nothing, place)])
+            async for _ in self.tokens(ids[: self._limit - 2], 2, None):
                 pass
         finally:
             self.pool.release(nothing)
@@ -144,7 +149,7 @@ class Engine:
         """
         async with self._videos(chat.videos) as spans:
             # In a thread: others are being written to while a long text is tokenised.
-            ids = await asyncio.to_thread(self._prompt, chat, spans)
+            ids = await asyncio.to_thread(self.prompt, chat, spans)
             longest = max((len(self._option_ids(option)) for option in chat.options), default=1)
             budget = self._budget(chat, len(ids), longest)
             self._check_bias(chat)
@@ -185,7 +190,7 @@ class Engine:
                 return
         prompt = [*ids, *begun]
         decoding = self._decoding(chat, prompt, len(begun), index, matcher)
-        async with aclosing(self._tokens(prompt, budget - len(begun), decoding)) as answers:
+        async with aclosing(self.tokens(prompt, budget - len(begun), decoding)) as answers:
             async for written, done in answers:
                 tokens = [*begun, *written]
                 text = stream.push(tokens, last=done)
@@ -212,7 +217,7 @@ class Engine:
             probabilities = {said[0]: likely, others[0]: 1 - likely}
             best, noted = said[0], {0: TokenLogprobs(self._option_ids(said[0])[0], math.log(max(likely, TINY)))}
         else:
-            probabilities, by_option = await self._likelihoods(ids, list(begin), chat)
+            probabilities, by_option = await self._likelihoods(ids, list(begin), chat.logprobs or 0)
             best = drawn(probabilities, chat.temperature, chat.seed)
             noted = by_option[best]
         tokens = self._option_ids(best)
@@ -223,33 +228,11 @@ class Engine:
         return self.processor.answer_ids(option)
 
     async def _likelihoods(
-        self, ids: list[int], options: list[str], chat: Chat
-    ) -> tuple[dict[str, float], dict[str, dict[int, TokenLogprobs]]]:
-        """Probability of each option, of all options, and its tokens'; each is computed as a whole answer.
-
-        The first one's prompt is computed before the others begin, which then find it in the cache.
-        """
-
-        async def noted(option: str, begun: asyncio.Event) -> dict[int, TokenLogprobs]:
-            tokens = self._option_ids(option)
-            decoding = Decoding(ids, forced=tokens, top=chat.logprobs or 0)
-            async with aclosing(self._tokens(ids, len(tokens), decoding)) as steps:
-                async for _ in steps:
-                    begun.set()
-            return decoding.noted
-
-        begun = asyncio.Event()
-        first = asyncio.ensure_future(noted(options[0], begun))
-        waiting = asyncio.ensure_future(begun.wait())
-        tasks = [first]
-        try:
-            await asyncio.wait([first, waiting], return_when=asyncio.FIRST_COMPLETED)
-            tasks += [asyncio.ensure_future(noted(option, begun)) for option in options[1:]]
-            found = dict(zip(options, await asyncio.gather(*tasks), strict=True))
-        finally:
-            for task in (*tasks, waiting):
-                task.cancel()
-            await asyncio.gather(*tasks, waiting, return_exceptions=True)
+        self, ids: list[int], options: list[str], top: int
+    ) -> tuple[dict[str, float], dict[str, Noted]]:
+        """Probability of each option, of all options, and its tokens'; each is computed as a whole answer."""
+        tokens = [self._option_ids(option) for option in options]
+        found = dict(zip(options, await after_one_prompt(self.tokens, ids, tokens, top), strict=True))
         totals = {option: sum(one.logprob for one in steps.values()) for option, steps in found.items()}
         highest = max(totals.values())
         weights = {option: math.exp(total - highest) for option, total in totals.items()}
@@ -270,19 +253,27 @@ class Engine:
         return TokenText(text, text.encode("utf-8", "replace"), max(logprob, LOWEST))
 
     def _start(self, chat: Chat) -> tuple[str | None, float]:
-        """How the answer has to begin, and how likely that is; of one video alone.
+        """How the answer has to begin, and how likely that is; of one video alone."""
+        return self.start(chat, self._scores.get(chat.videos[0], []) if len(chat.videos) == 1 else [])
 
-        See :func:`favchat.model.answers_by_score.start_of_answer`.
-        """
-        values = self._scores.get(chat.videos[0], []) if len(chat.videos) == 1 else []
+    def start(self, chat: Chat, values: list[list[float]]) -> tuple[str | None, float]:
+        """The same of a video with these `(2, A)` scores, see `favchat.model.answers_by_score.start_of_answer`."""
         if not values or not values[0]:
             return None, 1.0
-        question = _text(chat.messages[-1])
+        question = self.question(chat)
         start = starts_of([values], [True], self.processor.attributes, [question])[0]
         likely = probability_of_yes(question, dict(zip(self.processor.attributes, values[0], strict=True)))
         if likely is None or start not in ("Yes", "No"):
             return start, 1.0
         return start, max(likely if start == "Yes" else 1 - likely, TINY)
+
+    @staticmethod
+    def question(chat: Chat) -> str:
+        """The words of a chat's last message, without its videos."""
+        content = chat.messages[-1]["content"]
+        if isinstance(content, str):
+            return content
+        return " ".join(part["text"] for part in content if part["type"] == "text")
 
     def _decoding(
         self, chat: Chat, prompt: list[int], begun: int, index: int, matcher: Matcher | None
@@ -296,7 +287,7 @@ class Engine:
             return None
         return Decoding(prompt, begun, sampling, None if plain else penalties, matcher, top=chat.logprobs)
 
-    async def _tokens(
+    async def tokens(
         self, ids: list[int], budget: int, decoding: Decoding | None
     ) -> AsyncGenerator[tuple[list[int], bool]]:
         """All tokens so far and whether they are all, each time there is one more."""
@@ -365,7 +356,7 @@ class Engine:
         self._scores[view] = features["scores"].tolist()
         return features["tokens"], features["levels"]
 
-    def _prompt(self, chat: Chat, spans: list[range]) -> list[int]:
+    def prompt(self, chat: Chat, spans: list[range]) -> list[int]:
         """Token ids of the chat, each video's placeholders replaced by its own ids."""
         messages = chat.messages
         if not any(message["role"] == "system" for message in messages):
@@ -422,14 +413,6 @@ class Engine:
         return Sampling(chat.temperature, chat.top_p, seed + index, chat.top_k, chat.min_p)
 
 
-def _text(message: dict[str, Any]) -> str:
-    """The words of a message, without its videos."""
-    content = message["content"]
-    if isinstance(content, str):
-        return content
-    return " ".join(part["text"] for part in content if part["type"] == "text")
-
-
 class EngineReplica:
     """The engine as a deployment."""
 
@@ -451,6 +434,10 @@ class EngineReplica:
         """Answer a chat, see :meth:`Engine.generate`."""
         async for piece in self.engine.generate(chat):
             yield piece
+
+    async def frame_effects(self, chat: Chat, answer: str) -> FrameEffects:
+        """What each frame does for an answer, see :func:`serve.frame_effects.frame_effects`."""
+        return await frame_effects(self.engine, chat, answer)
 
     async def context(self) -> int:
         """Tokens that a chat and its answer may have together."""

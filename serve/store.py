@@ -13,6 +13,7 @@
     videos/SHA256/VERSION/clip-N.npz    frames, faces and track of the face that comes N-th after the main one, if it
                                         was asked for
     videos/SHA256/VERSION/features-VIEW.safetensors     visual tokens of a further face, or without parts of the model
+    videos/SHA256/VERSION/hidden-VIEW.safetensors       visual tokens with one frame hidden after the other
     videos/SHA256/VERSION/attributes-N.json     what was last told of a face in numbers
     videos/SHA256/VERSION/preview.mp4   the video as browsers can play it
 
@@ -325,6 +326,10 @@ class VideoStore:
         """Where a view's visual tokens lie, once they exist."""
         name = f"features-{view.name}" if view.name else "features"
         return self.root / "videos" / view.key / self.version / f"{name}.safetensors"
+
+    def hidden(self, view: View) -> Path:
+        """Where a view's visual tokens with one frame hidden after the other lie, once they exist."""
+        return self.features(view).with_name(f"hidden-{view.name or 0}.safetensors")
 
     def attributes(self, key: str, face: int) -> Path:
         """Where lies what was last told in numbers of a video's face, once it exists."""

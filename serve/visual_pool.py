@@ -32,6 +32,7 @@ class VisualPool:
         levels: Face levels, K.
         width: Width of the language model, H.
         capacity: Videos held at once; the one unused for longest makes room.
+        spare: Places beside those, see :meth:`borrow`.
         dtype: Precision of what is looked up.
         device: Where it lies.
     """
@@ -44,14 +45,15 @@ class VisualPool:
         levels: int,
         width: int,
         capacity: int,
+        spare: int = 0,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
         self.first_id, self.tokens_per_video = first_id, tokens
         # The last row of both is what an id without a video reads.
-        self._tokens = torch.zeros(capacity + 1, tokens, width, dtype=dtype, device=device)
-        self._levels = torch.zeros(levels, capacity + 1, tokens, width, dtype=dtype, device=device)
-        self._free = list(range(capacity))
+        self._tokens = torch.zeros(capacity + spare + 1, tokens, width, dtype=dtype, device=device)
+        self._levels = torch.zeros(levels, capacity + spare + 1, tokens, width, dtype=dtype, device=device)
+        self._free, self._spare = list(range(capacity)), list(range(capacity, capacity + spare))
         self._serials: OrderedDict[Hashable, int] = OrderedDict()  # of each video, the one unused for longest first
         self._rows: dict[int, int] = {}  # row in the tensors by serial
         self._users: Counter[Hashable] = Counter()
@@ -85,8 +87,7 @@ class VisualPool:
                 self._place(key, *features)
             self._serials.move_to_end(key)
             self._users[key] += 1
-            begin = self.first_id + self._serials[key] * self.tokens_per_video
-            return range(begin, begin + self.tokens_per_video)
+            return self._ids(self._serials[key])
 
     def release(self, key: Hashable) -> None:
         """Give up one use of a video."""
@@ -94,6 +95,26 @@ class VisualPool:
             self._users[key] -= 1
             if not self._users[key]:
                 del self._users[key]
+
+    def borrow(self, features: tuple[Tensor, Tensor]) -> range:
+        """The ids of a spare place until it is given back, for tokens that nobody asks for again.
+
+        Args:
+            features: As for :meth:`acquire`.
+
+        Raises:
+            PoolFullError: Every spare place is in use.
+            OverflowError: The ids are used up.
+        """
+        with self._lock:
+            if not self._spare:
+                raise PoolFullError
+            return self._ids(self._write(self._spare.pop(), *features))
+
+    def give_back(self, ids: range) -> None:
+        """Give up a borrowed place; its ids read zeros from then on."""
+        with self._lock:
+            self._spare.append(self._rows.pop((ids.start - self.first_id) // self.tokens_per_video))
 
     def lookup(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens `(N, H)` and levels `(K, N, H)` of visual ids `(N,)`.
@@ -109,16 +130,24 @@ class VisualPool:
             row = rows[inverse]
             return self._tokens[row, place], self._levels[:, row, place]
 
+    def _ids(self, serial: int) -> range:
+        begin = self.first_id + serial * self.tokens_per_video
+        return range(begin, begin + self.tokens_per_video)
+
     def _place(self, key: Hashable, tokens: Tensor, levels: Tensor) -> None:
-        if self.first_id + (self._next + 1) * self.tokens_per_video > MAX_ID:
-            raise OverflowError("the ids for visual tokens are used up: restart the engine")
         if not self._free:
             idle = next((key for key in self._serials if key not in self._users), None)
             if idle is None:
                 raise PoolFullError
             self._free.append(self._rows.pop(self._serials.pop(idle)))
-        row = self._free.pop()
+        self._serials[key] = self._write(self._free.pop(), tokens, levels)
+
+    def _write(self, row: int, tokens: Tensor, levels: Tensor) -> int:
+        """Fill a row of the tensors: its serial number from now on."""
+        serial = self._next
+        if self.first_id + (serial + 1) * self.tokens_per_video > MAX_ID:
+            raise OverflowError("the ids for visual tokens are used up: restart the engine")
         self._tokens[row] = tokens.to(self._tokens)
         self._levels[:, row] = levels.to(self._levels)
-        self._serials[key], self._rows[self._next] = self._next, row
-        self._next += 1
+        self._rows[serial], self._next = row, serial + 1
+        return serial

@@ -1,8 +1,11 @@
 """Building the application, and the Serve YAML."""
 
+import signal
 import socket
 import tempfile
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -15,7 +18,7 @@ from favchat.hub import shipped_model
 from favchat.model import FaVChatAdapterConfig, FaVChatConfig
 from favchat.tracking import start_run
 from jobs.key import run as make_key
-from serve.app import address, application, build_app, resolve_config, serving
+from serve.app import ENDING, address, application, build_app, resolve_config, serving
 from serve.body_limit import BODIES
 
 DEPLOY = Path(serve.__file__).parent / "deploy.yaml"
@@ -89,6 +92,44 @@ def test_a_taken_port_is_told_before_anything_starts(model_folder, monkeypatch, 
         ):
             pass
     assert not list(tmp_path.iterdir())  # the temporary store is gone
+
+
+def test_a_second_signal_does_not_break_off_what_the_first_began() -> None:
+    """In the orders in which shells and supervisors send them."""
+    before = {number: signal.getsignal(number) for number in ENDING}
+    try:
+        for first, second in (ENDING, ENDING[::-1]):
+            for number in ENDING:
+                signal.signal(number, serve.app._end_once)
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(first)
+            for number in (second, first, second):
+                signal.raise_signal(number)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_a_look_for_models_that_hangs_does_not_keep_the_server_from_ending(monkeypatch, tmp_path) -> None:
+    begun, done = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> None:
+        begun.set()
+        done.wait()
+
+    said: list[str] = []
+    applications = SimpleNamespace(start=lambda _: ["media", "encoder", "engine"], end=lambda: said.append("ended"))
+    monkeypatch.setattr(serve.app, "ModelApplications", lambda _: applications)
+    monkeypatch.setattr(serve.app, "ray_serve", SimpleNamespace(start=lambda **_: None, run=lambda *_, **__: None))
+    monkeypatch.setattr(serve.app, "front", lambda *_: None)
+    monkeypatch.setattr(serve.app, "drain", lambda seconds: said.append("drained"))
+    monkeypatch.setattr(serve.app, "Reloader", lambda *_, **__: SimpleNamespace(look=hang))
+    monkeypatch.setattr(serve.app, "LOOKING_PATIENCE", 0.05)
+    config = Config(serve=ServeConfig(model="m", store=str(tmp_path), reload_seconds=0.01))
+    with serve.app.deployed(config, config, said.append):
+        assert begun.wait(10)
+    done.set()
+    assert said == ["drained", "ended"]
 
 
 def test_address() -> None:

@@ -48,13 +48,13 @@ def spied(monkeypatch, engine: Engine) -> tuple[list[list[int]], list[int]]:
     """Prompts as the engine makes them, and how many of their tokens came from the cache."""
     prompts: list[list[int]] = []
     shared: list[int] = []
-    make = engine._prompt
+    make = engine.prompt
 
     def noted(*args):
         prompts.append(make(*args))
         return prompts[-1]
 
-    monkeypatch.setattr(engine, "_prompt", noted)
+    monkeypatch.setattr(engine, "prompt", noted)
     cache = engine._manager.batch_processor.cache
     match = cache.search_prefix_match
 
@@ -166,7 +166,7 @@ def test_nothing_is_read_or_tokenised_on_the_loop_or_under_the_pool_s_lock(engin
         return act
 
     monkeypatch.setattr(engine, "_load", noted("load", engine._load))
-    monkeypatch.setattr(engine, "_prompt", noted("prompt", engine._prompt))
+    monkeypatch.setattr(engine, "prompt", noted("prompt", engine.prompt))
     asyncio.run(answer(engine, encoded.chat("pexels_0")))
     assert seen == {"load": (False, False), "prompt": (False, False)}
 

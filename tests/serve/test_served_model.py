@@ -145,7 +145,7 @@ def test_a_model_with_lora_beside_its_weights_is_served_with_it(tiny, tmp_path) 
 
     async def written() -> list[int]:
         ids = torch.arange(40, 60).tolist()
-        answers = [tokens async for tokens, _ in engine._tokens(ids, 8, None)]
+        answers = [tokens async for tokens, _ in engine.tokens(ids, 8, None)]
         return list(answers[-1])
 
     try:
