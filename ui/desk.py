@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -17,6 +18,7 @@ from openai import APIError
 from ui.analysis import Analyser
 from ui.client import ApiClient
 from ui.clip_table import clip_table
+from ui.comparison import compare, ways
 from ui.conversation import ask, until_question
 from ui.exports import NothingToExport, export
 from ui.faces import faces
@@ -89,7 +91,7 @@ class Desk:
         """Show what is new since the last time."""
         token, library = self._mine(request)
         if shown.get("revision") == library.revision:
-            return {} if library.working else {self.parts.timer: gr.Timer(active=False)}
+            return self._nothing()
         return self._changes(library, shown, token)
 
     def server_state(self) -> dict[str, str]:
@@ -115,7 +117,7 @@ class Desk:
     def record(self, path: str | None, shown: dict[str, Any], request: gr.Request) -> Changes:
         """Take what the camera recorded."""
         if path is None:
-            return {}
+            return self._nothing()
         token, library = self._mine(request)
         number = sum(clip.name.startswith("recording") for clip in library.clips.values()) + 1
         for clip in self._take(library, [Clip(f"recording {number}", Path(path))]):
@@ -190,7 +192,7 @@ class Desk:
         """Keep what was said; a question without a word of answer goes back to be asked again."""
         clip, parts = self._mine(request)[1].open_clip, self.parts
         if clip is None:
-            return {}
+            return self._nothing()
         asking, clip.asking = clip.asking, None
         said = bool(clip.turns) and asking is not None and clip.turns[-2:][0]["content"] == asking
         question: dict[str, Any] = {} if said or asking is None else {"value": asking}
@@ -229,7 +231,7 @@ class Desk:
         library, parts = self._mine(request)[1], self.parts
         clip, text = library.open_clip, text.strip()
         if clip is None or not clip.askable or not text or clip.asking is not None:
-            yield {}
+            yield self._nothing()
             return
         yield {parts.question: gr.update(value="", **busy()), parts.notice: ""}
         options = {"temperature": temperature or None, "max_tokens": round(length)}
@@ -246,10 +248,40 @@ class Desk:
                     changes[parts.notice] = alert("No answer", told.error)
                 yield changes
 
+    # ---- both ways ----
+
+    def ways(self) -> Changes:
+        """What can be compared: the first model, and beside it another or itself without a part."""
+        try:
+            found = ways(self._api.models())
+        except APIError:
+            return {self.parts.way_a: gr.skip()}
+        second = found[1][1] if len(found) > 1 else found[0][1]
+        return {
+            self.parts.way_a: gr.update(choices=found, value=found[0][1]),
+            self.parts.way_b: gr.update(choices=found, value=second),
+        }
+
+    async def compare(self, question: str, one: str | None, other: str | None, request: gr.Request) -> str:
+        """The same question both ways."""
+        clip = self._mine(request)[1].open_clip
+        if clip is None or not clip.askable or not (one and other and question.strip()):
+            return alert("Nothing to compare", "Open a clip, choose two ways and type a question.")
+        try:
+            names = {way: words for words, way in ways(await asyncio.to_thread(self._api.models))}
+            both = [(names.get(way, way), way) for way in (one, other)]
+            return await compare(self._api, clip, question.strip(), both)
+        except APIError as error:
+            return alert("No answer", self._api.explain(error))
+
     # ---- showing ----
 
     def _mine(self, request: gr.Request) -> tuple[str, Library]:
         return self._libraries.of(request.session_hash or "")
+
+    def _nothing(self) -> Changes:
+        """No part changes; Gradio takes an empty dictionary for a part's value."""
+        return {self.parts.timing: gr.skip()}
 
     def _take(self, library: Library, clips: list[Clip]) -> list[Clip]:
         added = library.add(clips)
@@ -285,7 +317,6 @@ class Desk:
             changes |= {self.parts.question: gr.update(value="", **box), self.parts.timing: "", self.parts.notice: ""}
         return changes | {
             self.parts.shown: {**new, "revision": revision},
-            self.parts.timer: gr.Timer(active=library.working),
             self.parts.browser: library.remembered(token),
         }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.data_classes import FileData
 
 from ui.exports import EXPORTS
 from ui.player import EMPTY as NO_PLAYER
@@ -18,6 +19,8 @@ from ui.samples import samples
 
 LONGEST_QUESTION = 2000
 """Letters."""
+TICK = 0.7
+"""Seconds between two looks for what is new."""
 LONGEST_ANSWER = 256
 """Tokens that the slider goes to."""
 ACT = """element.addEventListener('click', event => {
@@ -29,6 +32,16 @@ WATCH = "window.fcWatch(element, server.server_state);"
 EMPTY_CHAT = "### Questions come here\nAdd a clip first."
 READY_CHAT = "### Ask about this face\nType below, or take a question from the list."
 NOTE = "Not for decisions about people: what a face shows is no proof of what somebody feels or is."
+
+
+class Camera(gr.Video):
+    """Gradio's camera without the ffmpeg program, which it would call to take out a sound that was never recorded."""
+
+    is_template = True
+
+    def preprocess(self, payload: FileData | None) -> str | None:
+        """The recording's file."""
+        return payload and payload.path
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,12 @@ class Parts:
     facts: gr.HTML
     temperature: gr.Slider
     length: gr.Slider
+    engineers: gr.Accordion
+    way_a: gr.Dropdown
+    way_b: gr.Dropdown
+    both_question: gr.Textbox
+    both: gr.Button
+    compared: gr.HTML
 
 
 def _html(value: str, **options: Any) -> gr.HTML:
@@ -82,7 +101,7 @@ def lay_out(clips: Mapping[str, Path], limits: str, card: str, runs: str | None,
     made: dict[str, Any] = {
         "browser": gr.BrowserState(None, storage_key="favchat", secret="kept by the reader's browser"),  # noqa: S106
         "shown": gr.State({}),
-        "timer": gr.Timer(0.6, active=False),
+        "timer": gr.Timer(TICK),
     }
     _html(_masthead(bool(card)), js_on_load=WATCH, server_functions=[server_state], elem_id="fc-masthead")
     with gr.Row(elem_id="fc-top"):
@@ -96,8 +115,14 @@ def lay_out(clips: Mapping[str, Path], limits: str, card: str, runs: str | None,
             )
             _html(f'<p class="fc-hint">{escape(limits)}</p>')
             with gr.Accordion("Record with the camera", open=False, elem_id="fc-record"):
-                made["camera"] = gr.Video(
-                    label="Camera", sources=["webcam"], include_audio=False, height=240, buttons=[], elem_id="fc-camera"
+                made["camera"] = Camera(
+                    label="Camera",
+                    sources=["webcam"],
+                    webcam_options=gr.WebcamOptions(mirror=False),
+                    include_audio=False,
+                    height=240,
+                    buttons=[],
+                    elem_id="fc-camera",
                 )
         with gr.Column(scale=5, min_width=280, elem_id="fc-take"):
             made["samples"] = _html(samples(clips), js_on_load=ACT, elem_id="fc-samples")
@@ -154,11 +179,20 @@ def lay_out(clips: Mapping[str, Path], limits: str, card: str, runs: str | None,
                         **waiting(),
                     )
                 made["chips"] = _html("", js_on_load=ACT, elem_id="fc-chips")
-    with gr.Accordion("For engineers", open=False, elem_id="fc-engineers"):
+    with gr.Accordion("For engineers", open=False, elem_id="fc-engineers") as made["engineers"]:
         made["facts"] = _html("", elem_id="fc-facts")
         with gr.Row():
             made["temperature"] = gr.Slider(0, 1.5, 0, step=0.1, label="Temperature: 0 takes the likeliest token")
             made["length"] = gr.Slider(8, LONGEST_ANSWER, LONGEST_ANSWER, step=8, label="Longest answer in tokens")
+        with gr.Column(elem_id="fc-both"):
+            _html('<h2 class="fc-title">The same question both ways</h2>')
+            with gr.Row():
+                made["way_a"] = gr.Dropdown([], label="One way", filterable=False, elem_id="fc-way-a")
+                made["way_b"] = gr.Dropdown([], label="The other way", filterable=False, elem_id="fc-way-b")
+            with gr.Row():
+                made["both_question"] = gr.Textbox("Describe this person.", label="Question for both", scale=4)
+                made["both"] = gr.Button("Ask both ways", scale=1, elem_id="fc-ask-both")
+            made["compared"] = _html("", elem_id="fc-compared")
         made["experts"] = _html("", elem_id="fc-experts")
         if runs:
             _html(f'<p><a href="{escape(runs)}" target="_blank" rel="noopener">MLflow: runs and registry</a></p>')

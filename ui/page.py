@@ -14,6 +14,7 @@ import gradio as gr
 from ui.analysis import Analyser
 from ui.client import ApiClient
 from ui.desk import Desk
+from ui.endpoint import add_endpoint
 from ui.layout import Parts, lay_out
 from ui.library import KEPT, Libraries
 
@@ -75,6 +76,7 @@ def building(api: ApiClient, settings: Settings) -> Iterator[Page]:
 
             desk.parts = lay_out(settings.samples, limits, settings.card, settings.runs, server_state)
             wire(page, desk, desk.parts)
+            add_endpoint(api)
         page.queue(default_concurrency_limit=32, max_size=128)
         try:
             yield Page(page, _launch_options(settings, previews), analyser.end)
@@ -97,7 +99,7 @@ def wire(page: gr.Blocks, desk: Desk, parts: Parts) -> None:
         parts.chips,
     ]
     values += [parts.experts, parts.facts, parts.link]
-    everything = [*values, *asked, parts.shown, parts.timer, parts.browser]
+    everything = [*values, *asked, parts.shown, parts.browser]
 
     page.load(desk.arrive, parts.browser, everything, **quiet)
     parts.timer.tick(desk.tick, session, everything, **quiet)
@@ -115,6 +117,10 @@ def wire(page: gr.Blocks, desk: Desk, parts: Parts) -> None:
     )
     made = parts.save.click(desk.save, parts.kind, parts.saved, **quiet)
     made.then(None, parts.saved, None, js="file => window.fcSave(file)")
+
+    parts.engineers.expand(desk.ways, None, [parts.way_a, parts.way_b], **quiet)
+    both = [parts.both_question, parts.way_a, parts.way_b]
+    parts.both.click(desk.compare, both, parts.compared, show_progress="minimal", api_visibility="private")
 
     how = [parts.temperature, parts.length]
     answers: list[Any] = [

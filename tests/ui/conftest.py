@@ -18,8 +18,11 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
 from favchat.face_scores.report import ATTRIBUTES, FaceReport
 from jobs.demo import SAMPLE_CLIPS, SAMPLES
+from serve.attributes_route import AttributesRequest
 from serve.protocol import Answer, ChatCompletionRequest
 
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+"""Gives Chromium a camera that shows a test picture."""
 WORDS = [f"word{number} " for number in range(200)]
 SLOW = 60_000
 """Milliseconds that a busy machine may take for a step."""
@@ -165,7 +168,6 @@ class FakeApi:
     state: str = "ok"
     reads: bool = True
     lost: bool = False
-    scores: int = 0
 
     def reset(self) -> None:
         """Forget what was asked."""
@@ -195,9 +197,12 @@ class FakeApi:
             return {"object": "list", "data": [{"id": name, **entry} for name in ("fake", "other")]}
 
         @app.post("/v1/videos/{file_id}/attributes", response_model=None)
-        def attributes(file_id: str) -> dict[str, Any]:
-            self.scores += 1
-            return scored()
+        def attributes(file_id: str, body: AttributesRequest) -> dict[str, Any]:
+            report = scored()
+            if body.model == "other":
+                smile = next(row for row in report["attributes"] if row["name"] == "smile")
+                smile["score"] = 0.31
+            return report
 
         @app.post("/v1/files")
         async def upload(file: UploadFile) -> dict[str, Any]:
@@ -297,7 +302,7 @@ def browser() -> Iterator[Any]:
         pytest.skip("chromium is not installed (apt-get install chromium)")
     sync_api = pytest.importorskip("playwright.sync_api")
     quiet = ["gpu", "quic", "background-networking", "component-update", "sync"]
-    arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in quiet)]
+    arguments = ["--no-sandbox", "--no-first-run", *CAMERA, *(f"--disable-{name}" for name in quiet)]
     with sync_api.sync_playwright() as playwright:
         # Playwright gives each launch an empty user data folder of its own.
         chromium_browser = playwright.chromium.launch(executable_path=chromium, headless=True, args=arguments)
@@ -342,7 +347,7 @@ class Reader:
 
     def send(self, question: str) -> None:
         """Type a question and send it."""
-        self.page.get_by_label("Question").fill(question)
+        self.page.locator("#fc-question textarea").fill(question)
         self.button("Ask").click()
 
     def ask(self, question: str) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from gradio_client import Client, handle_file
 
 from favchat.config import Config
 from jobs.demo import SAMPLE_CLIPS, SAMPLES, showing
@@ -45,7 +46,7 @@ def violations(page) -> list[str]:
 def test_an_empty_page_says_how_to_begin(reader) -> None:
     reader.page.get_by_text("Add a clip to begin").wait_for()
     reader.page.wait_for_selector('.fc-status[data-state="ok"]')
-    assert not reader.page.get_by_label("Question").is_enabled()
+    assert not reader.page.locator("#fc-question textarea").is_enabled()
     assert reader.page.locator("#fc-samples button").all_inner_texts() == list(SAMPLES)
     assert reader.page.locator(".fc-model-name").inner_text() == "fake"
     assert "Not for decisions about people" in reader.page.locator(".fc-ethics").inner_text()
@@ -117,14 +118,14 @@ def test_an_answer_grows_is_stopped_asked_again_and_edited(reader, fake) -> None
 def test_refusals_and_silence_are_told(reader, fake) -> None:
     reader.choose("no face")
     assert "No face is to be seen in <this> video." in reader.alert()
-    assert not reader.page.get_by_label("Question").is_enabled()
+    assert not reader.page.locator("#fc-question textarea").is_enabled()
     reader.choose("laughing")
     reader.ready()
     assert reader.page.locator(".fc-alert").count() == 0
     fake.refusal = (400, "Too long a talk.")
     reader.send("Why?")
     assert reader.alert() == "No answer. Too long a talk."
-    assert reader.said("user") == [] and reader.page.get_by_label("Question").input_value() == "Why?"
+    assert reader.said("user") == [] and reader.page.locator("#fc-question textarea").input_value() == "Why?"
     fake.refusal, fake.words = None, 0
     reader.button("Ask").click()
     reader.answered(SILENCE)
@@ -253,6 +254,49 @@ def test_engineers_choose_temperature_and_see_the_experts(reader, fake) -> None:
     reader.page.wait_for_function("document.querySelector('.fc-profile tbody th').innerText == 'smiling'")
     assert first.inner_text() == "smiling"
     assert violations(reader.page) == []
+
+
+def test_the_same_question_is_asked_both_ways(reader, fake) -> None:
+    reader.choose("laughing")
+    reader.ready()
+    reader.page.get_by_role("button", name="For engineers").click()
+    reader.page.wait_for_function("document.querySelector('#fc-way-b input').value.includes('without')")
+
+    def table() -> list[list[str]]:
+        reader.page.get_by_role("button", name="Ask both ways").click()
+        reader.page.locator(
+            ".fc-compare thead", has_text=reader.page.locator("#fc-way-b input").input_value()
+        ).wait_for()
+        return [row.locator("th, td").all_inner_texts() for row in reader.page.locator(".fc-compare tr").all()]
+
+    heads, answers, *_ = table()
+    assert heads == ["Both ways", "fake", "fake without the face encoder"] and answers == ["Answer", ANSWER, ANSWER]
+    asked = [(request.model_extra or {}).get("without") or request.without for request in fake.requests]
+    assert sorted(map(str, asked)) == ["None", "['face_encoder']"]
+    reader.page.locator("#fc-way-b input").click()
+    reader.page.get_by_role("option", name="other", exact=True).click()
+    assert ["smiling", "97 %", "31 %"] in table()
+
+
+def test_the_camera_records_a_clip(reader, fake) -> None:
+    reader.page.get_by_role("button", name="Record with the camera").click()
+    camera = reader.page.locator("#fc-camera")
+    camera.get_by_text("Click to Access Webcam").click()
+    reader.page.wait_for_function("document.querySelector('#fc-camera video')?.videoWidth > 0")
+    record = camera.locator(".capture-button")
+    record.click()
+    record.get_by_text("Stop").wait_for()
+    reader.page.wait_for_timeout(700)  # a clip that long
+    record.click()
+    reader.ready()
+    assert reader.page.locator(".fc-result header p").inner_text() == "recording 1" and len(fake.uploads) == 1
+
+
+def test_programs_ask_the_page(address, fake) -> None:
+    client = Client(address, verbose=False)
+    told = client.predict(handle_file(SAMPLE_CLIPS / "pexels_4.mp4"), "Is the person smiling?", api_name="/analyse")
+    assert told["answer"] == ANSWER and told["scores"]["emotion"]["happy"] == 0.8
+    assert fake.deleted == ["file-1"]
 
 
 @pytest.mark.parametrize("width", [390, 768])
