@@ -151,6 +151,16 @@ class ApiClient:
         told: Any = self._now.post(f"/videos/{file_id}/attributes", cast_to=object, body=body)
         return dict(told)
 
+    def why(self, file_id: str, question: str, answer: str, face: int = 0) -> dict[str, Any]:
+        """How much each frame does for an answer, as ``POST /v1/videos/{id}/why`` tells it.
+
+        Raises:
+            APIError: The server cannot tell.
+        """
+        body = {"question": question, "answer": answer, "face": face}
+        told: Any = self._now.post(f"/videos/{file_id}/why", cast_to=object, body=body)
+        return dict(told)
+
     def preview(self, file_id: str) -> bytes:
         """The beginning of an upload as browsers can play it: an MP4 file.
 

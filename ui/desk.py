@@ -32,6 +32,7 @@ from ui.questions import chips
 from ui.result_card import EMPTY as NO_RESULT
 from ui.result_card import result_card
 from ui.timeline import timeline
+from ui.why import explain
 
 NAMED = re.compile(r"[\w-]{1,80}")
 """A video's name on the server, as a link may hold it."""
@@ -234,12 +235,18 @@ class Desk:
             yield self._nothing()
             return
         yield {parts.question: gr.update(value="", **busy()), parts.notice: ""}
+        if clip.mattered:
+            clip.mattered = ()
+            library.changed()
         options = {"temperature": temperature or None, "max_tokens": round(length)}
         async with aclosing(ask(self._api, clip, text, **options)) as answer:
             async for told in answer:
                 if library.open_clip is not clip:
                     continue  # it is kept with its clip, and shown when that is opened again
-                changes: Changes = {parts.chat: told.turns, parts.timing: _timing(told.status, told.running)}
+                changes: Changes = {
+                    parts.chat: told.turns,
+                    parts.timing: _timing(told.status, told.running, why=not told.error),
+                }
                 if not told.running:
                     changes[parts.question] = gr.update(**ready())
                 if told.error:
@@ -247,6 +254,23 @@ class Desk:
                     changes[parts.question] = gr.update(value=text, **ready())
                     changes[parts.notice] = alert("No answer", told.error)
                 yield changes
+
+    async def why(self, shown: dict[str, Any], request: gr.Request, event: gr.EventData) -> AsyncGenerator[Changes]:
+        """Outline the frames that the last answer rests on."""
+        (token, library), parts = self._mine(request), self.parts
+        clip = library.open_clip
+        if clip is None or not clip.askable or len(clip.turns) < 2 or event._data.get("do") != "why":
+            yield self._nothing()
+            return
+        question, answer = (turn["content"] for turn in clip.turns[-2:])
+        yield {parts.timing: _timing("Hiding one frame after the other", running=True)}
+        try:
+            told = await asyncio.to_thread(self._api.why, clip.file_id or "", question, answer, clip.face)
+        except APIError as error:
+            yield {parts.timing: _timing(""), parts.notice: alert("No reason", self._api.explain(error))}
+            return
+        clip.mattered, words = explain(told)
+        yield {**self._changes(library, shown, token), parts.timing: _timing(words)}
 
     # ---- both ways ----
 
@@ -327,7 +351,7 @@ class Desk:
             "table": clip_table(library) if len(library.clips) >= TABLE_FROM else "",
             "player": _player(clip),
             "faces": faces(clip) if clip else "",
-            "timeline": timeline(video, scores) if video else "",
+            "timeline": timeline(video, scores, clip.mattered if clip else ()) if video else "",
             "result": result_card(clip) if clip else NO_RESULT,
             "profile": profile(scores) if scores else "",
             "chips": chips(taught) if clip and clip.askable else "",
@@ -345,10 +369,11 @@ def _player(clip: Clip | None) -> str:
     return player(f"/gradio_api/file={quote(str(clip.play))}", clip.name) if clip.play else player_waiting(clip.name)
 
 
-def _timing(words: str, running: bool = False) -> str:
+def _timing(words: str, running: bool = False, *, why: bool = False) -> str:
     if running:
         return f'<p class="fc-timing" role="status" data-running="{escape(words)} ·"></p>'
-    return f'<p class="fc-timing" role="status">{escape(words)}</p>'
+    button = '<button type="button" class="fc-button" data-do="why">Why?</button>' if why else ""
+    return f'<p class="fc-timing"><span role="status">{escape(words)}</span>{button}</p>'
 
 
 def _facts(clip: Clip | None) -> str:

@@ -169,7 +169,7 @@ def lay_out(clips: Mapping[str, Path], limits: str, card: str, runs: str | None,
                 )
                 with gr.Column(elem_id="fc-ask"):
                     made["notice"] = _html("", elem_id="fc-notice")
-                    made["timing"] = _html("", elem_id="fc-timing")
+                    made["timing"] = _html("", js_on_load=ACT, elem_id="fc-timing")
                     made["question"] = gr.Textbox(
                         label="Question",
                         show_label=False,

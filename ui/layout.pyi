@@ -33,8 +33,6 @@ EMPTY_CHAT = "### Questions come here\nAdd a clip first."
 READY_CHAT = "### Ask about this face\nType below, or take a question from the list."
 NOTE = "Not for decisions about people: what a face shows is no proof of what somebody feels or is."
 
-from gradio.events import Dependency
-
 class Camera(gr.Video):
     """Gradio's camera without the ffmpeg program, which it would call to take out a sound that was never recorded."""
 
@@ -48,7 +46,6 @@ class Camera(gr.Video):
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
-
 
 @dataclass(frozen=True)
 class Parts:
@@ -88,11 +85,9 @@ class Parts:
     both: gr.Button
     compared: gr.HTML
 
-
 def _html(value: str, **options: Any) -> gr.HTML:
     """HTML whose looks are those of ``page.css`` alone."""
     return gr.HTML(value, apply_default_css=False, **options)
-
 
 def lay_out(clips: Mapping[str, Path], limits: str, card: str, runs: str | None, server_state: Any) -> Parts:
     """Make the parts, within ``gr.Blocks``.
@@ -207,27 +202,22 @@ def lay_out(clips: Mapping[str, Path], limits: str, card: str, runs: str | None,
             gr.Markdown(card, elem_id="fc-card-text")
     return Parts(**made)
 
-
 def waiting() -> dict[str, Any]:
     """The question's box while there is nothing to ask about."""
     return {"interactive": False, "placeholder": "Choose a clip first", "submit_btn": False, "stop_btn": False}
-
 
 def ready() -> dict[str, Any]:
     """The question's box."""
     placeholder = "Ask about the face in this clip"
     return {"interactive": True, "placeholder": placeholder, "submit_btn": "Ask", "stop_btn": False}
 
-
 def busy() -> dict[str, Any]:
     """The question's box while an answer comes."""
     return {"interactive": True, "placeholder": "Answering", "submit_btn": False, "stop_btn": "Stop"}
 
-
 def alert(title: str, text: str) -> str:
     """An error."""
     return f'<div class="fc-alert" role="alert"><b>{title}.</b> {escape(text)}</div>'
-
 
 def _masthead(card: bool) -> str:
     link = ' <a href="#fc-card">What it was taught</a>.' if card else ""

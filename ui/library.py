@@ -35,6 +35,7 @@ class Clip:
         scores: What ``POST /v1/videos/{id}/attributes`` told.
         talks: The conversation about each of its faces.
         asking: The question that is being answered.
+        mattered: Seconds of the frames that the last answer rests on, where that was asked.
         face: Which of its faces is asked about: 0 the main one.
         read: What was told of each face so far, as ``video`` and ``scores`` have it of the chosen one.
     """
@@ -51,6 +52,7 @@ class Clip:
     scores: dict[str, Any] | None = None
     talks: dict[int, list[Turn]] = field(default_factory=dict)
     asking: str | None = None
+    mattered: tuple[float, ...] = ()
     face: int = 0
     read: dict[int, tuple[dict[str, Any], dict[str, Any]]] = field(default_factory=dict)
 
@@ -69,7 +71,7 @@ class Clip:
         Returns:
             Whether it has yet to be read.
         """
-        self.face = face
+        self.face, self.mattered = face, ()
         if face in self.read:
             self.video, self.scores = self.read[face]
             self.state = "ready"

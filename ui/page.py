@@ -107,6 +107,7 @@ def wire(page: gr.Blocks, desk: Desk, parts: Parts) -> None:
     parts.camera.change(desk.record, [parts.camera, *session], [*everything, parts.camera], **quiet)
     for part in (parts.samples, parts.table, parts.faces, parts.result):
         part.click(desk.act, session, everything, **quiet)
+    parts.timing.click(desk.why, session, everything, **quiet)
     parts.link.change(None, parts.link, None, js="link => window.fcLink(link?.clip)")
     gr.on(
         [parts.order.change, parts.untaught.change],

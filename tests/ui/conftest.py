@@ -20,6 +20,7 @@ from favchat.face_scores.report import ATTRIBUTES, FaceReport
 from jobs.demo import SAMPLE_CLIPS, SAMPLES
 from serve.attributes_route import AttributesRequest
 from serve.protocol import Answer, ChatCompletionRequest
+from serve.why_route import WhyRequest
 
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 """Gives Chromium a camera that shows a test picture."""
@@ -152,6 +153,7 @@ class FakeApi:
         state: What it says of itself; where it is not "ok", everything is refused with 503.
         reads: Whether reading a clip comes to an end; clips wait until then.
         lost: Whether it has forgotten all uploads.
+        reasons: Answers whose reasons were asked for.
     """
 
     base: str = ""
@@ -168,6 +170,7 @@ class FakeApi:
     state: str = "ok"
     reads: bool = True
     lost: bool = False
+    reasons: list[WhyRequest] = field(default_factory=list)
 
     def reset(self) -> None:
         """Forget what was asked."""
@@ -235,6 +238,13 @@ class FakeApi:
         def preview(file_id: str) -> FileResponse:
             self.previews += 1
             return FileResponse(SAMPLE_CLIPS / "pyfeat_0.mp4", media_type="video/mp4")
+
+        @app.post("/v1/videos/{file_id}/why")
+        def why(file_id: str, body: WhyRequest) -> dict[str, Any]:
+            self.reasons.append(body)
+            weights = [{"index": 0, "time": 0.0, "logprob": -1.0, "weight": 0.5}]
+            weights.append({"index": 1, "time": 0.25, "logprob": -0.5, "weight": 0.0})
+            return {"by": "words", "logprob": -0.5, "frames": weights}
 
         @app.post("/v1/chat/completions", response_model=None)
         async def chat(body: ChatCompletionRequest) -> StreamingResponse | JSONResponse:

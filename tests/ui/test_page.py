@@ -215,6 +215,20 @@ def test_a_clip_that_the_browser_does_not_play_gets_a_preview(reader, fake, tmp_
     assert (fake.previews, fake.uploads, fake.deleted) == (1, ["odd.avi"], [])
 
 
+def test_the_frames_that_an_answer_rests_on_are_outlined(reader, fake) -> None:
+    reader.choose("laughing")
+    reader.ready()
+    reader.ask("Is she smiling?")
+    reader.answered(ANSWER)
+    reader.page.get_by_role("button", name="Why?").click()
+    reader.page.get_by_text("It rests most on the frame at 0.0 s (61 % as likely without it).").wait_for()
+    assert reader.page.locator(".fc-strip .fc-why").get_attribute("title") == "0.00 s"
+    assert (fake.reasons[0].question, fake.reasons[0].answer.strip()) == ("Is she smiling?", ANSWER)
+    reader.ask("And now?")
+    reader.answered(ANSWER)
+    reader.page.locator(".fc-strip .fc-why").wait_for(state="detached")
+
+
 def test_one_of_several_faces_is_chosen_on_the_picture(reader, fake) -> None:
     fake.people = 2
     reader.choose("laughing")
