@@ -34,16 +34,6 @@ READY_CHAT = "### Ask about this face\nType below, or take a question from the l
 NOTE = "Not for decisions about people: what a face shows is no proof of what somebody feels or is."
 
 
-class Camera(gr.Video):
-    """Gradio's camera without the ffmpeg program, which it would call to take out a sound that was never recorded."""
-
-    is_template = True
-
-    def preprocess(self, payload: FileData | None) -> str | None:
-        """The recording's file."""
-        return payload and payload.path
-
-
 @dataclass(frozen=True)
 class Parts:
     """The page's parts that change."""
@@ -115,7 +105,7 @@ def lay_out(clips: Mapping[str, Path], limits: str, card: str, runs: str | None,
             )
             _html(f'<p class="fc-hint">{escape(limits)}</p>')
             with gr.Accordion("Record with the camera", open=False, elem_id="fc-record"):
-                made["camera"] = Camera(
+                made["camera"] = gr.Video(
                     label="Camera",
                     sources=["webcam"],
                     webcam_options=gr.WebcamOptions(mirror=False),
@@ -124,6 +114,8 @@ def lay_out(clips: Mapping[str, Path], limits: str, card: str, runs: str | None,
                     buttons=[],
                     elem_id="fc-camera",
                 )
+                # Gradio's own would call the program ffmpeg to take out a sound that was never recorded.
+                made["camera"].preprocess = _recording
         with gr.Column(scale=5, min_width=280, elem_id="fc-take"):
             made["samples"] = _html(samples(clips), js_on_load=ACT, elem_id="fc-samples")
     made["table"] = _html("", js_on_load=ACT, elem_id="fc-table")
@@ -200,6 +192,11 @@ def lay_out(clips: Mapping[str, Path], limits: str, card: str, runs: str | None,
         with gr.Accordion("Model card: what it was taught, on whom, and how well", open=False, elem_id="fc-card"):
             gr.Markdown(card, elem_id="fc-card-text")
     return Parts(**made)
+
+
+def _recording(payload: FileData | None) -> str | None:
+    """The file of a recording."""
+    return payload.path if payload else None
 
 
 def waiting() -> dict[str, Any]:
