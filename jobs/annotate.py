@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from favchat.data.annotate.pipeline import AnnotateResult
     from favchat.data.annotate.report import AnnotationReport
     from favchat.evaluation.machine_labels import ModelWriter
+    from favchat.tracking import Run
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Annotated:
         return self.result.summary() if self.result.nothing_known else f"{self.result.summary()}, {self.report.page}"
 
 
-def run(config: Config) -> Annotated:
-    """Annotate the clips in ``data.out`` and report on the rows, there and, where MLflow is installed, to a run.
+def run(config: Config, *, parent: Run | None = None) -> Annotated:
+    """Annotate the clips in ``data.out`` and report on the rows, there and, with MLflow, to a run (below `parent`).
 
     Templates are quick enough for one process; the writers that ask an endpoint or a model run on the cluster of the
     ``ray`` section.
@@ -44,7 +45,7 @@ def run(config: Config) -> Annotated:
     result = annotate(config, _model_writer(config) if config.annotate.writer == "model" else None)
     report = write_annotation_report(result, path_of(config.data.out or ""), seed=config.seed)
     if find_spec("mlflow"):
-        _log(config, report)
+        _log(config, report, parent)
     return Annotated(result, report)
 
 
@@ -59,10 +60,10 @@ def _model_writer(config: Config) -> ModelWriter:
     return ModelWriter(config, model)
 
 
-def _log(config: Config, report: AnnotationReport) -> None:
+def _log(config: Config, report: AnnotationReport, parent: Run | None) -> None:
     from favchat.tracking import start_run
 
-    run = start_run(config.tracking, f"annotate {report.page.parent.name}")
+    run = start_run(config.tracking, f"annotate {report.page.parent.name}", parent=parent)
     run.log_config(config)
     run.log_metrics(report.metrics(), 0)
     run.log_file(report.page.name, report.page.read_bytes())

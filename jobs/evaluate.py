@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
     from favchat.evaluation.evaluate import Evaluation
+    from favchat.tracking import Run
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,10 @@ class Evaluated:
         return "\n".join(lines)
 
 
-def run(config: Config) -> Evaluated:
+def run(config: Config, *, parent: Run | None = None) -> Evaluated:
     """Ask what has no answer yet on the cluster of the ``ray`` section, write the report, and log it to a run.
+
+    The run is below `parent` if there is one.
 
     Raises:
         ConfigError: A setting is missing or wrong, or a task finds no clip that it could ask about.
@@ -66,7 +69,8 @@ def run(config: Config) -> Evaluated:
     if find_spec("mlflow"):
         from favchat.tracking import start_run
 
-        run = start_run(config.tracking, f"evaluate {Path(settings.model or settings.server.model or '').name}")
+        name = f"evaluate {Path(settings.model or settings.server.model or '').name}"
+        run = start_run(config.tracking, name, parent=parent)
         run.log_config(config)
         run.log_metrics(run_metrics(evaluation), 0)
         for name in (METRICS, page.name, PREDICTIONS):

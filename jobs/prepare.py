@@ -11,6 +11,7 @@ from favchat.config import Config, ConfigError, SourceConfig, require
 if TYPE_CHECKING:
     from favchat.data.prepare.pipeline import PrepareResult
     from favchat.data.report.html_page import Report
+    from favchat.tracking import Run
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,10 @@ class Prepared:
         return f"{self.results[-1].summary()}, {self.report.page}"
 
 
-def run(config: Config) -> Prepared:
+def run(config: Config, *, parent: Run | None = None) -> Prepared:
     """Prepare the clips of ``data.source``, or of ``data.sources``, on the cluster of the ``ray`` section, and report.
 
-    The report goes to ``data.out`` and, where MLflow is installed, to a run of its own.
+    The report goes to ``data.out`` and, where MLflow is installed, to a run of its own, below `parent` if there is one.
 
     Raises:
         ConfigError: A setting is missing, the source cannot be listed, or ``data.out`` holds clips of another source.
@@ -52,7 +53,7 @@ def run(config: Config) -> Prepared:
     results = [prepare(part) for part in parts]
     report = write_report(path_of(config.data.out or ""))
     if find_spec("mlflow"):
-        _log(config, results, report)
+        _log(config, results, report, parent)
     return Prepared(results, report)
 
 
@@ -61,10 +62,10 @@ def _of_source(config: Config, source: SourceConfig) -> Config:
     return config.model_copy(update={"data": config.data.model_copy(update={"source": source, "sources": []})})
 
 
-def _log(config: Config, results: list[PrepareResult], report: Report) -> None:
+def _log(config: Config, results: list[PrepareResult], report: Report, parent: Run | None) -> None:
     from favchat.tracking import start_run
 
-    run = start_run(config.tracking, f"prepare {report.page.parent.name}")
+    run = start_run(config.tracking, f"prepare {report.page.parent.name}", parent=parent)
     run.log_config(config)
     counts = ("clips", "in_shards", "rejected", "skipped")
     run.log_metrics({name: sum(getattr(result, name) for result in results) for name in counts}, 0)

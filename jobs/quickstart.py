@@ -1,17 +1,14 @@
-"""The whole pipeline on the sample clips: prepare, annotate, train, ask."""
+"""The pipeline on the sample clips, then questions."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import favchat
-import jobs.annotate
 import jobs.ask
-import jobs.prepare
-import jobs.train
+import jobs.pipeline.run
 from favchat.config import Config
 
 OUT = Path("outputs/quickstart")
@@ -52,23 +49,20 @@ class Answer(NamedTuple):
 
 
 def run(config: Config, say: Callable[[str], None] = print) -> list[Answer]:
-    """Prepare the sample clips, annotate them, train both stages, and ask the trained model about some of them.
+    """Run the pipeline on the sample clips, and ask the trained model about some of them.
 
     Args:
-        config: ``data.out`` and ``training.out`` default to folders below ``outputs/quickstart``.
-        say: Gets one line for each step: what it did, and where its output lies.
+        config: ``pipeline.out`` defaults to ``outputs/quickstart``, and the source is the sample.
+        say: Gets a few lines for each step: what it did, and where its output lies.
     """
     source = config.data.source.model_copy(
         update={"kind": "celebv_hq", "path": str(SAMPLE / "clips"), "annotations": str(SAMPLE / "annotations.json")}
     )
-    data = config.data.model_copy(update={"source": source, "out": config.data.out or str(OUT / "corpus")})
-    training = config.training.model_copy(update={"out": config.training.out or str(OUT / "run")})
-    config = config.model_copy(update={"data": data, "training": training})
-
-    for job in (jobs.prepare.run, jobs.annotate.run, jobs.train.run):
-        began = time.monotonic()
-        result = job(config)
-        say(f"{result.summary()} ({time.monotonic() - began:.0f} s)")
+    data = config.data.model_copy(update={"source": source})
+    pipeline = config.pipeline.model_copy(update={"out": config.pipeline.out or str(OUT)})
+    config = config.model_copy(update={"data": data, "pipeline": pipeline})
+    jobs.pipeline.run.run(config, say=say)
+    config = jobs.pipeline.run.completed(config)
     model = str(Path(config.training.out or "") / "model")
     answers = []
     for clip, asked in EXAMPLES.items():

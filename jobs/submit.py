@@ -2,33 +2,78 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
+import re
+import secrets
 import shlex
 import shutil
-import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ray.exceptions import AuthenticationError
-from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
+import yaml
 
 from favchat.config import ConfigError
 from favchat.runtime.environment import TELEMETRY_OFF
-from favchat.runtime.ray_cluster import check_reach
 from favchat.tracking import git_revision
+from jobs.jobs_api import PATIENCE, Follower, connect
+from jobs.travel import files_of, pack, refuse_relative, rewritten
 from jobs.wheel import build_wheel
 
-ADDRESS_VARIABLE = "RAY_API_SERVER_ADDRESS"
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as a shell has it."""
+FORWARDED = {
+    "mlflow": ("MLFLOW_",),
+    "s3": ("AWS_", "FSSPEC_S3"),
+    "hub": ("HF_", "HUGGING_FACE_"),
+}
+"""Groups of environment variables -> how their names begin; ``--forward`` names a group."""
 
 
-def run(command: list[str], *, address: str | None = None, say: Callable[[str], None] = print) -> int:
+@dataclass(frozen=True)
+class Options:
+    """How a command is submitted; the names are those of ``ray job submit``."""
+
+    address: str | None = None
+    name: str | None = None
+    """Begins the job's id, and is in its metadata."""
+    wait: bool = True
+    env: Sequence[str] = ()
+    """``KEY=VALUE``, or ``KEY`` alone for its value here."""
+    forward: Sequence[str] = ()
+    """Groups of ``FORWARDED``."""
+    runtime_env: Path | None = None
+    """A YAML or JSON file of Ray's runtime environment."""
+    metadata: Sequence[str] = ()
+    """``KEY=VALUE``."""
+    num_cpus: float | None = None
+    num_gpus: float | None = None
+    memory: int | None = None
+    """Bytes."""
+    patience: float = PATIENCE
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class _Submission:
+    words: list[str]
+    files: dict[str, Path]
+    environment: dict[str, Any]
+    metadata: dict[str, str]
+    resources: dict[str, Any] = field(default_factory=dict)
+
+    def lines(self, wheel: Path) -> list[str]:
+        """What would travel; of variables their names alone."""
+        found = [f"entrypoint: {shlex.join(self.words)}", f"code: {wheel.name}, {wheel.stat().st_size / 1e6:.1f} MB"]
+        found += [f"file: {name} <- {path}" for name, path in self.files.items()]
+        found += [f"variable: {name}" for name in sorted(self.environment["env_vars"])]
+        found += [f"{name}: {value}" for name, value in self.resources.items()]
+        found += [f"metadata: {name}={value}" for name, value in self.metadata.items()]
+        further = set(self.environment) - {"env_vars"}
+        return found + [f"runtime environment: {name}: {self.environment[name]}" for name in sorted(further)]
+
+
+def run(command: list[str], options: Options = Options(), say: Callable[[str], None] = print) -> int:  # noqa: B008
     """Submit a command through the jobs API, write its log to standard output, and wait for its end.
 
     The code goes along as a wheel and the YAML files that the command names as the job's working directory; everything
@@ -38,108 +83,107 @@ def run(command: list[str], *, address: str | None = None, say: Callable[[str], 
 
     Args:
         command: The words of one command; no shell sees them.
-        address: Of the cluster's jobs API, such as ``http://head:8265``; by default RAY_API_SERVER_ADDRESS or
-            RAY_ADDRESS, else a cluster on this machine.
+        options: Where and how.
         say: Gets what is not part of the log.
 
     Returns:
-        The command's exit status; 1 for a job that ended without one, 130 after Ctrl-C, which stops the job.
+        See :meth:`jobs.jobs_api.Follower.run`; 0 where nobody waits.
 
     Raises:
-        ConfigError: There is no command, or two of its files share a name.
+        ConfigError: There is no command, two of its files share a name, it names a relative path, or an option cannot
+            be used.
         ConnectionError: No jobs API answers at the address.
     """
     if not command:
         raise ConfigError("nothing to submit: write the command after --, as in favchat submit -- favchat train ...")
-    # The client logs every upload and the end of the log.
-    for name in ("dashboard_sdk", "job.sdk"):
-        logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.WARNING)
-    client = connect(address)
+    refuse_relative(command)
+    submission = _submission(command, options)
     with tempfile.TemporaryDirectory() as folder:
+        if options.dry_run:
+            say("\n".join(submission.lines(build_wheel(Path(folder)))))
+            return 0
+        client = connect(options.address)
         files = Path(folder) / "files"
-        files.mkdir()
-        words = pack(command, files)
-        environment: dict[str, Any] = {
-            "py_modules": [str(build_wheel(Path(folder)))],
-            # Without a folder of its own the job runs, and looks for code, where the cluster was started.
-            "working_dir": str(files),
-            "env_vars": {name: os.environ.get(name, value) for name, value in TELEMETRY_OFF.items()},
-        }
-        revision = git_revision()
-        if revision:
-            environment["env_vars"]["FAVCHAT_REVISION"] = revision
-        job = client.submit_job(entrypoint=shlex.join(words), runtime_env=environment)
-    say(f"submitted {job}: {shlex.join(words)}")
-    try:
-        asyncio.run(_follow(client, job))
-        return _exit_status(_wait(client, job), say)
-    except KeyboardInterrupt:
-        client.stop_job(job)
-        say(f"asked {job} to stop")
-        _wait(client, job)
-        return INTERRUPTED
-
-
-def connect(address: str | None) -> JobSubmissionClient:
-    """A client of the jobs API at the address.
-
-    Raises:
-        ConnectionError: Nothing answers there, or the token is missing or wrong.
-    """
-    if address:
-        # Ray gives the environment precedence over what it is called with; the user's own word counts for more.
-        os.environ[ADDRESS_VARIABLE] = address
-    given = {"--address": address, **{name: os.environ.get(name) for name in (ADDRESS_VARIABLE, "RAY_ADDRESS")}}
-    name, place = next(((name, value) for name, value in given.items() if value), ("", ""))
-    try:
-        if place:
-            check_reach(place, name)
-        return JobSubmissionClient(address)
-    except (AuthenticationError, ConnectionError, RuntimeError, ValueError) as error:
-        raise ConnectionError(
-            f"no jobs API at {address or os.environ.get(ADDRESS_VARIABLE) or os.environ.get('RAY_ADDRESS') or 'auto'}: "
-            f"{error}\nName a cluster with --address http://HEAD:8265; it must run Ray's dashboard"
-        ) from error
-
-
-def pack(command: list[str], folder: Path) -> list[str]:
-    """Copy the YAML files that a command names into a folder, and rewrite it to run there.
-
-    Raises:
-        ConfigError: Two different files share a name.
-    """
-    words = list(command)
-    for index, word in enumerate(words):
-        path = Path(word)
-        if path.suffix in (".yaml", ".yml") and path.is_file():
-            words[index], target = path.name, folder / path.name
-            if target.exists() and target.read_bytes() != path.read_bytes():
-                raise ConfigError(f"{word}: another file of the command is called {path.name} too; rename one of them")
-            shutil.copyfile(path, target)
-    # A wheel that Ray puts on the path brings no console script.
-    return ["python", "-m", "jobs.cli", *words[1:]] if words[0] == "favchat" else words
-
-
-async def _follow(client: JobSubmissionClient, job: str) -> None:
-    try:
-        async for text in client.tail_job_logs(job):
-            sys.stdout.write(text)
-            sys.stdout.flush()
-    except RuntimeError as error:
-        sys.stderr.write(f"the log breaks off here ({error}); the job goes on\n")
-
-
-def _wait(client: JobSubmissionClient, job: str) -> JobDetails:
-    while not (details := client.get_job_info(job)).status.is_terminal():
-        time.sleep(0.5)
-    return details
-
-
-def _exit_status(details: JobDetails, say: Callable[[str], None]) -> int:
-    if details.status == JobStatus.SUCCEEDED:
+        environment = dict(submission.environment)
+        given = environment.get("working_dir")
+        if given is not None:
+            shutil.copytree(given, files, symlinks=True)
+        else:
+            files.mkdir()
+        pack(command, files)
+        environment["py_modules"] = [*environment.get("py_modules", []), str(build_wheel(Path(folder)))]
+        # Without a folder of its own the job runs, and looks for code, where the cluster was started.
+        environment["working_dir"] = str(files)
+        job = client.submit_job(
+            entrypoint=shlex.join(submission.words),
+            submission_id=f"{options.name}-{secrets.token_hex(4)}" if options.name else None,
+            runtime_env=environment,
+            metadata=submission.metadata,
+            **{f"entrypoint_{name}": value for name, value in submission.resources.items()},
+        )
+    say(f"submitted {job}: {shlex.join(submission.words)}")
+    if not options.wait:
+        where = f" --address {options.address}" if options.address else ""
+        say(f"follow it with\n  favchat jobs attach {job}{where}")
         return 0
-    if details.driver_exit_code:
-        say(f"{details.submission_id} ended with status {details.driver_exit_code}")
-        return int(details.driver_exit_code)
-    say(f"{details.submission_id} {details.status.value.lower()}: {details.message}")
-    return 1
+    return Follower(client, job, options.address, say, options.patience).run()
+
+
+def _submission(command: list[str], options: Options) -> _Submission:
+    if options.name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", options.name):
+        raise ConfigError(f"--name {options.name}: up to 63 letters, digits, dots, - and _")
+    files = files_of(command)
+    environment = _runtime_env(options.runtime_env)
+    variables = {name: os.environ.get(name, value) for name, value in TELEMETRY_OFF.items()}
+    revision = git_revision()
+    if revision:
+        variables["FAVCHAT_REVISION"] = revision
+    variables |= environment.get("env_vars", {}) | _variables(options)
+    metadata = {"name": options.name} if options.name else {}
+    metadata |= dict(_pair(word, "--metadata") for word in options.metadata)
+    wanted = {"num_cpus": options.num_cpus, "num_gpus": options.num_gpus, "memory": options.memory}
+    resources = {name: value for name, value in wanted.items() if value is not None}
+    return _Submission(rewritten(command, files), files, environment | {"env_vars": variables}, metadata, resources)
+
+
+def _variables(options: Options) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for group in options.forward:
+        if group not in FORWARDED:
+            raise ConfigError(f"--forward {group}: the groups are {', '.join(FORWARDED)}")
+        begins = FORWARDED[group]
+        found |= {name: value for name, value in os.environ.items() if name.startswith(begins)}
+    for word in options.env:
+        if "=" in word:
+            name, value = _pair(word, "--env")
+        elif word in os.environ:
+            name, value = word, os.environ[word]
+        else:
+            raise ConfigError(f"--env {word}: there is no such variable here; write {word}=VALUE")
+        found[name] = value
+    return found
+
+
+def _runtime_env(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--runtime-env {file}: not a YAML file: {error}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"--runtime-env {file}: holds no mapping, such as env_vars: {{KEY: VALUE}}")
+    variables = found.get("env_vars", {})
+    if not isinstance(variables, dict) or not all(isinstance(value, str) for value in variables.values()):
+        raise ConfigError(f"--runtime-env {file}: env_vars is a mapping of texts; put numbers in quotes")
+    folder = found.get("working_dir")
+    if folder is not None and not Path(str(folder)).is_dir():
+        raise ConfigError(f"--runtime-env {file}: working_dir = {folder} is no folder here")
+    return found
+
+
+def _pair(word: str, option: str) -> tuple[str, str]:
+    name, sign, value = word.partition("=")
+    if not sign or not name:
+        raise ConfigError(f"{option} {word.partition('=')[0]}: write KEY=VALUE")
+    return name, value

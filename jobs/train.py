@@ -8,11 +8,12 @@ from favchat.config import Config, require
 from favchat.data.corpus.requirements import check_corpus
 
 if TYPE_CHECKING:
+    from favchat.tracking import Run
     from favchat.training.curriculum import TrainResult
 
 
-def run(config: Config) -> TrainResult:
-    """Train every stage on the cluster of the ``ray`` section.
+def run(config: Config, *, parent: Run | None = None) -> TrainResult:
+    """Train every stage on the cluster of the ``ray`` section, in a run below `parent` if there is one.
 
     Raises:
         ConfigError: A setting is missing or does not fit what lies in ``data.out`` and ``training.out``, or the cluster
@@ -23,4 +24,4 @@ def run(config: Config) -> TrainResult:
     check_corpus(corpus, annotations=True)
     from favchat.training.curriculum import train
 
-    return train(config)
+    return train(config, parent=parent)

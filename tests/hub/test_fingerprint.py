@@ -74,3 +74,12 @@ def test_a_hub_out_of_reach_is_said(monkeypatch):
     monkeypatch.setattr(transformers.utils, "cached_file", fail)
     with pytest.raises(ConfigError, match="a/b: the model hub did not give it: We couldn't connect"):
         model_fingerprint("a/b")
+
+
+def test_what_registration_adds_is_no_part_of_the_model(folder):
+    from favchat.hub.mlflow_flavor import add_flavor
+
+    before = model_fingerprint(str(folder))
+    add_flavor(folder)
+    assert (folder / "MLmodel").is_file()
+    assert model_fingerprint(str(folder)) == before

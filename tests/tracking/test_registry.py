@@ -24,6 +24,16 @@ def registered(store, tiny, tmp_path):
     return names
 
 
+def test_a_registration_that_was_broken_off_makes_no_second_version(store, tmp_path):
+    (tmp_path / "model").mkdir()
+    run = start_run(TrackingConfig(), "train")
+    tags = {"weights": "sha256:1", "metric": "val_loss", "val_loss": "1.5"}
+    names = [run.register_model(tmp_path / "model", "faces", tags=tags) for _ in range(2)]
+    names.append(run.register_model(tmp_path / "model", "faces", tags=tags | {"weights": "sha256:2"}))
+    assert names == ["models:/faces/1", "models:/faces/1", "models:/faces/2"]
+    assert str(run.client.get_model_version_by_alias("faces", CHAMPION).version) == "1"
+
+
 def test_the_newest_version_is_the_champion(registered):
     assert registered == ["models:/faces/1", "models:/faces/2"]
     champion = resolve_model(f"models:/faces@{CHAMPION}")

@@ -20,6 +20,7 @@ from favchat.hub.load import load as load_model
 from favchat.tracking import resolve_model
 from favchat.training import curriculum
 from favchat.training.curriculum import train
+from favchat.training.registration import register
 from favchat.training.stage.step_log import read_steps
 from jobs.cli import CONFIGS
 
@@ -220,7 +221,7 @@ def test_the_model_is_registered_once(finished):
 
 
 def test_what_a_further_stage_makes_is_registered_too(tmp_path):
-    both = load(CONFIGS / "tiny.yaml", ["tracking.registered_model=tiny-test"])
+    both = load(CONFIGS / "tiny.yaml", ["tracking.registered_model=tiny-test", f"training.out={tmp_path}"])
     first = both.model_copy(update={"training": both.training.model_copy(update={"stages": both.training.stages[:1]})})
     for stage in both.training.stages:
         folder = tmp_path / "stages" / stage.name
@@ -231,7 +232,7 @@ def test_what_a_further_stage_makes_is_registered_too(tmp_path):
     (tmp_path / "model" / "README.md").write_text("# A model")
     versions = iter("123")
     run = SimpleNamespace(register_model=lambda model, name, **about: next(versions))
-    found = [curriculum._register(config, tmp_path, run) for config in (first, first, both, both)]
+    found = [register(config, run) for config in (first, first, both, both)]
     assert found == ["1", "1", "2", "2"]
 
 

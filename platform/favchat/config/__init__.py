@@ -8,6 +8,7 @@ from favchat.config.loading import apply_override, flatten, known_keys, load, re
 from favchat.config.model import AdapterConfig, BackboneConfig, LoraConfig, ModelConfig
 from favchat.config.openai_server import ServerConfig
 from favchat.config.optimizer import OptimisationConfig
+from favchat.config.pipeline import PipelineConfig, ThresholdConfig
 from favchat.config.section import Place, Section
 from favchat.config.serving import ApiKeyConfig, ServeConfig
 from favchat.config.stage_data import MixedSamplesConfig, SamplesConfig, StageDataConfig
@@ -38,6 +39,7 @@ __all__ = [
     "MixedSamplesConfig",
     "ModelConfig",
     "OptimisationConfig",
+    "PipelineConfig",
     "Place",
     "QualityWeights",
     "RayConfig",
@@ -50,6 +52,7 @@ __all__ = [
     "SourceConfig",
     "StageConfig",
     "StageDataConfig",
+    "ThresholdConfig",
     "TrackingConfig",
     "TrainingConfig",
     "TuneConfig",

@@ -7,6 +7,7 @@ from favchat.config.cluster import RayConfig
 from favchat.config.data import DataConfig
 from favchat.config.evaluation import EvaluationConfig
 from favchat.config.model import ModelConfig
+from favchat.config.pipeline import PipelineConfig
 from favchat.config.section import Section
 from favchat.config.serving import ServeConfig
 from favchat.config.tracking import TrackingConfig
@@ -26,4 +27,5 @@ class Config(Section):
     tune: TuneConfig = TuneConfig()
     serve: ServeConfig = ServeConfig()
     tracking: TrackingConfig = TrackingConfig()
+    pipeline: PipelineConfig = PipelineConfig()
     ray: RayConfig = RayConfig()

@@ -7,12 +7,15 @@ from pathlib import Path
 
 from favchat.config import ConfigError
 
+MLFLOW_FILES = frozenset({"MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "pyfunc_model.py"})
+"""What registration lays beside a model: it changes no answer."""
+
 
 def model_fingerprint(name: str) -> str:
     """A string that differs if two models differ anywhere: in a weight, the processor, the chat template.
 
-    All of a directory's files are read, except hidden ones and Markdown. Hashes are not cached, because hashing (more
-    than 1 GB/s) is faster than loading (300 MB took 0.21 s on one core).
+    All of a directory's files are read, except hidden ones, Markdown and those that registration adds. Hashes are not
+    cached, because hashing (more than 1 GB/s) is faster than loading (300 MB took 0.21 s on one core).
 
     Args:
         name: A model directory or a hub name, as ``favchat.hub.names.resolve_model`` gives it.
@@ -38,7 +41,7 @@ def model_fingerprint(name: str) -> str:
     digest = hashlib.sha256()
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     for place, path in sorted(files.items()):
-        if path.suffix == ".md" or any(part.startswith(".") for part in Path(place).parts):
+        if path.suffix == ".md" or place in MLFLOW_FILES or any(part.startswith(".") for part in Path(place).parts):
             continue
         with path.open("rb") as content:
             digest.update(f"{place} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())

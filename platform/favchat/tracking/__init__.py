@@ -2,7 +2,7 @@
 
 from favchat.tracking.background_log import BackgroundLog
 from favchat.tracking.code_revision import git_revision
-from favchat.tracking.registry import CHALLENGER, CHAMPION, DATA, METRIC, register_model, resolve_model
+from favchat.tracking.registry import CHALLENGER, CHAMPION, DATA, METRIC, WEIGHTS, register_model, resolve_model
 from favchat.tracking.runs import RAY_JOB, Run, resumed_run, start_run, status_of, training_name
 from favchat.tracking.store import attempt, tracking_uri
 
@@ -12,6 +12,7 @@ __all__ = [
     "DATA",
     "METRIC",
     "RAY_JOB",
+    "WEIGHTS",
     "BackgroundLog",
     "Run",
     "attempt",

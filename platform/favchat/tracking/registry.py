@@ -36,6 +36,8 @@ METRIC = "metric"
 """Tag of a version: the name of the metric, itself a tag, by which versions are compared; smaller is better."""
 DATA = "data_digest"
 """Tag of a version: which corpus that was measured on."""
+WEIGHTS = "weights"
+"""Tag of a version: the fingerprint of its model."""
 
 
 def register_model(
@@ -63,9 +65,12 @@ def register_model(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    source = f"{client.get_run(run.run_id).info.artifact_uri}/model"
-    version = client.create_model_version(name, source, run_id=run.run_id, tags=tags, description=description).version
-    alias, reason = _rank(client, name, tags)
+    version = _version_with(run, name, tags.get(WEIGHTS))
+    if version is None:
+        source = f"{client.get_run(run.run_id).info.artifact_uri}/model"
+        about = {"run_id": run.run_id, "tags": tags, "description": description}
+        version = client.create_model_version(name, source, **about).version
+    alias, reason = _rank(client, name, tags, version)
     client.set_registered_model_alias(name, alias, version)
     logger.warning("models:/%s/%s is the %s: %s", name, version, alias, reason)
     return f"models:/{name}/{version}"
@@ -109,6 +114,12 @@ def resolve_model(name: str, config: TrackingConfig | None = None) -> Path:
     return target
 
 
+def _version_with(run: Run, name: str, weights: str | None) -> str | None:
+    """The version that a call which was broken off has made of the run's model; None where there is none."""
+    found = run.client.search_model_versions(f"name = '{name}' and run_id = '{run.run_id}'") if weights else []
+    return next((version.version for version in found if version.tags.get(WEIGHTS) == weights), None)
+
+
 def _log_model(run: Run, folder: Path) -> None:
     """Log a model as ``model``; files of the same disk are linked, so that weights are not stored twice."""
     uri = run.client.get_run(run.run_id).info.artifact_uri
@@ -120,12 +131,14 @@ def _log_model(run: Run, folder: Path) -> None:
     shutil.copytree(folder, target, copy_function=link_or_copy, dirs_exist_ok=True)
 
 
-def _rank(client: MlflowClient, name: str, tags: Mapping[str, str]) -> tuple[str, str]:
+def _rank(client: MlflowClient, name: str, tags: Mapping[str, str], version: str) -> tuple[str, str]:
     """The alias of a new version, and why."""
     try:
         held = client.get_model_version_by_alias(name, CHAMPION)
     except MlflowException:
         return CHAMPION, "there was none"
+    if str(held.version) == str(version):
+        return CHAMPION, "it was already"
     metric, before = tags.get(METRIC), held.tags
     champion = f"version {held.version}"
     if before.get(METRIC) is None:

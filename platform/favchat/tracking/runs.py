@@ -132,11 +132,15 @@ def status_of(error: BaseException) -> str:
     return "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
 
 
-def start_run(config: TrackingConfig, name: str, tags: Mapping[str, str] | None = None) -> Run:
-    """Start a top-level run.
+def start_run(
+    config: TrackingConfig, name: str, tags: Mapping[str, str] | None = None, *, parent: Run | None = None
+) -> Run:
+    """Start a run, below `parent` or at the top.
 
     Called by the driver before any worker: creating an sqlite store from several processes at once breaks it.
     """
+    if parent is not None:
+        return parent.child(name)
     uri = tracking_uri(config)
     client = MlflowClient(tracking_uri=uri)
     return _begin(client, uri, experiment_id(client, uri, config.experiment), name, dict(tags or {}))

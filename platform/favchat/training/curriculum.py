@@ -24,23 +24,21 @@ from favchat.hub.fingerprint import model_fingerprint
 from favchat.hub.names import resolve_model
 from favchat.io.files import link_or_copy, write_text_whole
 from favchat.io.paths import absolute
-from favchat.io.settings_record import Settings, check_settings, keep_settings, kept_settings, settings_of
+from favchat.io.settings_record import Settings, check_settings, keep_settings, settings_of
 from favchat.runtime import ray_cluster
 from favchat.runtime.placement import Demand
 from favchat.training.batches.stage_source import StageSource
 from favchat.training.features.feature_cache import stage_features
 from favchat.training.model_card import model_card
+from favchat.training.registration import register
 from favchat.training.stage.checkpoints import RECORD, newest
 from favchat.training.stage.errors import TrainingError
 from favchat.training.stage.job import StageJob
 from favchat.training.stage.step_log import main_loss, progress_bar, read_steps
 from favchat.training.stage.worker import run as train_stage
-from favchat.training.stage_settings import stage_defaults, stage_settings
+from favchat.training.stage_settings import SETTINGS, stage_defaults, stage_settings
 
 logger = logging.getLogger(__name__)
-
-SETTINGS = "settings.json"
-"""In a stage's folder: the settings that decide what it learns."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def train(
 
     def begin() -> tracking.Run:
         name = tracking.training_name(out)
-        started = parent.child(name) if parent else tracking.start_run(config.tracking, name)
+        started = tracking.start_run(config.tracking, name, parent=parent)
         started.log_config(config)
         started.log_params(swept or {})
         digest = corpus_digest(corpus)
@@ -151,7 +149,7 @@ def train(
         _calibrate(config, config.training.stages[-1], results[-1].model)
         _link_tree(results[-1].model, out / "model")
         tracking.attempt("the run's metrics are not logged", lambda: _log_results(run, results))
-        registered = tracking.attempt("the model is not registered", lambda: _register(config, out, run))
+        registered = tracking.attempt("the model is not registered", lambda: register(config, run))
     except BaseException as error:
         ended = tracking.status_of(error)
         tracking.attempt("the run is not marked as ended", lambda: run.finish(ended))
@@ -339,34 +337,6 @@ def _log_results(run: tracking.Run, results: Sequence[StageResult]) -> None:
     steps = int(sum(result.metrics["step"] for result in results))
     metrics = {name: value for name, value in results[-1].metrics.items() if name != "step"}
     run.log_metrics(metrics | {"train_seconds": sum(result.seconds for result in results)}, steps)
-
-
-def _register(config: Config, out: Path, run: tracking.Run) -> str | None:
-    """Register the last stage's model, unless an earlier call has done so."""
-    name, record, model = config.tracking.registered_model, out / "registered.json", out / "model"
-    if name is None:
-        return None
-    # If a stage was added or retrained with other settings since, the model at this path is another one.
-    settings = kept_settings(out / "stages" / config.training.stages[-1].name / SETTINGS)
-    wanted = {"name": name, "model": str(model), "stage": settings}
-    done = json.loads(record.read_text()) if record.is_file() else {}
-    if wanted.items() <= done.items():
-        return str(done["version"])
-    # Imports pandas and more, which only a model that is registered needs.
-    from favchat.hub.mlflow_flavor import add_flavor
-
-    add_flavor(model)
-    last = json.loads((out / "stages" / config.training.stages[-1].name / "stage.json").read_text())["metrics"]
-    tags = {metric: str(value) for metric, value in last.items() if metric != "step"}
-    tags |= {tracking.DATA: corpus_digest(config.data.out or ""), "code": tracking.git_revision() or "unknown"}
-    if "val_loss" in last:
-        tags[tracking.METRIC] = "val_loss"
-    card = (model / "README.md").read_text(encoding="utf-8")
-    # Without its front matter, which is for a model hub.
-    about = card.split("---", 2)[-1].strip() if card.startswith("---") else card
-    version = run.register_model(model, name, tags=tags, description=about)
-    write_text_whole(record, json.dumps({**wanted, "version": version}, indent=2))
-    return version
 
 
 def _link_tree(source: Path, target: Path) -> None:

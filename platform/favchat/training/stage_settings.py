@@ -10,6 +10,8 @@ from favchat.data.annotate.settings import corpus_annotation_settings
 from favchat.io.paths import absolute, path_of
 from favchat.io.settings_record import settings_of
 
+SETTINGS = "settings.json"
+"""In a stage's folder: the settings that decide what it learns."""
 FREE = {"deepspeed", "accumulate", "gradient_checkpointing", "validate_every"}
 """Settings of a stage that may change while it is interrupted: they change how its steps are computed, not which."""
 

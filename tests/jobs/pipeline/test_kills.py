@@ -1,0 +1,19 @@
+"""A pipeline in processes of its own, killed with -9."""
+
+import pytest
+
+from benchmarks.pipeline_kills import drill
+
+
+@pytest.mark.ray
+def test_a_pipeline_that_was_killed_twice_ends_as_an_undisturbed_one(centerface, tmp_path):
+    small = [
+        "training.stages.0.steps=4",
+        "training.stages.1.steps=4",
+        "data.frames.max_frames=2",
+        "data.frames.fps=1",
+        "evaluation.max_clips=2",
+    ]
+    steps, differ = drill(tmp_path, kills=2, seed=5, more=small)
+    assert len(steps) == 4
+    assert not any(differ.values()), (steps, differ)
