@@ -3,9 +3,9 @@
     python benchmarks/pipeline_kills.py FOLDER [--kills 10] [--seed 0] [--out RESULT.md] [SECTION.KEY=VALUE ...]
 
 The tiny model on the sample clips: `favchat pipeline` runs once to its end, then in another folder it is killed and
-started again so many times before it may end. Each time the command's process alone gets the signal, at a moment drawn
-evenly between its start and the time that the undisturbed one took for the steps that are left; the next one starts at
-once, while Ray's processes of the one before may still be ending.
+started again so many times before it may end. The kills are shared evenly among the steps, from the first to the last;
+the moment within the step is drawn from the time that it took undisturbed. The command's process alone gets the signal,
+and the next one starts at once, while Ray's processes of the one before may still be ending.
 
 Compared are the rows of shards and rejects with their pixels, the annotations, the weights, every metric of the
 evaluation and the versions in the registry. Prints Markdown: what each kill met, and what differs. Ends with status 1
@@ -81,25 +81,26 @@ def finish(folder: Path, more: Sequence[str] = ()) -> float:
     return time.monotonic() - began
 
 
-def kill(folder: Path, seconds: float, more: Sequence[str] = ()) -> str:
-    """Start the pipeline and kill it after so many seconds: what it was at, or that it was at its end before."""
+def kill(folder: Path, step: str, seconds: float, more: Sequence[str] = ()) -> str:
+    """Start the pipeline and kill it so many seconds after it began a step: what it was at by then."""
     process = start(folder, more)
+    while process.poll() is None and step not in Record(folder).steps:
+        time.sleep(0.05)
     try:
         process.wait(seconds)
         return "the end"
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    steps = Record(folder).steps
-    under_way = [name for name, step in steps.items() if not step.done]
-    return under_way[0] if under_way else f"after {list(steps)[-1]}" if steps else "the start"
+    under_way = [name for name, found in Record(folder).steps.items() if not found.done]
+    return under_way[0] if under_way else f"after {list(Record(folder).steps)[-1]}"
 
 
-def seconds_left(folder: Path, whole: Path) -> float:
-    """How long an undisturbed pipeline took for the steps that are not done."""
-    ended = {name: datetime.fromisoformat(step.ended or "") for name, step in Record(whole).steps.items()}
-    done = [ended[name] for name, step in Record(folder).steps.items() if step.done]
-    return (max(ended.values()) - max(done, default=min(ended.values()))).total_seconds()
+def seconds_of(folder: Path) -> dict[str, float]:
+    """How long each step took, from the end of the one before; the first one from the start of the log."""
+    ended = {name: datetime.fromisoformat(step.ended or "").timestamp() for name, step in Record(folder).steps.items()}
+    began = [(folder / "began").stat().st_mtime, *ended.values()]
+    return {name: max(1.0, end - begin) for (name, end), begin in zip(ended.items(), began, strict=False)}
 
 
 def rows(folder: Path) -> pa.Table:
@@ -135,11 +136,15 @@ def drill(folder: Path, kills: int, seed: int, more: Sequence[str] = ()) -> tupl
     """Kill a pipeline so often: what each kill met, and what differs at the end."""
     draw = random.Random(seed)  # noqa: S311 - no secrets
     whole, other = folder / "whole", folder / "killed"
-    seconds = finish(whole, more)
-    steps = [f"undisturbed: {seconds:.0f} s"]
+    whole.mkdir(parents=True)
+    (whole / "began").touch()
+    steps = [f"undisturbed: {finish(whole, more):.0f} s"]
+    took = seconds_of(whole)
     for number in range(kills):
-        after = draw.uniform(1.0, 6.0 + seconds_left(other, whole))
-        steps.append(f"kill {number + 1} after {after:.1f} s: {kill(other, after, more)}")
+        step = list(took)[number * len(took) // kills]
+        after = draw.uniform(0, took[step])
+        met = kill(other, step, after, more)
+        steps.append(f"kill {number + 1}, {after:.1f} s after {step} had begun: at {met}")
         print(steps[-1], flush=True)
     steps.append(f"then to the end: {finish(other, more):.0f} s")
     return steps, differences(whole, other)
