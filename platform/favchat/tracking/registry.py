@@ -68,8 +68,9 @@ def register_model(
     version = _version_with(run, name, tags.get(WEIGHTS))
     if version is None:
         source = f"{client.get_run(run.run_id).info.artifact_uri}/model"
-        about = {"run_id": run.run_id, "tags": tags, "description": description}
-        version = client.create_model_version(name, source, **about).version
+        version = client.create_model_version(
+            name, source, run_id=run.run_id, tags=tags, description=description
+        ).version
     alias, reason = _rank(client, name, tags, version)
     client.set_registered_model_alias(name, alias, version)
     logger.warning("models:/%s/%s is the %s: %s", name, version, alias, reason)
