@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import random
 import subprocess
 import sys
@@ -160,7 +161,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="File for the result.")
     words = parser.parse_args()
     steps, differ = drill(words.folder.absolute(), words.kills, words.seed, words.settings)
-    lines = [f"# A pipeline killed {words.kills} times", "", f"{datetime.now(UTC):%Y-%m-%d}, seed {words.seed}.", ""]
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    said = f"{datetime.now(UTC):%Y-%m-%d}, {machine}: `benchmarks/pipeline_kills.py FOLDER --kills {words.kills}`, "
+    lines = [f"# A pipeline killed {words.kills} times", "", f"{said}seed {words.seed}.", ""]
     lines += [*(f"- {step}" for step in steps), "", "| compared | difference |", "|---|---|"]
     lines += [f"| {name} | {difference or 'none'} |" for name, difference in differ.items()]
     text = "\n".join(lines) + "\n"
