@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -45,7 +46,6 @@ from favchat.io.paths import path_of
 from favchat.labels.attribute_parser import parse_statements
 from favchat.labels.attributes import attribute
 from favchat.labels.everyday_templates import (
-    CANNOT_TELL,
     IDENTITY,
     OPEN,
     OPPOSITES,
@@ -160,7 +160,7 @@ def ask(
         alone = [""] * len(both) if scores_only else model.first_words(visual, video, asked)
         for said, word in zip(both, alone, strict=True):
             start = start_of_answer(said.question, one.scores, likely)
-            said.alone, said.word = word, "I" if start == CANNOT_TELL else start or word
+            said.alone, said.word = word, re.split(r"\W", start)[0] if start else word
         random, known = Random(f"open/{seed}/{clip.id}"), known_labels(clip)
         for topic in open_answers(known):
             forms = random.choice((taught, held_out)) if topic != "description" else taught

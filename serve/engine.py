@@ -211,9 +211,10 @@ class Engine:
         """The option that the scores say, where they decide, else the likeliest one or one drawn."""
         begin = dict.fromkeys(chat.options, 0.0)
         start, likely = self._start(chat)
-        said = [option for option in begin if start and option.strip().lower().startswith(start.lower())]
+        word = next((word for word in ("Yes", "No") if start and start.startswith(f"{word},")), None)
+        said = [option for option in begin if word and option.strip().lower().startswith(word.lower())]
         others = [option for option in begin if option not in said]
-        if start in ("Yes", "No") and len(said) == 1 == len(others):
+        if len(said) == 1 == len(others):
             probabilities = {said[0]: likely, others[0]: 1 - likely}
             best, noted = said[0], {0: TokenLogprobs(self._option_ids(said[0])[0], math.log(max(likely, TINY)))}
         else:
@@ -263,9 +264,9 @@ class Engine:
         question = self.question(chat)
         start = starts_of([values], [True], self.processor.attributes, [question])[0]
         likely = probability_of_yes(question, dict(zip(self.processor.attributes, values[0], strict=True)))
-        if likely is None or start not in ("Yes", "No"):
+        if likely is None or start is None or not start.startswith(("Yes,", "No,")):
             return start, 1.0
-        return start, max(likely if start == "Yes" else 1 - likely, TINY)
+        return start, max(likely if start.startswith("Yes") else 1 - likely, TINY)
 
     @staticmethod
     def question(chat: Chat) -> str:

@@ -22,23 +22,23 @@ SCORES = {"eyeglasses": 0.9, "smile": 0.2, "no_beard": 0.8, "male": 0.1, "neutra
 @pytest.mark.parametrize(
     ("question", "start"),
     [
-        ("Is she wearing glasses?", "Yes"),
-        ("Glasses?", "Yes"),
-        ("Does the man wear spectacles?", "Yes"),
-        ("She has no glasses, right?", "No"),
-        ("Is the woman smiling?", "No"),
-        ("Would you say there is a smile on her face?", "No"),
-        ("Does he have a beard?", "No"),
-        ("Is he clean-shaven?", "Yes"),
-        ("Is this a man?", "No"),
-        ("Is it a woman?", "Yes"),
-        ("Does she look happy?", "Yes"),  # the likeliest emotion, though below a half
-        ("Is she angry?", "No"),
+        ("Is she wearing glasses?", "Yes, she is wearing eyeglasses."),
+        ("Glasses?", "Yes, she is wearing eyeglasses."),
+        ("Does the man wear spectacles?", "Yes, she is wearing eyeglasses."),
+        ("She has no glasses, right?", "No, she is wearing eyeglasses."),
+        ("Is the woman smiling?", "No, she is not smiling."),
+        ("Would you say there is a smile on her face?", "No, she is not smiling."),
+        ("Does he have a beard?", "No, she has no beard."),
+        ("Is he clean-shaven?", "Yes, she is clean-shaven."),
+        ("Is this a man?", "No, it is a woman."),
+        ("Is it a woman?", "Yes, it is a woman."),
+        ("Does she look happy?", "Yes, she looks happy."),  # the likeliest emotion, though below a half
+        ("Is she angry?", "No, she does not look angry."),
         ("Is she talking?", CANNOT_TELL),  # nobody taught it
         ("Does she have a pointy nose?", CANNOT_TELL),
     ],
 )
-def test_an_answer_begins_as_the_score_says(question, start):
+def test_an_answer_is_what_the_score_says(question, start):
     assert start_of_answer(question, SCORES, SCORES) == start
 
 
@@ -75,7 +75,8 @@ def test_everyday_questions_are_understood_and_never_the_wrong_way_round(forms, 
                 start = start_of_answer(question, scores, scores)
                 asked += 1
                 if start is not None:
-                    assert (start == "Yes") is truth_of(key, {name: label}), question
+                    assert start.startswith("Yes") is truth_of(key, {name: label}), question
+                    assert start.endswith("."), question
                     right += 1
     assert right / asked > understood
 
@@ -88,3 +89,11 @@ def test_nothing_that_cannot_be_told_is_answered_from_scores():
 
 def test_what_is_asked_may_be_denied():
     assert asked_attribute("Is she not smiling?") == ("smile", False)
+
+
+def test_the_sex_that_is_asked_for_is_told_by_its_score_alone():
+    unsure = {"male": 0.6}
+    assert start_of_answer("Is this a man?", unsure, {"male": 0.4}) == "Yes, it is a man."
+    assert start_of_answer("Glasses?", unsure | {"eyeglasses": 0.9}, {"male": 0.4, "eyeglasses": 0.9}) == (
+        "Yes, they are wearing eyeglasses."
+    )

@@ -43,6 +43,7 @@ def folder(tiny_preset, tmp_path_factory) -> Path:
         torch.manual_seed(3)
         head = model.model.adapter.attribute_head
         head.prior.copy_(torch.linspace(-3, 1, len(TAUGHT)))
+        head.mouth.weight.zero_()
         for part in (head.linear, head.motion[-1]):
             part.weight.normal_(std=0.3)
             part.bias.normal_()

@@ -82,6 +82,8 @@ class AdapterConfig(Section):
     """Dropout on what the attributes are read from."""
     motion_size: int = Field(default=64, ge=8)
     """Width of the hidden layer that reads the attributes off the track's movement."""
+    mouth_motion: bool = True
+    """Whether attributes also read how the mouth changes in the aligned crops, which tells talking."""
     attribute_weight: float = Field(default=1.0, ge=0)
     """Weight of the attributes' loss."""
     experts_implementation: Literal["grouped_mm", "batched_mm", "eager"] = "grouped_mm"

@@ -199,6 +199,10 @@ YES_NO: dict[str, Wording] = {
         sees=("a smile",),
         own=("Is there a smile on {p} face?", "{Does} {s} smile?", "Is that a smile?"),
     ),
+    "talk": Wording(
+        is_=("talking", "speaking", "saying something"),
+        own=("{Does} {s} talk?", "{Does} {s} speak?", "{Does} {s} say anything?"),
+    ),
     "laugh": Wording(is_=("laughing",), own=("{Does} {s} laugh?", "Is that a laugh?", "{Is} {s} laughing out loud?")),
     "frown": Wording(
         is_=("frowning", "knitting {p} brows"),
@@ -512,8 +516,8 @@ UNANSWERABLE = (
     "{Does} {s} have sideburns?",
     "What is {p} skin like?",
     "{Is} {s} wearing a mask?",
-    "{Is} {s} talking?",
-    "{Is} {s} speaking?",
+    "{Is} {s} humming?",
+    "{Is} {s} whistling?",
     "{Is} {s} singing?",
     "{Is} {s} eating?",
     "{Is} {s} drinking?",

@@ -1,10 +1,10 @@
 """Keeps words and scores together.
 
-The answer to a yes/no question about one attribute begins with what its score says, and the language model writes the
-rest; an open question about the face is answered by :mod:`favchat.model.open_answers`. Yes/no questions are read by the
-grammar that checks annotations against labels (``favchat.labels.attribute_parser``), after everyday words are replaced
-by its own. A question that it does not understand, or that asks for several things at once, is left to the language
-model alone.
+The answer to a yes/no question about one attribute is the sentence that training taught for what its score says; an
+open question about the face is answered by :mod:`favchat.model.open_answers`. Yes/no questions are read by the grammar
+that checks annotations against labels (``favchat.labels.attribute_parser``), after everyday words are replaced by its
+own. A question that it does not understand, or that asks for several things at once, is left to the language model
+alone.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from favchat.data.annotate.everyday_writer import person_of, statement_of
 from favchat.labels.attribute_parser import parse_statements
 from favchat.labels.attributes import EMOTION, attribute
 from favchat.labels.everyday_templates import CANNOT_TELL
-from favchat.model.open_answers import open_answer
+from favchat.model.open_answers import known_from, open_answer
 from favchat.model.refusals import refusal
 
 _ASKS = re.compile(
@@ -59,6 +60,7 @@ _SAME = tuple(
         (r"\bmov(?:e|es|ing) (?:the|their|his|her) head (?:from side to side|left and right)\b", "shaking their head"),
         (r"\bhead (?:goes|go) up and down\b|\bmov(?:e|es|ing) (?:the|their|his|her) head up and down\b", "nodding"),
         (r"\b(?:tilt|rock)(?:s|ing)? (?:the|their|his|her) head\b|\bhead tilt(?:s|ing)?\b", "wagging their head"),
+        (r"\bsay(?:s|ing)? (?:something|anything)\b", "talking"),
         (r"\bunsharp\b", "blurry"),
         (r"\b(?:sharp|in focus)\b", "not blurry"),
         (r"\bgr[ae]y picture\b", "black and white picture"),
@@ -83,9 +85,9 @@ def start_of_answer(question: str, scores: Mapping[str, float], likely: Mapping[
         likely: Taught attribute -> probability with its frequency in training, likewise.
 
     Returns:
-        ``Yes`` or ``No``, as the score says; the whole answer, see :func:`is_whole`, to an open question, or that it
-        cannot tell: an attribute that the model was not taught, what no face shows, who it is; None where the
-        language model decides.
+        The whole answer, see :func:`is_whole`: to a yes/no question about a taught attribute, as the score says; to an
+        open question; or that it cannot tell: an attribute that the model was not taught, what no face shows, who it
+        is. None where the language model decides.
     """
     asked = asked_attribute(question)
     if asked is None:
@@ -99,7 +101,11 @@ def start_of_answer(question: str, scores: Mapping[str, float], likely: Mapping[
         present = scores[name] > 0.5
     # The statement of no_beard is that of the beard.
     true = present != attribute(name).negated
-    return "Yes" if true is holds else "No"
+    shown = known_from(scores, likely)
+    if name == "male":  # it is asked for: the score alone decides
+        shown |= {"male": present}
+    statement = statement_of(name, true, person_of(shown), shaven="shaven" in question.lower())
+    return f"{'Yes' if true is holds else 'No'}, {statement}."
 
 
 def probability_of_yes(question: str, scores: Mapping[str, float]) -> float | None:

@@ -16,6 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from favchat.labels.attributes import EMOTION, UNKNOWN, attribute
 from favchat.model.configuration_favchat import FaVChatAdapterConfig
 from favchat.video.motion import MOTION_FEATURES
+from favchat.video.mouth import MOUTH_FEATURES
 
 STATES = 4
 """What an attribute's token is made of beside its name: absent, present, likely, not to be seen."""
@@ -41,6 +42,8 @@ class FaVChatAttributeHead(nn.Module):
         self.motion = nn.Sequential(
             nn.Linear(MOTION_FEATURES, config.motion_size), nn.GELU(), nn.Linear(config.motion_size, count)
         )
+        # Linear: three measures, and few labelled clips of people who talk.
+        self.mouth = nn.Linear(MOUTH_FEATURES, count, bias=False) if config.mouth_motion else None
         self.register_buffer("prior", torch.zeros(count))
         self.emotions = emotions
 
@@ -49,14 +52,19 @@ class FaVChatAttributeHead(nn.Module):
 
         Args:
             tokens_VTSD: The adapter's tokens after the experts.
-            motion_VM: See :func:`favchat.video.motion.motion_features`.
+            motion_VM: See :func:`favchat.video.motion.motion_features` and :func:`favchat.video.mouth.mouth_features`,
+                whose measures follow.
             visible_VT: Whether a frame has the face.
         """
         seen = torch.where(visible_VT.any(dim=1, keepdim=True), visible_VT, True)  # (V, T)
         weight = (seen / seen.sum(dim=1, keepdim=True)).to(tokens_VTSD.dtype)[..., None, None]
         pooled_VSD = self.norm((tokens_VTSD * weight).sum(dim=1))
         looks = self.linear(self.dropout(pooled_VSD).flatten(1))
-        return (looks + self.motion(motion_VM.to(looks.dtype))).float()
+        motion_VM = motion_VM.to(looks.dtype)
+        logits = looks + self.motion(motion_VM[:, :MOTION_FEATURES])
+        if self.mouth is not None:
+            logits = logits + self.mouth(motion_VM[:, MOTION_FEATURES:])
+        return logits.float()
 
     def natural(self, logits: Tensor) -> Tensor:
         """Logits `(V, A)` with the frequencies of the training clips in them."""

@@ -35,6 +35,7 @@ class FaVChatAdapterConfig(PreTrainedConfig):
             none for a model without attribute tokens.
         attribute_dropout (`float`): Dropout on what their logits are read from.
         motion_size (`int`): Width of the hidden layer that reads the motion.
+        mouth_motion (`bool`): Whether the logits also read how the mouth changes in the aligned crops.
         attribute_loss_coef (`float`): Weight of the attributes' loss.
         experts_implementation (`str`): How experts are computed: `grouped_mm`, `batched_mm` or `eager`, a loop.
         router_aux_loss_coef (`float`): Weight of the load-balancing loss.
@@ -65,6 +66,7 @@ class FaVChatAdapterConfig(PreTrainedConfig):
     attributes: list[str] | tuple[str, ...] = ()
     attribute_dropout: float = 0.0
     motion_size: int = 64
+    mouth_motion: bool = False
     attribute_loss_coef: float = 1.0
     experts_implementation: str = "grouped_mm"
     hidden_act: str = "silu"

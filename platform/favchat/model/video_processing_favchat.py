@@ -24,6 +24,7 @@ from favchat.video.align import face_geometry
 from favchat.video.decoded import DecodedVideo
 from favchat.video.detect import FaceDetector
 from favchat.video.motion import motion_features
+from favchat.video.mouth import mouth_features
 from favchat.video.specification import ClipSpecification
 
 PIXELS = ("pixel_values_videos", "pixel_values_faces")
@@ -219,8 +220,16 @@ class FaVChatVideoProcessor(VideoProcessorMixin):
             "face_visible": visible,
             "frame_times": np.asarray(clip.timestamps, dtype=np.float32)[picked],
             "face_geometry": geometry,
-            "face_motion": motion_features(clip.landmarks, tracked, clip.timestamps, width, height),
+            "face_motion": np.concatenate(
+                [motion_features(clip.landmarks, tracked, clip.timestamps, width, height), _mouth_motion(clip, tracked)]
+            ),
         }
+
+
+def _mouth_motion(clip: FaceClip, visible: np.ndarray) -> np.ndarray:
+    """What was measured before, or is measured now if all crops are there."""
+    measured = getattr(clip, "mouth_motion", None)
+    return mouth_features(clip.faces, visible) if measured is None else np.asarray(measured, np.float32)
 
 
 def picked_frames(count: int, wanted: int) -> np.ndarray:

@@ -50,7 +50,7 @@ HAIR = ("long_hair", "straight_hair", "wavy_hair", *HAIR_COLOURS, "bangs", "rece
 BEARDS = ("full_beard", "goatee", "mustache", "5_o_clock_shadow")
 WORN = ("eyeglasses", "sunglasses", "wearing_hat", "wearing_earrings", "wearing_necklace", "wearing_necktie")
 HEAD_MOTIONS = ("nod", "shake_head", "head_wagging")
-ACTIONS = ("smile", "laugh", "frown", "close_eyes", *HEAD_MOTIONS)
+ACTIONS = ("talk", "smile", "laugh", "frown", "close_eyes", *HEAD_MOTIONS)
 HIDDEN_HAIR = "I can't tell: a hat covers the hair."
 
 
@@ -136,17 +136,27 @@ def yes_no_question(key: str, who: QuestionSubject, random: Random, forms: Pick 
 def yes_no_answer(key: str, truth: bool, person: Person) -> str:
     """The answer to a yes/no question: the word, and a sentence with the true statement."""
     name = OPPOSITES.get(key, key)
-    start = "Yes" if truth else "No"
-    if name == "male":
-        return f"{start}, it is a {person.noun}."
     # Truth of the attribute's own statement, whichever of two opposites the question asked.
     holds = truth if key == name and name != "no_beard" else truth == (key == "beard")
-    if key == "shaven" and truth:
-        return f"{start}, {person.say('is clean-shaven')}."
+    return f"{'Yes' if truth else 'No'}, {statement_of(name, holds, person, shaven=key == 'shaven')}."
+
+
+def statement_of(name: str, holds: bool, person: Person, *, shaven: bool = False) -> str:
+    """What is said of a person, without capital and full stop, where an attribute's own statement holds or not.
+
+    Args:
+        name: The attribute; the statement of `no_beard` is that there is a beard.
+        holds: Whether the statement is true.
+        person: Who it is said of; of `male`, whose sex it tells.
+        shaven: Whether "clean-shaven" was asked for, which then says it instead of "has no beard".
+    """
+    if name == "male":
+        return f"it is a {person.noun}"
+    if name == "no_beard" and shaven and not holds:
+        return person.say("is clean-shaven")
     if attribute(name).subject == "video":
-        video = Person("video", "it", "its")
-        return f"{start}, {video.say(video.predicate(attribute(name), holds))}."
-    return f"{start}, {person.say(person.predicate(attribute(name), holds))}."
+        person = Person("video", "it", "its")
+    return person.say(person.predicate(attribute(name), holds))
 
 
 def open_answers(known: Known) -> dict[str, tuple[str, list[str]]]:

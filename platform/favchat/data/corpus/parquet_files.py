@@ -61,8 +61,10 @@ def read_table(file: UPath, columns: list[str], **options: Any) -> pa.Table:
     """
     try:
         with arrow_source(file) as source:
-            table = pq.read_table(source, columns=columns, partitioning=None, **options)
-            for name in ADDED.keys() & set(columns) - set(table.column_names):
+            missing = ADDED.keys() & set(columns) - set(pq.read_schema(source).names)
+            there = [name for name in columns if name not in missing]
+            table = pq.read_table(source, columns=there, partitioning=None, **options)
+            for name in missing:
                 table = table.append_column(name, pa.nulls(len(table), ADDED[name]))
             return table.select(columns)
     except (pa.ArrowInvalid, KeyError, OSError) as error:

@@ -24,7 +24,18 @@ from favchat.video.images import as_jpeg, decode_images
 if TYPE_CHECKING:
     from favchat.evaluation.asking.local_backend import LocalModel
 
-CLIP_COLUMNS = ["clip_id", "video", "start", "end", "timestamps", "frames", "faces", "landmarks", "visible"]
+CLIP_COLUMNS = [
+    "clip_id",
+    "video",
+    "start",
+    "end",
+    "timestamps",
+    "frames",
+    "faces",
+    "landmarks",
+    "visible",
+    "mouth_motion",
+]
 """What an answerer needs of a shard's row."""
 
 

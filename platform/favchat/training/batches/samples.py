@@ -17,6 +17,7 @@ from favchat.data.corpus.schema import ANNOTATIONS, LABEL_COLUMNS, SHARDS
 from favchat.io.paths import path_of
 from favchat.training.batches.batch import Sample
 from favchat.video.images import decode_images
+from favchat.video.mouth import mouth_features
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from favchat.model import FaVChatProcessor
 
-CLIP_COLUMNS = ["clip_id", "timestamps", "frames", "faces", "landmarks", "visible"]
+CLIP_COLUMNS = ["clip_id", "timestamps", "frames", "faces", "landmarks", "visible", "mouth_motion"]
 
 
 @dataclass
@@ -39,6 +40,7 @@ class StoredClip:
     timestamps: np.ndarray
     landmarks: np.ndarray
     visible: np.ndarray
+    mouth_motion: np.ndarray | None = None
 
 
 def read_clip(row: dict[str, Any], frames: int | None = None) -> StoredClip:
@@ -56,13 +58,23 @@ def read_clip(row: dict[str, Any], frames: int | None = None) -> StoredClip:
 
     count = len(row["frames"])
     picked = np.arange(count) if frames is None else picked_frames(count, frames)
+    visible = np.asarray(row["visible"], dtype=bool)
     return StoredClip(
         frames=decode_images([row["frames"][index] for index in picked]),
         faces=decode_images([row["faces"][index] for index in picked]),
         timestamps=np.asarray(row["timestamps"], dtype=np.float64),
         landmarks=np.asarray(row["landmarks"], dtype=np.float32).reshape(-1, 5, 2),
-        visible=np.asarray(row["visible"], dtype=bool),
+        visible=visible,
+        mouth_motion=_mouth_motion(row, visible),
     )
+
+
+def _mouth_motion(row: dict[str, Any], visible: np.ndarray) -> np.ndarray:
+    """The column of that name; of a corpus without it, measured on all crops of the clip."""
+    stored = row.get("mouth_motion")
+    if stored is None:
+        return mouth_features(decode_images(row["faces"]), visible)
+    return np.asarray(stored, np.float32)
 
 
 def some_samples(out: str, task: str, split: str, count: int) -> pa.Table:
