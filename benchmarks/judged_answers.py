@@ -47,6 +47,8 @@ QUESTIONS = (
 )
 VERDICTS = ("right", "wrong", "nonsense", "abstains", "unclear")
 FRAMES = 6
+WIDTH, TEXT_HEIGHT = 11.0, 1.4
+"""Of a picture, and of the text below each strip of frames, in inches."""
 
 
 def ask(name: str, videos: list[Path], out: Path) -> list[dict[str, Any]]:
@@ -71,20 +73,27 @@ def ask(name: str, videos: list[Path], out: Path) -> list[dict[str, Any]]:
 
 def draw(videos: list[Path], found: list[dict[str, Any]], path: Path) -> None:
     """Each video's frames in a line, and its questions and answers below."""
-    figure, axes = plt.subplots(len(videos), 1, figsize=(12, 4.4 * len(videos)), squeeze=False)
-    for axis, video in zip(axes[:, 0], videos, strict=True):
+    strips = []
+    for video in videos:
         frames = read_frames(video, max_frames=FRAMES, fps=30, max_side=320).images
-        axis.imshow(np.concatenate(list(frames), axis=1))
-        axis.axis("off")
-        axis.set_title(video.name, fontsize=9, loc="left")
-        entries = [one for one in found if one["video"] == video.name]
-        marks = {"right": "  (right)", "wrong": "  (WRONG)", "abstains": "  (abstains)", "nonsense": "  (NONSENSE)"}
-        lines = [f"{one['question']}  –  {one['answer']}{marks.get(one['verdict'], '')}" for one in entries]
-        for column, part in enumerate((lines[: len(lines) // 2], lines[len(lines) // 2 :])):
-            text = "\n".join(part)
-            axis.text(column * 0.52, -0.05, text, transform=axis.transAxes, fontsize=8, va="top", wrap=True)
-    figure.tight_layout(h_pad=7)
-    figure.savefig(path, dpi=90, bbox_inches="tight")
+        strips.append(np.concatenate(list(frames), axis=1))
+    heights = [part for strip in strips for part in (WIDTH * strip.shape[0] / strip.shape[1], TEXT_HEIGHT)]
+    figure = plt.figure(figsize=(WIDTH, sum(heights)))
+    places = figure.add_gridspec(len(heights), 1, height_ratios=heights, left=0, right=1, top=1, bottom=0, hspace=0)
+    for number, (video, strip) in enumerate(zip(videos, strips, strict=True)):
+        picture, text = (figure.add_subplot(places[2 * number + part]) for part in (0, 1))
+        picture.imshow(strip, aspect="auto")
+        lines = [f"{one['question']}  {one['answer']}" for one in found if one["video"] == video.name]
+        half = len(lines) // 2
+        for x, y, part in (
+            (0.005, 0.93, lines[:1]),
+            (0.005, 0.76, lines[1 : half + 1]),
+            (0.5, 0.76, lines[half + 1 :]),
+        ):
+            text.text(x, y, "\n".join(part), fontsize=8, va="top", linespacing=1.3)
+        for axis in (picture, text):
+            axis.axis("off")
+    figure.savefig(path, dpi=80)
     plt.close(figure)
 
 
