@@ -505,7 +505,8 @@ def _written_whole(path: Path) -> Iterator[Path]:
 def _version(config: Config, model: str) -> str:
     settings = [FORMAT, model]
     # The weights, how clips are read, and what the scores are divided by.
-    for name in ("model.safetensors", "processor_config.json", CALIBRATION):
+    weights = [file.name for file in sorted(Path(model).glob("*.safetensors"))]
+    for name in (*weights, "processor_config.json", CALIBRATION):
         file = Path(model) / name
         if file.is_file():
             state = file.stat()

@@ -1,10 +1,18 @@
 """A registered model, run as MLflow runs it."""
 
 import base64
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
 
 import mlflow
 import pandas as pd
 import pytest
+import requests
 from fastapi.testclient import TestClient
 from mlflow.pyfunc.scoring_server import init
 
@@ -71,3 +79,34 @@ def test_its_directory_is_still_one_to_load_from(registered):
     uri, name = registered
     model, processor = load(str(resolve_model(name, TrackingConfig(uri=uri))))
     assert model.config.adapter_config.attributes == processor.attributes == ["smile", "talk"]
+
+
+@pytest.mark.slow
+def test_mlflow_models_serve_answers_by_the_registered_name(registered):
+    uri, _ = registered
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = ["models", "serve", "-m", "models:/faces@champion", "--env-manager", "local", "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", *words, "--host", "127.0.0.1", "--port", str(port)]
+    record = {"question": QUESTION, "video": str(CLIP)}
+    body = {"dataframe_records": [record], "params": {"max_new_tokens": 8}}
+    env = os.environ | {"MLFLOW_TRACKING_URI": uri}
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        lines = []
+        threading.Thread(target=lambda: lines.extend(process.stderr)).start()
+        try:
+            deadline = time.monotonic() + 240
+            while True:
+                assert process.poll() is None and time.monotonic() < deadline, "".join(lines)
+                try:
+                    reply = requests.post(f"http://127.0.0.1:{port}/invocations", json=body, timeout=60)
+                    break
+                except requests.ConnectionError:
+                    time.sleep(0.5)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert reply.status_code == 200, reply.text
+    (answer,) = reply.json()["predictions"]
+    assert answer["answer"].startswith(("Yes", "No"))
+    assert answer["scores"].keys() == {"smile", "talk"}

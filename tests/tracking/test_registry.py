@@ -1,7 +1,12 @@
+import copy
+import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from favchat.config import ConfigError, TrackingConfig
 from favchat.hub.load import load as load_model
@@ -109,16 +114,44 @@ def test_the_champion_is_the_better_version_and_the_log_says_why(store, tmp_path
     assert client.get_model_version("ranked", "3").tags["val_loss"] == "1.0"
 
 
-def test_a_registered_models_weights_are_not_stored_twice(registered_folder):
-    folder, stored = registered_folder
-    assert (stored / "weights").samefile(folder / "weights")
-    (folder / "weights").unlink()
-    assert (stored / "weights").read_bytes() == b"x" * 1000
+def test_weights_that_did_not_change_are_not_stored_again(store, tiny, tmp_path):
+    model, processor = copy.deepcopy(tiny[0]), tiny[1]
+    paths = []
+    for version in range(3):
+        folder = tmp_path / f"model{version}"
+        with torch.no_grad():
+            model.model.adapter.out_proj.weight += version
+        model.save_pretrained(folder)
+        processor.save_pretrained(folder)
+        name = start_run(TrackingConfig(), "train").register_model(folder, "shared")
+        paths.append(resolve_model(name))
+    inodes = [{file.stat().st_ino: file.stat().st_size for file in path.glob("*.safetensors")} for path in paths]
+    whole = sum(inodes[0].values())
+    for before, now in pairwise(inodes):
+        fresh = {inode: size for inode, size in now.items() if inode not in before}
+        assert len(fresh) == 1
+        adapter = sum(value.nbytes for value in model.model.adapter.state_dict().values())
+        assert adapter < sum(fresh.values()) < adapter + 10_000 < whole / 2
+    for version, path in enumerate(paths):
+        loaded, _ = load_model(str(path))
+        original, _ = load_model(str(tmp_path / f"model{version}"))
+        for (name, one), (other, two) in zip(loaded.state_dict().items(), original.state_dict().items(), strict=True):
+            assert name == other
+            assert one.equal(two), name
+    shutil.rmtree(paths[0])
+    assert load_model(str(paths[1]))
 
 
-@pytest.fixture
-def registered_folder(store, tmp_path):
+def test_a_version_lives_on_without_the_folder_it_came_from(store, tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
-    (folder / "weights").write_bytes(b"x" * 1000)
-    return folder, resolve_model(start_run(TrackingConfig(), "train").register_model(folder, "linked"))
+    save_file({"model.adapter.x": torch.ones(3)}, folder / "model.safetensors")
+    (folder / "config.json").write_text("{}")
+    (folder / "more").mkdir()
+    (folder / "more" / "note").write_text("hello")
+    stored = resolve_model(start_run(TrackingConfig(), "train").register_model(folder, "linked"))
+    shutil.rmtree(folder)
+    assert (stored / "more" / "note").read_text() == "hello"
+    assert load_file(stored / "model-00001-of-00001.safetensors")["model.adapter.x"].equal(torch.ones(3))
+    index = json.loads((stored / "model.safetensors.index.json").read_text())
+    assert index["weight_map"] == {"model.adapter.x": "model-00001-of-00001.safetensors"}

@@ -20,8 +20,8 @@ from mlflow.utils.uri import is_local_uri
 
 from favchat.backbones import assets
 from favchat.config import ConfigError, TrackingConfig
-from favchat.io.files import link_or_copy
 from favchat.tracking.store import tracking_uri
+from favchat.tracking.stored_weights import store_model
 
 if TYPE_CHECKING:
     from favchat.tracking.runs import Run
@@ -38,6 +38,8 @@ DATA = "data_digest"
 """Tag of a version: which corpus that was measured on."""
 WEIGHTS = "weights"
 """Tag of a version: the fingerprint of its model."""
+SHARED = "weights"
+"""In the folder of an experiment's artifacts: parts of models, see :mod:`favchat.tracking.stored_weights`."""
 
 
 def register_model(
@@ -122,14 +124,16 @@ def _version_with(run: Run, name: str, weights: str | None) -> str | None:
 
 
 def _log_model(run: Run, folder: Path) -> None:
-    """Log a model as ``model``; files of the same disk are linked, so that weights are not stored twice."""
+    """Log a model as ``model``; on a local disk weights that another version has too are not stored again."""
     uri = run.client.get_run(run.run_id).info.artifact_uri
     if not is_local_uri(uri):
         run.log_artifact(folder, "model")
         return
     target = Path(local_file_uri_to_path(uri)) / "model"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(folder, target, copy_function=link_or_copy, dirs_exist_ok=True)
+    shutil.rmtree(target, ignore_errors=True)
+    everyone = run.client.get_experiment(run.experiment_id).artifact_location
+    shared = Path(local_file_uri_to_path(everyone)) if is_local_uri(everyone) else target.parent
+    store_model(folder, target, shared / SHARED)
 
 
 def _rank(client: MlflowClient, name: str, tags: Mapping[str, str], version: str) -> tuple[str, str]:
