@@ -50,8 +50,9 @@ class EvaluationConfig(Section):
     Their training split is ``training.split``."""
     max_clips: int | None = Field(default=None, ge=1)
     """Clips that a task asks about, spread evenly over the split; null: all."""
-    ways: list[Literal["likelihood", "text"]] | None = None
-    """How closed questions are answered; null: both of a checkpoint, ``text`` of a server."""
+    ways: list[Literal["likelihood", "text", "scores"]] | None = None
+    """How closed questions are answered; null: by likelihood and in words of a checkpoint, in words of a server.
+    ``scores``: a checkpoint's attribute scores alone, without its language model, where they decide."""
     hints: bool | None = None
     """Whether closed questions that are answered in words say how ("Answer with one word only: ..."); null: of a
     server they do, of a checkpoint, which was trained without, they do not."""

@@ -13,6 +13,7 @@ from favchat.data.corpus.parquet_files import write_whole
 from favchat.evaluation.asking.answer_store import read_answers
 from favchat.evaluation.asking.eval_question import AnswerMode, EvalQuestion
 from favchat.evaluation.asking.runner import Asking, ask
+from favchat.evaluation.asking.score_answers import is_decided, taught_attributes
 from favchat.evaluation.labelled_clips import (
     LabelledClip,
     NothingToAskError,
@@ -73,8 +74,8 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """The questions of one task."""
+class Plan:
+    """What is asked of one task."""
 
     task: Task
     items: list[EvalQuestion]
@@ -102,17 +103,18 @@ def evaluate(config: Config) -> Evaluation:
     split = asked_split(config, clips)
     corpora = training_corpora(config, clips)
     trained = [one for some in corpora.values() for one in some]
-    plans = [_plan(TASKS[name], config, clips, corpora, split) for name in settings.tasks]
+    taught = taught_attributes(model) if settings.model and "scores" in (settings.ways or []) else []
+    plans = [plan_task(TASKS[name], config, clips, corpora, split, taught=taught) for name in settings.tasks]
     asking = ask(config, [item for plan in plans for item in _to_ask(plan)])
     out = path_of(settings.out or "")
     answers = read_answers(out)
     by_id = {one.clip.id: one for one in clips}
     rows: list[Row] = []
-    found: list[tuple[_Plan, list[Row]]] = []
+    found: list[tuple[Plan, list[Row]]] = []
     for plan in plans:
         if plan.task.kind == "probe":
             learnt, items, some = _probed(plan, answers, by_id, config.seed)
-            found.append((_Plan(plan.task, items, learnt), some))
+            found.append((Plan(plan.task, items, learnt), some))
         else:
             found.append((plan, predictions(plan.items, answers, settings.calibration)))
         rows += found[-1][1]
@@ -128,7 +130,7 @@ def evaluate(config: Config) -> Evaluation:
                 plan.task,
                 split,
                 find_leaks(trained, asked),
-                _scored(plan, some, names, scoring),
+                score_plan(plan, some, names, scoring),
                 plan.absent,
                 _untrained(plan),
             )
@@ -136,21 +138,42 @@ def evaluate(config: Config) -> Evaluation:
     return Evaluation(model, out, asking, results, rows, unjudged)
 
 
-def _plan(
-    task: Task, config: Config, clips: Sequence[LabelledClip], corpora: Mapping[str, Sequence[LabelledClip]], split: str
-) -> _Plan:
+def plan_task(
+    task: Task,
+    config: Config,
+    clips: Sequence[LabelledClip],
+    corpora: Mapping[str, Sequence[LabelledClip]],
+    split: str,
+    *,
+    taught: Sequence[str] = (),
+) -> Plan:
+    """What a task asks.
+
+    Args:
+        task: The task.
+        config: The whole configuration.
+        clips: All clips of the corpus.
+        corpora: The training corpora and their clips of the training split, see ``training_corpora``.
+        split: The split that is asked about.
+        taught: Attributes that the model was taught, for questions that its scores answer.
+
+    Raises:
+        ConfigError: A setting is wrong, or there is nothing to ask.
+    """
     settings = config.evaluation
     if task.kind == "probe" and not settings.model:
         raise ConfigError(f"evaluation.tasks: {task.name} looks into a checkpoint; give evaluation.model")
     ways: tuple[AnswerMode, ...] = tuple(settings.ways or (["likelihood", "text"] if settings.model else ["text"]))
-    if not settings.model and "likelihood" in ways:
-        raise ConfigError("evaluation.ways: likelihoods need a checkpoint (evaluation.model); of a server only text")
+    if not settings.model and set(ways) - {"text"}:
+        raise ConfigError(
+            "evaluation.ways: likelihoods and scores need a checkpoint (evaluation.model); of a server only text"
+        )
     asked = TaskContext(config, clips, split, ways)
-    items = task.items(asked)
+    items = _decided(task.items(asked), task, taught) if "scores" in ways else task.items(asked)
     absent = max(0, task.listed(asked) - len({(item.clip_id, item.fold) for item in items})) if task.listed else 0
     items = _some(items, clips, settings.max_clips)
     if task.kind == "probe":
-        return _Plan(task, items, _probe_training_items(task, config, clips))
+        return Plan(task, items, _probe_training_items(task, config, clips))
     trained: list[EvalQuestion] = []
     for corpus, some in corpora.items():
         there = config.model_copy(update={"data": config.data.model_copy(update={"out": corpus})})
@@ -158,7 +181,18 @@ def _plan(
             trained += task.items(TaskContext(there, some, config.training.split, ways[:1]))
         except NothingToAskError:  # the baselines use the questions' own frequencies, and the report says so
             continue
-    return _Plan(task, items, trained, absent)
+    return Plan(task, items, trained, absent)
+
+
+def _decided(items: Sequence[EvalQuestion], task: Task, taught: Sequence[str]) -> list[EvalQuestion]:
+    """The questions without those that were to be answered by scores which do not decide them."""
+    left = [item for item in items if item.way != "scores" or is_decided(item, taught)]
+    if not any(item.way == "scores" for item in left):
+        raise ConfigError(
+            f"evaluation.ways: no question of {task.name} is about an attribute that the model was taught, so "
+            "that its scores answer none; leave 'scores' out"
+        )
+    return left
 
 
 def _probe_training_items(task: Task, config: Config, clips: Sequence[LabelledClip]) -> list[EvalQuestion]:
@@ -176,19 +210,19 @@ def _some(items: Sequence[EvalQuestion], clips: Sequence[LabelledClip], count: i
     return [item for item in items if item.clip_id in kept]
 
 
-def _to_ask(plan: _Plan) -> list[EvalQuestion]:
+def _to_ask(plan: Plan) -> list[EvalQuestion]:
     return plan.items + plan.trained if plan.task.kind == "probe" else plan.items
 
 
 def _probed(
-    plan: _Plan, answers: Mapping[str, Row], clips: Mapping[str, LabelledClip], seed: int
+    plan: Plan, answers: Mapping[str, Row], clips: Mapping[str, LabelledClip], seed: int
 ) -> tuple[list[EvalQuestion], list[EvalQuestion], list[Row]]:
     features = {item.clip_id: answers[item.key]["features"] for item in _to_ask(plan) if item.key in answers}
     trained, asked = ([clips[item.clip_id] for item in some] for some in (plan.trained, plan.items))
     return probe_predictions(features, trained, asked, seed=seed)
 
 
-def _untrained(plan: _Plan) -> tuple[str, ...]:
+def _untrained(plan: Plan) -> tuple[str, ...]:
     """The metric groups, by fold if there are several, without questions in the training split."""
 
     def parts(items: Sequence[EvalQuestion]) -> set[str]:
@@ -197,7 +231,15 @@ def _untrained(plan: _Plan) -> tuple[str, ...]:
     return () if plan.task.kind == "probe" else tuple(sorted(parts(plan.items) - parts(plan.trained)))
 
 
-def _scored(plan: _Plan, rows: Sequence[Row], clips: Mapping[str, Clip], scoring: Scoring) -> list[Result]:
+def score_plan(plan: Plan, rows: Sequence[Row], clips: Mapping[str, Clip], scoring: Scoring) -> list[Result]:
+    """The results of a task.
+
+    Args:
+        plan: What was asked.
+        rows: The predictions.
+        clips: Clip id -> its labels.
+        scoring: What else counts.
+    """
     if plan.task.kind == "attributes":
         return attribute_results(plan.items, rows, scoring)
     if plan.task.kind == "questions":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -76,18 +77,21 @@ def backend(settings: EvaluationConfig) -> Backend:
 class CheckpointBackend:
     """A local checkpoint."""
 
-    def __init__(self, settings: EvaluationConfig) -> None:
+    def __init__(self, settings: EvaluationConfig, model: LocalModel | None = None) -> None:
+        """Load the model of the settings, or take one that is in memory."""
         import torch
 
         from favchat.evaluation.asking.cached_clips import CachedClips
         from favchat.evaluation.asking.local_backend import LocalModel
 
-        torch.set_num_threads(settings.threads or shared_threads(settings.workers))
-        self.model: LocalModel = LocalModel(
-            settings.model or "",
-            device="cuda" if settings.use_gpu else "cpu",
-            max_new_tokens=settings.max_new_tokens,
-        )
+        if model is None:
+            torch.set_num_threads(settings.threads or shared_threads(settings.workers))
+            model = LocalModel(
+                settings.model or "",
+                device="cuda" if settings.use_gpu else "cpu",
+                max_new_tokens=settings.max_new_tokens,
+            )
+        self.model = model
         self._cache = CachedClips(self.model.model.model, self.model.processor)
         self._hints = bool(settings.hints)
 
@@ -107,6 +111,11 @@ class CheckpointBackend:
         free = [[item for item in some if item.way == "text"] for some in items]
         for some, texts in zip(free, self.model.texts(visual, free, self._hints), strict=True):
             done.rows += [answer_row(item, raw=text) for item, text in zip(some, texts, strict=True)]
+        scored = [[item for item in some if item.way == "scores"] for some in items]
+        for some, chances in zip(scored, self.model.by_scores(visual, scored), strict=True):
+            for item, options in zip(some, chances, strict=True):
+                logs = [math.log(max(chance, 1e-30)) for chance in options]
+                done.rows.append(answer_row(item, log_likelihoods=logs))
         probed = [item for some in items for item in some if item.way == "features"]
         if probed:
             features = self.model.features(visual)

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-AnswerMode = Literal["likelihood", "text", "features"]
-"""How a question is answered: the likelihood of each option, free words, or the clip's visual tokens alone."""
+AnswerMode = Literal["likelihood", "text", "scores", "features"]
+"""How a question is answered: the likelihood of each option, free words, the scores of the attributes that the model
+was taught, or the clip's visual tokens alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,8 @@ ANSWER_SCHEMA = pa.schema(
     ]
 )
 """What a model says: ``raw`` for words; the log-likelihood of each option in nats, the same of a clip without content
-and the options' tokens for likelihoods; ``features`` for the visual tokens. ``error``: why there never will be an
-answer, such as a server that refuses the request."""
+and the options' tokens for likelihoods; the logarithms of the options' probabilities alone for scores; ``features`` for
+the visual tokens. ``error``: why there never will be an answer, such as a server that refuses the request."""
 
 PREDICTION_SCHEMA = pa.schema(
     [

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from favchat.evaluation.asking.eval_question import EvalQuestion
 from favchat.evaluation.asking.question_text import asked
+from favchat.evaluation.asking.score_answers import option_probabilities
 from favchat.model.answers_by_score import is_whole
 from favchat.model.generation import starts_of
 from favchat.training.batches.samples import StoredClip
@@ -76,14 +77,25 @@ class LocalModel:
         for encoder in (model.model.vision_model, model.model.face_model):
             if encoder is not None:
                 cast_frozen(encoder, encoder.dtype)  # as in training, whose cached features are used
-        self.model, self.processor = model.to(device), processor
-        self.max_new_tokens = max_new_tokens
+        self._begin(model.to(device), processor, max_new_tokens)
+
+    @classmethod
+    def of(cls, model: Any, processor: Any, *, max_new_tokens: int = 128) -> LocalModel:
+        """A model that is in memory already, such as one that is being trained; it is in evaluation mode."""
+        made = cls.__new__(cls)
+        made._begin(model, processor, max_new_tokens)
+        return made
+
+    def _begin(self, model: Any, processor: Any, max_new_tokens: int) -> None:
+        self.model, self.processor, self.max_new_tokens = model, processor, max_new_tokens
         self._priors: dict[tuple[str, str, tuple[str, ...]], list[float]] = {}
 
     @torch.inference_mode()
     def visual(self, clips: Sequence[StoredClip] | Sequence[Mapping[str, Tensor]]) -> Any:
         """Encode V clips, or their encoder features: the adapter's output, see ``AdapterOutput``."""
-        inputs = {name: tensor.to(self.model.device) for name, tensor in self.processor.video_inputs(clips).items()}
+        # A model that is being trained may be asked under autocast, which is for the model alone.
+        with torch.autocast(self.model.device.type, enabled=False):
+            inputs = {name: tensor.to(self.model.device) for name, tensor in self.processor.video_inputs(clips).items()}
         return self.model.model.get_video_features(**inputs)
 
     def features(self, visual: Any) -> list[list[float]]:
@@ -118,6 +130,20 @@ class LocalModel:
             ]
             for some, scored in zip(items, self._scored(visual, items), strict=True)
         ]
+
+    @torch.inference_mode()
+    def by_scores(self, visual: Any, items: Sequence[Sequence[EvalQuestion]]) -> list[list[list[float]]]:
+        """The probability of every option of questions that the attribute scores decide, see ``score_answers``.
+
+        Args:
+            visual: Of V clips.
+            items: The questions about each.
+        """
+        if not any(items):
+            return [[] for _ in items]
+        values = self.model.model.adapter.attribute_head.probabilities(visual.attribute_logits).tolist()
+        scores = [dict(zip(self.processor.attributes, row, strict=True)) for row in values]
+        return [[option_probabilities(item, own) for item in some] for some, own in zip(items, scores, strict=True)]
 
     @torch.inference_mode()
     def first_words(self, visual: Any, video: int, questions: Sequence[str]) -> list[str]:

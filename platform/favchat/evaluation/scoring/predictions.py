@@ -35,6 +35,9 @@ def predictions(items: Sequence[EvalQuestion], answers: Mapping[str, Row], how: 
             sums, prior = (np.asarray(answer[name]) for name in ("log_likelihoods", "prior"))
             chances = probabilities(sums, prior, np.asarray(answer["tokens"]), how)
             row["probabilities"], row["answer"] = chances.tolist(), int(chances.argmax())
+        elif row["way"] == "scores":
+            chances = np.exp(np.asarray(answer["log_likelihoods"]))
+            row["probabilities"], row["answer"] = chances.tolist(), int(chances.argmax())
         elif row["options"] and row["raw"] is not None:
             named = parse(row["raw"], row["options"])
             row["answer"] = None if named == UNPARSED else named
