@@ -83,27 +83,28 @@ class FaVChatAttributeHead(nn.Module):
         """`(V, 2, A)`: the probabilities at equal frequency, and those at the training clips' frequency."""
         return torch.stack([self.probabilities(logits), self.probabilities(self.natural(logits))], dim=1)
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Mean cross-entropy of the known labels, each attribute's mean counting alike.
 
         Args:
             logits: `(V, A)`.
             labels: `(V, A)` 1, 0 or :data:`favchat.labels.attributes.UNKNOWN`; of the emotions, one is 1 and the others
                 0, or all are unknown.
+            weights: `(V,)`, what each video counts for; None: the same.
         """
+        weights = torch.ones_like(logits[:, 0]) if weights is None else weights.to(logits.dtype)
         known = labels != UNKNOWN
         plain = known.clone()
         plain[:, self.emotions] = False
         targets = labels.clamp(min=0).to(logits.dtype)
         each = binary_cross_entropy_with_logits(self.natural(logits), targets, reduction="none") * plain
-        total = each.sum() / max(1, len(labels))
+        total = (each.sum(dim=1) * weights).sum() / weights.sum().clamp(min=1e-6)
         if self.emotions:
             told = known[:, self.emotions].all(dim=1)
             if told.any():
                 wanted = targets[told][:, self.emotions].argmax(dim=1)
-                total = total + EMOTION_WEIGHT * cross_entropy(
-                    logits[told][:, self.emotions], wanted, reduction="sum"
-                ) / max(1, len(labels))
+                wrong = cross_entropy(logits[told][:, self.emotions], wanted, reduction="none")
+                total = total + EMOTION_WEIGHT * (wrong * weights[told]).sum() / weights.sum().clamp(min=1e-6)
         return total
 
 

@@ -28,6 +28,9 @@ class Batch:
     """The clip of each sample."""
     tokens: int
     """Tokens without padding."""
+    videos: list[str] | None = None
+    """The clip of each video of a packed batch, where questions about a clip share its video; None: each sample has a
+    video of its own."""
 
 
 class BatchSource(Protocol):

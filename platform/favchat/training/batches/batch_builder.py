@@ -98,7 +98,11 @@ def training_batch(batch: Mapping[str, Tensor], clip_ids: list[str], tokens: int
 
     Attention masks are built here and not in Ray's tasks: they are large to transfer and cheap to compute.
     """
-    return Batch(with_mask(batch) if "blocks" in batch else dict(batch), clip_ids, tokens)
+    if "blocks" not in batch:
+        return Batch(dict(batch), clip_ids, tokens)
+    clips, places = list(dict.fromkeys(clip_ids)), batch["places"].tolist()
+    videos = [clips[place] for place in places] if len(places) == len(clips) else None
+    return Batch(with_mask(batch), clip_ids, tokens, videos)
 
 
 def to_bytes(batch: Mapping[str, Tensor]) -> bytes:

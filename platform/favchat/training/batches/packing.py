@@ -58,7 +58,8 @@ def pack(
 
     Returns:
         The batch without its mask, which `with_mask` makes: `input_ids`, `labels` (on the answers only),
-        `position_ids`, `sequences` and `blocks` `(B, L)`, the numbers of each token's sequence in its row, from 1, 0 on
+        `position_ids`, `places` `(V,)`, which of the sequences of `samples` each video begins, `sequences` and `blocks`
+        `(B, L)`, the numbers of each token's sequence in its row, from 1, 0 on
         padding, and of its question, from 1, 0 in the prefix; and the tensors of the videos. Second: its tokens without
         padding.
     """
@@ -77,6 +78,7 @@ def pack(
         weights = torch.where(begins, first_token_weight, 1.0)
         batch["label_weights"] = weights.masked_fill(batch["labels"] == IGNORED, 0.0)
     names = [grouped[place][0].clip_id for place in places]
+    batch["places"] = torch.tensor(places)
     batch.update(processor.video_inputs([clips[name] for name in names]))
     if labels is not None and processor.attributes:
         batch["attribute_labels"] = torch.stack([labels[name] for name in names])
@@ -94,6 +96,7 @@ def with_mask(batch: Mapping[str, Tensor]) -> dict[str, Any]:
         would be added too where attention is computed eagerly), and `logits_to_keep` `(B, L)` bool.
     """
     inputs = dict(batch)
+    inputs.pop("places", None)
     sequences, blocks, labels = inputs.pop("sequences"), inputs.pop("blocks"), inputs["labels"]
     length = sequences.shape[1]
     seen = blocks.unsqueeze(1)  # (B, 1, L): block of the key token

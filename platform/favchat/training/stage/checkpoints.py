@@ -122,7 +122,7 @@ def run_collective(work: Any, doing: str, checkpoints: Path, partial: Path | Non
         CheckpointError: On all workers, if `work` raised OSError on one.
     """
     # Imported here: it loads the model's package, which takes seconds and is not needed to look for a checkpoint.
-    from favchat.training.stage.step import all_gather_objects
+    from favchat.training.stage.collectives import all_gather_objects
 
     error = None
     if work is not None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from favchat.training.stage.collectives import all_reduce_sum
 from favchat.training.stage.expert_usage import usage_entropy, usage_picture
 from favchat.training.stage.job import StageJob
-from favchat.training.stage.step import StepResult, all_reduce_sum
+from favchat.training.stage.step import StepResult
 from favchat.training.stage.step_log import StepFile, main_loss
 
 if TYPE_CHECKING:

@@ -8,15 +8,16 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from favchat.config import OptimisationConfig
 from favchat.model import FaVChatForConditionalGeneration
 from favchat.training.batches.batch import Batch
+from favchat.training.stage.collectives import all_gather_objects, all_reduce_sum
 from favchat.training.stage.errors import NonFiniteLossError
 from favchat.training.stage.expert_usage import count_choices
 from favchat.training.stage.optimizer import RATE, rate_factor, set_rates
+from favchat.training.stage.shared_losses import router_shares, video_weights
 
 State = dict[str, Tensor]
 """What an optimiser keeps for one parameter, with `weight`, the parameter itself in float32."""
@@ -142,7 +143,9 @@ class Stepper:
     def step(self, number: int, batches: Sequence[Batch]) -> StepResult:
         """Run step `number`, counted from 1, on this worker's share of the batch, in `accumulate` micro-batches.
 
-        All answer tokens of the global batch have equal weight, whichever worker and micro-batch they are in.
+        All answer tokens of the global batch have equal weight, whichever worker and micro-batch they are in, and so
+        have its videos. The balance of experts is that of each micro-batch over all workers, and the loss their mean;
+        else the loss does not depend on how the batch is divided.
 
         Raises:
             NonFiniteLossError: On all workers, if loss or gradients of one are not finite; the weights are unchanged,
@@ -160,23 +163,32 @@ class Stepper:
         samples, tokens = sum(len(batch.clip_ids) for batch in batches), sum(batch.tokens for batch in batches)
         counts = torch.tensor([sum(labelled), tokens, samples, 1], dtype=torch.float64, device=engine.device)
         all_labelled, all_tokens, all_samples, workers = all_reduce_sum(counts).tolist()
+        parts = len(batches) * workers
+        weights = video_weights(batches, engine.device, divided=parts > 1)
+        all_videos = all_reduce_sum(torch.stack([weight.sum() for weight in weights]).sum()).item()
+        adapter = engine.module.config.adapter_config
 
         losses = []
         choices: Tensor | int = 0
-        for index, (batch, count) in enumerate(zip(batches, labelled, strict=True)):
-            output = engine.forward({name: to_device(value, engine.device) for name, value in batch.inputs.items()})
-            main = output.attribute_loss if textless else output.language_loss
+        for index, (batch, count, weight) in enumerate(zip(batches, labelled, weights, strict=True)):
+            inputs = {name: to_device(value, engine.device) for name, value in batch.inputs.items()}
+            output = engine.forward(inputs)
+            nothing = 0 * (output.attribute_logits if textless else output.logits).sum()
+            balance, z = router_shares(output.router_logits, weight, adapter, all_videos)
+            attributes = nothing
+            if "attribute_labels" in inputs and output.attribute_logits is not None:
+                head = engine.module.model.adapter.attribute_head
+                attributes = head.loss(output.attribute_logits, inputs["attribute_labels"], weight) * (
+                    weight.sum() / all_videos
+                ).to(nothing.dtype)
             # Without answer tokens the mean loss is NaN.
-            language = main if count else 0 * output.logits.sum()
-            router = output.loss - main if count else 0 * output.logits.sum()
-            share, parts = count / max(1.0, all_labelled), len(batches) * workers
-            # Engines average over workers and micro-batches; rescale to the mean over all tokens of the global batch.
-            engine.backward(language * share * parts + router, last=index == len(batches) - 1)
-            aside = [
-                torch.zeros_like(language) if loss is None else loss
-                for loss in (output.balance_loss, output.z_loss, output.attribute_loss)
-            ]
-            losses.append(torch.stack([language * share, *(loss / parts for loss in (router, *aside))]).detach())
+            language = nothing if textless or not count else output.language_loss * (count / all_labelled)
+            balance = balance / len(batches)  # a mean over micro-batches, of each a sum over workers
+            aside = adapter.router_aux_loss_coef * balance + adapter.router_z_loss_coef * z
+            aside = aside + adapter.attribute_loss_coef * attributes
+            # Engines average over workers and micro-batches; these are shares, which add up.
+            engine.backward((language + aside) * parts, last=index == len(batches) - 1)
+            losses.append(torch.stack([language, aside, balance, z, attributes]).detach())
             if output.router_logits:
                 choices = choices + count_choices(output.router_logits, engine.module.config.adapter_config)
 
@@ -188,12 +200,12 @@ class Stepper:
         norm = engine.update()
         if not np.isfinite(norm):
             raise _non_finite(number, "the norm of the gradients", norm, batches)
-        main_loss, router_loss, balance_loss, z_loss, attribute_loss = sums.tolist()
+        language_loss, aside_loss, balance_loss, z_loss, attribute_loss = sums.tolist()
         taught = {"attribute_loss": attribute_loss} if "attribute_labels" in batches[0].inputs else {}
         metrics = {
-            "loss": main_loss + router_loss,
+            "loss": language_loss + aside_loss,
             **taught,
-            **({} if textless else {"language_loss": main_loss}),
+            **({} if textless else {"language_loss": language_loss}),
             "balance_loss": balance_loss,
             "z_loss": z_loss,
             "gradient_norm": norm,
@@ -207,22 +219,6 @@ def _labelled(inputs: Mapping[str, Any]) -> float:
     if "label_weights" in inputs:
         return float(inputs["label_weights"][:, 1:].sum())
     return float((inputs["labels"][:, 1:] != -100).sum())
-
-
-def all_reduce_sum(values: Tensor) -> Tensor:
-    """Sum values over all workers, in place; unchanged without a process group."""
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(values)
-    return values
-
-
-def all_gather_objects(value: Any) -> list[Any]:
-    """Gather small objects from all workers, by rank."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return [value]
-    values: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(values, value)
-    return values
 
 
 def to_device(value: Any, device: torch.device) -> Any:

@@ -23,13 +23,14 @@ from favchat.training.batches.attribute_labels import log_prior, read_labels
 from favchat.training.batches.batch import Batch
 from favchat.training.batches.index import read_index
 from favchat.training.stage import checkpoints
+from favchat.training.stage.collectives import all_gather_objects
 from favchat.training.stage.deepspeed_engine import DeepSpeedEngine
 from favchat.training.stage.job import StageJob
 from favchat.training.stage.metrics_recorder import Recorder
 from favchat.training.stage.optimizer import make_optimizer
 from favchat.training.stage.precision import prepare_model, stage_precision
 from favchat.training.stage.starting_model import saved_settings, set_learning, starting_model
-from favchat.training.stage.step import Stepper, all_gather_objects
+from favchat.training.stage.step import Stepper
 from favchat.training.stage.validation import Validation
 
 
