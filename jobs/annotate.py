@@ -30,8 +30,8 @@ class Annotated:
 def run(config: Config, *, parent: Run | None = None) -> Annotated:
     """Annotate the clips in ``data.out`` and report on the rows, there and, with MLflow, to a run (below `parent`).
 
-    Templates are quick enough for one process; the writers that ask an endpoint or a model run on the cluster of the
-    ``ray`` section.
+    Templates about up to 2,000 clips are written in this process; all else runs on the cluster of the ``ray``
+    section.
 
     Raises:
         ConfigError: A setting is missing or wrong, there are no shards, or one cannot be read.
@@ -43,7 +43,7 @@ def run(config: Config, *, parent: Run | None = None) -> Annotated:
     from favchat.io.paths import path_of
 
     result = annotate(config, _model_writer(config) if config.annotate.writer == "model" else None)
-    report = write_annotation_report(result, path_of(config.data.out or ""), seed=config.seed)
+    report = write_annotation_report(result, path_of(config.data.out or ""))
     if find_spec("mlflow"):
         _log(config, report, parent)
     return Annotated(result, report)

@@ -67,8 +67,8 @@ def test_a_wrong_setting_is_refused_by_name(file, word, message):
 
 def test_raw_images_that_no_shard_can_hold_are_refused(file):
     assert load(file, ["data.frames.side=640", "data.frames.max_frames=32"]).data.encoding == "jpeg"
-    with pytest.raises(ConfigError, match="encoding = raw: 64 clips of 32 images may take 2.3 GiB.*lower clips_per_sh"):
-        load(file, ["data.frames.side=640", "data.frames.max_frames=32", "data.encoding=raw"])
+    with pytest.raises(ConfigError, match="1999 images may take 2.3 GiB.*lower frames.max_fr"):
+        load(file, ["data.frames.side=640", "data.frames.max_frames=1999", "data.encoding=raw"])
 
 
 def test_all_faults_are_named_at_once(file):

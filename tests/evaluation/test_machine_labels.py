@@ -2,11 +2,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from favchat.config import Config, ConfigError, ModelConfig
+from favchat.data.annotate.pipeline import annotate
 from favchat.data.corpus.clip import Clip
 from favchat.data.corpus.schema import SHARDS
 from favchat.evaluation.machine_labels import ModelWriter, sure, with_labels
 from favchat.face_scores.values import Calibration, Measured
-from favchat.io.paths import path_of
 from favchat.labels.attributes import ACTION, APPEARANCE, EXTRA
 from favchat.model.build import build
 
@@ -56,13 +56,12 @@ def test_clips_without_labels_get_rows_that_say_who_labelled_them(ray_session, t
     (tmp_path / "corpus" / SHARDS).symlink_to(corpus / SHARDS)
     config = Config()
     config.data.out = str(tmp_path / "corpus")
-    shards = path_of(config.data.out) / SHARDS
     with pytest.raises(ConfigError, match="no calibration.json"):
-        ModelWriter(config, str(folder)).write(shards)
+        annotate(config, ModelWriter(config, str(folder)))
     Calibration(measured={name: Measured(1.0, 9, 9, 0.5, 0.5) for name in ("eyeglasses", "smile")}).write(folder)
-    written = ModelWriter(config, str(folder)).write(shards)
+    written = annotate(config, ModelWriter(config, str(folder)))
     assert written.clips == sum(pq.ParquetFile(file).metadata.num_rows for file in (corpus / SHARDS).glob("*.parquet"))
-    assert set(written.rows["source"].to_pylist()) == {"model"}
+    assert set(pq.read_table(written.path)["source"].to_pylist()) == {"model"}
     scores = list((tmp_path / "corpus" / "scores").rglob("*.parquet"))
     assert sum(pq.ParquetFile(file).metadata.num_rows for file in scores) == written.clips
     assert pq.read_table(scores[0]).column_names == ["clip_id", "eyeglasses", "smile"]

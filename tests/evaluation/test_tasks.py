@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from upath import UPath
 
 from favchat.config import ConfigError
 from favchat.data.annotate.pipeline import annotate
-from favchat.data.annotate.rows import Annotation, Written, table_of
+from favchat.data.annotate.rows import Annotation, Writer, Written, table_of
 from favchat.evaluation.labelled_clips import asked_split, read_clips, some_of, training_corpora
 from favchat.evaluation.task import TaskContext
 from favchat.evaluation.tasks.questions import choices
@@ -169,20 +168,19 @@ def test_annotations_are_needed(tmp_path):
         TASKS["questions"].items(asked(settings(tmp_path), read_clips(str(tmp_path)), "val"))
 
 
-class Other:
+class Other(Writer):
     """A writer that needs no labels, as one that looks at the frames."""
 
     name = "endpoint"
 
-    def write(self, shards: UPath) -> Written:
+    def write(self, rows, survey):
         """The same about every clip."""
         texts = [
             ("qa", "Is the person smiling?", "Yes.", "yes_no", "action", ["smile"], "one", True),
             ("qa", "Is the person nodding?", "No.", "yes_no", "action", ["nod"], "one", False),
             ("summary", "Describe them.", "A person is smiling.", "open", "action", ["smile"]),
         ]
-        rows = [Annotation(clip, "val", *text) for clip in ("a", "b") for text in texts]
-        return Written(table_of(rows), 2)
+        return Written(table_of([Annotation(clip, "val", *text) for clip in ("a", "b") for text in texts]))
 
 
 def test_a_corpus_without_labels_is_asked_what_another_writer_wrote(tmp_path):

@@ -141,7 +141,10 @@ class DataConfig(Section):
     space; docs/choices.md measures both."""
     jpeg_quality: int = Field(default=95, ge=1, le=100)
     """Quality of the JPEG images in the shards; ``encoding: raw`` has none."""
-    clips_per_shard: int = Field(default=64, ge=1)
+    shard_bytes: int = Field(default=256 * 2**20, ge=2**20, lt=2**31)
+    """Bytes of images a Parquet file holds at most; the files are about half to all as large. A file is written when
+    that many clips are done, so smaller ones lose less when a job is killed."""
+    clips_per_shard: int = Field(default=512, ge=1)
     """Rows a Parquet file holds at most."""
     workers: int | None = Field(default=None, ge=1)
     """Detector actors; by default one a free CPU."""
@@ -156,10 +159,10 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _a_shard_can_hold_its_images(self) -> DataConfig:
-        size = self.clips_per_shard * self.frames.max_frames * 3 * max(self.frames.side, self.faces.size) ** 2
+        size = self.frames.max_frames * 3 * max(self.frames.side, self.faces.size) ** 2
         if self.encoding == "raw" and size >= 2**31:
             raise ValueError(
-                f"encoding = raw: {self.clips_per_shard} clips of {self.frames.max_frames} images may take "
-                f"{size / 2**30:.1f} GiB, and a column of a shard holds 2; lower clips_per_shard"
+                f"encoding = raw: a clip of {self.frames.max_frames} images may take {size / 2**30:.1f} GiB, and a "
+                "column of a shard holds 2; lower frames.max_frames or frames.side"
             )
         return self

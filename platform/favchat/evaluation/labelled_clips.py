@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 
 from favchat.config import Config, ConfigError
 from favchat.data.corpus.clip import Clip, clip_from_row
+from favchat.data.corpus.ledger import shard_rows
 from favchat.data.corpus.parquet_files import read_folder
 from favchat.data.corpus.requirements import NoAnnotationsError, check_corpus
-from favchat.data.corpus.schema import ANNOTATIONS, LABEL_COLUMNS, SHARDS
+from favchat.data.corpus.schema import ANNOTATIONS, LABEL_COLUMNS
 from favchat.io.paths import path_of
 
 
@@ -41,7 +42,7 @@ def read_clips(out: str) -> list[LabelledClip]:
     Raises:
         ConfigError: There are no shards, or one cannot be read.
     """
-    table = read_folder(path_of(out) / SHARDS, [*LABEL_COLUMNS, "duplicate_hash"]).sort_by("clip_id")
+    table = shard_rows(path_of(out), [*LABEL_COLUMNS, "duplicate_hash"])
     return [LabelledClip(clip_from_row(row), row["source"], row["duplicate_hash"]) for row in table.to_pylist()]
 
 

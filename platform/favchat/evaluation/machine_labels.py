@@ -9,19 +9,22 @@ kept. The rows' ``source`` is ``model``, so that machine labels are not mistaken
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from upath import UPath
 
 from favchat.config import Config, ConfigError
-from favchat.data.annotate.everyday_writer import EverydayWriter
-from favchat.data.annotate.rows import Written, table_of
+from favchat.data.annotate.everyday_writer import EverydayWriter, label_counts
+from favchat.data.annotate.rows import Writer, Written, table_of
 from favchat.data.corpus.clip import Clip, clip_from_row
-from favchat.data.corpus.parquet_files import arrow_source, parquet_files, read_folder, write_whole
+from favchat.data.corpus.parquet_files import arrow_source, parquet_files, read_table, write_whole
 from favchat.data.corpus.schema import LABEL_COLUMNS, SHARDS
 from favchat.face_scores.values import Calibration, Measured
 from favchat.hub.fingerprint import model_fingerprint
@@ -99,34 +102,68 @@ def score_corpus(config: Config, model: str) -> UPath:
     return folder
 
 
-@dataclass(frozen=True, slots=True)
-class ModelWriter:
+@dataclass(frozen=True)
+class ModelWriter(Writer):
     """The everyday writer, with a model's predictions in place of missing labels."""
 
     config: Config
     model: str
     """The model's directory or hub name."""
     name: str = "model"
+    surveys = True
 
-    def write(self, shards: UPath) -> Written:
-        """Score the clips, then write every clip's rows.
-
-        Raises:
-            ConfigError: There are no shards, or the model's directory has no calibration.
-        """
-        calibration = Calibration.read(self.model)
-        if not calibration.measured:
+    @cached_property
+    def _measured(self) -> Mapping[str, Measured]:
+        """Which scores are trusted, by attribute."""
+        measured = Calibration.read(self.model).measured
+        if not measured:
             raise ConfigError(
                 f"annotate.model = {self.model}: it has no calibration.json that says which scores to trust; a "
                 "training with attributes and held-out clips writes one"
             )
-        scores = read_folder(score_corpus(self.config, self.model), ["clip_id", *calibration.measured]).to_pylist()
-        by_clip = {row.pop("clip_id"): row for row in scores}
-        rows = read_folder(shards, [*LABEL_COLUMNS]).sort_by("clip_id").to_pylist()
-        clips = [with_labels(clip_from_row(row), by_clip.get(row["clip_id"], {}), calibration.measured) for row in rows]
-        writer = EverydayWriter(self.config.seed, self.config.annotate.questions_per_attribute, self.name)
-        rates = writer.rates(clips)
-        return Written(table_of([row for clip in clips for row in writer.rows(clip, rates)]), clips=len(clips))
+        return measured
+
+    @property
+    def _everyday(self) -> EverydayWriter:
+        return EverydayWriter(self.config.seed, self.config.annotate.questions_per_attribute, self.name)
+
+    def version(self, out: UPath) -> str:
+        """The model's fingerprint."""
+        return model_fingerprint(self.model)
+
+    def begin(self, out: UPath) -> None:
+        """Score the clips.
+
+        Raises:
+            ConfigError: There are no shards, or the model's directory has no calibration.
+        """
+        _ = self._measured
+        score_corpus(self.config, self.model)
+
+    def extend(self, rows: pa.Table, out: UPath) -> pa.Table:
+        """Add each clip's ``model_scores``, in the order of the attributes of the calibration."""
+        folder, names = scores_folder(str(out), self.model), list(self._measured)
+        files = [folder / name.rpartition("/")[2] for name in rows["file"].unique().to_pylist()]
+        empty = pa.table({"clip_id": pa.array([], pa.string()), **{name: pa.array([], pa.float32()) for name in names}})
+        scores = pa.concat_tables([empty, *(read_table(file, ["clip_id", *names]) for file in files)])
+        scores = scores.take(pc.index_in(rows["clip_id"], scores["clip_id"].combine_chunks()))
+        values = [list(row.values()) for row in scores.select(names).to_pylist()]
+        return rows.append_column("model_scores", pa.array(values, pa.list_(pa.float32())))
+
+    def survey(self, rows: pa.Table) -> Counter[tuple[str, bool]]:
+        """As the everyday writer's."""
+        return label_counts(self._clips(rows))
+
+    def write(self, rows: pa.Table, survey: Counter[tuple[str, bool]]) -> Written:
+        """As the everyday writer's."""
+        writer = self._everyday
+        rates = writer.rates_of(survey)
+        return Written(table_of([row for clip in self._clips(rows) for row in writer.rows(clip, rates)]))
+
+    def _clips(self, rows: pa.Table) -> Iterator[Clip]:
+        for row in rows.select([*LABEL_COLUMNS, "model_scores"]).to_pylist():
+            scores = dict(zip(self._measured, row.pop("model_scores"), strict=True))
+            yield with_labels(clip_from_row(row), scores, self._measured)
 
 
 def with_labels(clip: Clip, scores: Mapping[str, float | None], measured: Mapping[str, Measured]) -> Clip:

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from favchat.config import Config, SamplesConfig, StageConfig
-from favchat.data.corpus.parquet_files import read_folder
-from favchat.data.corpus.schema import SHARDS
+from favchat.data.corpus.ledger import shard_rows
 from favchat.face_scores.values import Calibration
 from favchat.hub.load import load
 from favchat.io.paths import path_of
@@ -42,7 +41,7 @@ def calibrate_model(config: Config, stage: StageConfig, folder: Path) -> Calibra
         TrainingError: The features cannot be computed.
     """
     out, split = config.data.out or "", config.training.val_split
-    if split not in set(read_folder(path_of(out) / SHARDS, ["split"])["split"].to_pylist()):
+    if split not in shard_rows(path_of(out), ["split"])["split"].unique().to_pylist():
         return None
     model, processor = load(str(folder))
     head = model.model.adapter.attribute_head
@@ -109,6 +108,6 @@ SECTION = "## Attributes"
 
 def _halves(out: str, clip_ids: list[str]) -> list[int]:
     """Assign each clip to half 0 or 1, by a hash of its person."""
-    rows = read_folder(path_of(out) / SHARDS, ["clip_id", "identity"]).to_pylist()
+    rows = shard_rows(path_of(out), ["clip_id", "identity"]).to_pylist()
     people = {row["clip_id"]: row["identity"] or row["clip_id"] for row in rows}
     return [hashlib.sha256(f"half{people[clip]}".encode()).digest()[0] % 2 for clip in clip_ids]

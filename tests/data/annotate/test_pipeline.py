@@ -10,9 +10,10 @@ import pytest
 from upath import UPath
 
 from favchat.config import Config, ConfigError, SelectionConfig, load
-from favchat.data.annotate.pipeline import annotate, scored
+from favchat.data.annotate.pipeline import annotate
 from favchat.data.annotate.report import write_annotation_report
-from favchat.data.annotate.rows import Annotation, Written, table_of
+from favchat.data.annotate.rows import Annotation, Writer, Written, table_of
+from favchat.data.annotate.scored_rows import scored
 from favchat.data.corpus.requirements import check_corpus
 from favchat.data.corpus.schema import ANNOTATION_SCHEMA
 from tests.data.annotate.conftest import SHARD_SCHEMA, clip_row, make_clip, write_shard
@@ -70,7 +71,7 @@ def test_an_emotion_outside_of_the_shot_that_the_frames_come_from_is_not_spoken_
     write_shard(tmp_path / "cut", [make_clip("a", segments=course, smile=1)], shot=(1.2, 3.0))
     write_shard(tmp_path / "plain", [make_clip("a", "happy", smile=1)])
     write_shard(tmp_path / "whole", [make_clip("a", segments=course, smile=1)], shot=(1.1, 3.0))
-    cut, plain, whole = (annotate(settings(tmp_path / name)).rows for name in ("cut", "plain", "whole"))
+    cut, plain, whole = (pq.read_table(annotate(settings(tmp_path / name)).path) for name in ("cut", "plain", "whole"))
     assert cut.equals(plain)
     assert not any("neutral at first" in answer for answer in cut["answer"].to_pylist())
     assert any("neutral at first, then happy from 1.2 seconds on" in answer for answer in whole["answer"].to_pylist())
@@ -98,12 +99,12 @@ def test_nothing_known_is_a_file_without_rows(tmp_path: Path) -> None:
 
 
 def test_another_writer_can_be_given(tmp_path: Path) -> None:
-    class Echo:
+    class Echo(Writer):
         name = "echo"
 
-        def write(self, shards: Path) -> Written:
+        def write(self, rows: pa.Table, survey: object) -> Written:
             row = Annotation("a", "train", "qa", "Who?", "A person.", "open", "several", source=self.name)
-            return Written(table_of([row]), 1)
+            return Written(table_of([row]))
 
     write_shard(tmp_path, [make_clip("a")])
     annotate(settings(tmp_path))
@@ -145,7 +146,7 @@ def test_faces_that_are_seen_well_come_first(tmp_path: Path) -> None:
         write_shard(tmp_path, clips, name, face_size=size)
     config = settings(tmp_path)
     config.annotate.selection = SelectionConfig(share=0.3, max_copies=50)
-    rows = annotate(config).rows.to_pylist()
+    rows = pq.read_table(annotate(config).path).to_pylist()
     picked = Counter(row["clip_id"][:4] for row in rows if row["selected"] and row["task"] == "qa")
     assert picked["good"] > 2 * picked["poor"]
 

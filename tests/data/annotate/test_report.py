@@ -5,6 +5,7 @@ from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from mlflow.tracking import MlflowClient
@@ -14,7 +15,7 @@ import jobs.annotate
 from favchat.config import Config
 from favchat.data.annotate.pipeline import annotate
 from favchat.data.annotate.report import write_annotation_report
-from favchat.data.annotate.rows import Annotation, Written, table_of
+from favchat.data.annotate.rows import Annotation, Writer, Written, table_of
 from favchat.data.report.contact_sheet import face_strips
 from tests.data.annotate.conftest import make_clip, write_shard
 
@@ -68,14 +69,13 @@ def test_the_report_counts_what_was_written(config: Config, tmp_path: Path) -> N
 
 
 def test_contradictions_are_counted_and_named(config: Config, tmp_path: Path) -> None:
-    class Wrong:
+    class Wrong(Writer):
         name = "wrong"
 
-        def write(self, shards: Path) -> Written:
+        def write(self, rows: pa.Table, survey: object) -> Written:
             texts = ["They are <b>nodding</b>.", "They are nodding and look sad.", "They look happy.", "They sing."]
-            return Written(
-                table_of([Annotation("c01", "train", "qa", "What?", text, "open", "several") for text in texts]), 15
-            )
+            rows = [Annotation("c01", "train", "qa", "What?", text, "open", "several") for text in texts]
+            return Written(table_of(rows))
 
     report = write_annotation_report(annotate(config, Wrong()), tmp_path)
     assert report.contradictions == 2

@@ -1,9 +1,8 @@
 """Near-duplicates: who goes, who shares a split, and that a run killed midway changes nothing."""
 
 from collections import defaultdict
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,11 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from favchat.data.corpus import ledger
 from favchat.data.corpus.clip import Clip
-from favchat.data.corpus.parquet_files import write_whole
+from favchat.data.corpus.parquet_files import WrittenFile, write_whole
 from favchat.data.corpus.schema import REJECTS, SHARD_SCHEMA, SHARDS
-from favchat.data.prepare import near_duplicates
-from favchat.data.prepare.near_duplicates import Row, apply_dedup, decide
+from favchat.data.prepare import near_duplicates, near_hashes
+from favchat.data.prepare.by_clip import ClipList
+from favchat.data.prepare.listed import listed_table
+from favchat.data.prepare.near_duplicates import ROW_SCHEMA, apply_dedup
 from favchat.video import hash_distance
 from favchat.video.quality import DUPLICATE_DISTANCE
 
@@ -23,6 +25,31 @@ NOTHING = "0" * 96
 NEAR = "0" * 84 + "f" * 12  # 48 bits from NOTHING
 NEARER = "0" * 95 + "1"
 FAR = "0" * 83 + "1" + "f" * 12  # 49 bits from NOTHING, 1 from NEAR
+
+
+class Row(NamedTuple):
+    """A row of ``ROW_SCHEMA``."""
+
+    clip_id: str
+    video: str
+    split: str
+    duplicate_hash: str
+    reassignable: bool
+
+
+class Decision(NamedTuple):
+    """A row of ``RECORD_SCHEMA``."""
+
+    clip_id: str
+    duplicate_of: str | None
+    distance: int | None
+    dropped: bool
+    split: str
+
+
+def decide(existing: list[Row], new: list[Row], *, drop: bool) -> list[Decision]:
+    tables = [pa.Table.from_pylist([one._asdict() for one in some], schema=ROW_SCHEMA) for some in (existing, new)]
+    return [Decision(**one) for one in near_duplicates.decide(*tables, drop=drop).to_pylist()]
 
 
 def row(clip_id: str, value: str, split: str = "train", *, video: str | None = None, reassignable: bool = True) -> Row:
@@ -76,7 +103,7 @@ def test_no_duplicates_are_left_and_later_rows_change_nothing(some: list[Row], m
     known = {one.clip_id for one in some}
     first = decide([], some, drop=True)
     kept = [
-        replace(one, split=decision.split) for one, decision in zip(some, first, strict=True) if not decision.dropped
+        one._replace(split=decision.split) for one, decision in zip(some, first, strict=True) if not decision.dropped
     ]
     added = [one for one in more if one.clip_id not in known]
     second = decide(kept, added, drop=True)
@@ -92,7 +119,7 @@ def test_no_duplicates_are_left_and_later_rows_change_nothing(some: list[Row], m
 
 @given(rows)
 def test_what_is_alike_lies_in_one_split(some: list[Row]) -> None:
-    some = [replace(one, reassignable=True) for one in some]
+    some = [one._replace(reassignable=True) for one in some]
     splits = {decision.clip_id: decision.split for decision in decide([], some, drop=True)}
     by_video = defaultdict(set)
     for one, decision in zip(some, decide([], some, drop=True), strict=True):
@@ -104,7 +131,7 @@ def test_what_is_alike_lies_in_one_split(some: list[Row]) -> None:
 def test_many_rows_are_compared_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     some = [row(str(number), f"{number % 7:x}" * 96) for number in range(20)]
     whole = decide([], some, drop=False)
-    monkeypatch.setattr(near_duplicates, "_CHUNK", 3)
+    monkeypatch.setattr(near_hashes, "_CHUNK", 3)
     assert decide([], some, drop=False) == whole
 
 
@@ -114,7 +141,8 @@ EMPTY = {"string": "", "double": 0.0, "float": 0.0, "int32": 0, "bool": False}
 def shard_row(one: Row, identity: str | None = None) -> dict[str, Any]:
     blank = {field.name: EMPTY.get(str(field.type), []) for field in SHARD_SCHEMA if not field.nullable}
     named = {"clip_id": one.clip_id, "video": one.video, "split": one.split, "duplicate_hash": one.duplicate_hash}
-    return blank | named | {"identity": identity, "frames": [b"x"], "source": "folder"}
+    track = int("__face" in one.clip_id)
+    return blank | named | {"identity": identity, "frames": [b"x"], "source": "folder", "track": track}
 
 
 SOME = [
@@ -125,8 +153,14 @@ SOME = [
     row("d", "f" * 95 + "e", "train"),  # goes, for c
     row("e", "0f" * 48, "train", video="/c.mp4"),  # stays, in c's split
 ]
+
+
+def listed(clips: list[Clip], free: set[str] | None = None) -> ClipList:
+    return ClipList(len(clips), [listed_table(clips, "folder", free or {clip.id for clip in clips})])
+
+
 CLIPS = [Clip(id=one.clip_id, video=one.video) for one in SOME if "__" not in one.clip_id]
-DRAWN = {clip.id for clip in CLIPS}
+LISTED = listed(CLIPS)
 
 
 def make_corpus(out: Path) -> Path:
@@ -163,12 +197,20 @@ SETTLED = {
 
 def test_shards_and_rejects_follow_and_the_rest_of_a_row_stays(tmp_path: Path) -> None:
     out = make_corpus(tmp_path)
-    apply_dedup(out, CLIPS, drop=True, drawn=DRAWN)
+    apply_dedup(out, LISTED, drop=True)
     assert contents(out) == SETTLED
     assert all(one["frames"] == [b"x"] for one in pq.read_table(out / SHARDS).to_pylist())
     before = {file: file.stat().st_mtime_ns for file in out.rglob("*.parquet")}
-    apply_dedup(out, CLIPS[::-1], drop=True, drawn=DRAWN)  # another order changes nothing that is settled
+    apply_dedup(out, listed(CLIPS[::-1]), drop=True)  # another order changes nothing that is settled
     assert {file: file.stat().st_mtime_ns for file in out.rglob("*.parquet")} == before
+
+
+def test_tasks_decide_as_this_process_does(ray_session: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near_duplicates, "IN_DRIVER", 0)
+    out = make_corpus(tmp_path)
+    for _ in range(2):
+        apply_dedup(out, LISTED, drop=True)
+        assert contents(out) == SETTLED
 
 
 def test_a_further_face_stays_in_the_split_of_the_person_that_its_frames_show(tmp_path: Path) -> None:
@@ -176,44 +218,45 @@ def test_a_further_face_stays_in_the_split_of_the_person_that_its_frames_show(tm
     some = [shard_row(row("a", NOTHING)), shard_row(row("p__face1", NEAR, "val", video="/p.mp4"))]
     write_whole(pa.Table.from_pylist(some, schema=SHARD_SCHEMA), tmp_path / SHARDS / "1.parquet")
     clips = [Clip(id="a", video="/a.mp4"), Clip(id="p", video="/p.mp4", identity="Ann")]
-    apply_dedup(tmp_path, clips, drop=False, drawn={"a", "p"})
+    apply_dedup(tmp_path, listed(clips, {"a"}), drop=False)
     assert contents_of_shards(tmp_path) == [("a", "train"), ("p__face1", "val")]
 
 
 def test_rows_added_later_give_way_wherever_the_source_lists_them(tmp_path: Path) -> None:
     out = make_corpus(tmp_path)
-    apply_dedup(out, CLIPS, drop=True, drawn=DRAWN)
+    apply_dedup(out, LISTED, drop=True)
     write_whole(pa.Table.from_pylist([shard_row(row("0", NOTHING))], schema=SHARD_SCHEMA), out / SHARDS / "new.parquet")
-    apply_dedup(out, [Clip(id="0", video="/0.mp4"), *CLIPS], drop=True, drawn={*DRAWN, "0"})
+    clips = [Clip(id="0", video="/0.mp4"), *CLIPS]
+    apply_dedup(out, listed(clips), drop=True)
     assert contents(out)["shards"] == SETTLED["shards"]
     assert not (out / SHARDS / "new.parquet").exists()
 
 
-@pytest.mark.parametrize("survived", range(5))
+@pytest.mark.parametrize("survived", range(12))
 def test_a_kill_between_any_two_writes_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, survived: int
 ) -> None:
     out = make_corpus(tmp_path)
     written = []
 
-    def die(table: pa.Table, path: Path) -> None:
+    def die(table: pa.Table, path: Path) -> WrittenFile:
         if len(written) == survived:
             raise KeyboardInterrupt
         written.append(path)
-        write_whole(table, path)
+        return write_whole(table, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(near_duplicates, "write_whole", die)
-        patch.setattr(near_duplicates, "_THREADS", 1)
+        for module in (near_duplicates, ledger):
+            patch.setattr(module, "write_whole", die)
         with pytest.raises(KeyboardInterrupt):
-            apply_dedup(out, CLIPS, drop=True, drawn=DRAWN)
-    apply_dedup(out, CLIPS, drop=True, drawn=DRAWN)
+            apply_dedup(out, LISTED, drop=True)
+    apply_dedup(out, LISTED, drop=True)
     assert contents(out) == SETTLED
 
 
 def test_all_rows_stay_where_that_is_wanted(tmp_path: Path) -> None:
     out = make_corpus(tmp_path)
-    apply_dedup(out, CLIPS, drop=False, drawn=DRAWN)
+    apply_dedup(out, LISTED, drop=False)
     shards = pq.read_table(out / SHARDS).to_pylist()
     assert {one["clip_id"]: one["split"] for one in shards} == {
         "a": "train",

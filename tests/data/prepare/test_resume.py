@@ -1,5 +1,6 @@
 """Which clips a second run skips, and which changes of the source it refuses. No Ray here."""
 
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from favchat.config import Config, ConfigError
 from favchat.data.corpus.clip import Clip, EmotionSegment
 from favchat.data.corpus.parquet_files import write_whole
 from favchat.data.corpus.row_settings import check_settings
-from favchat.data.corpus.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
+from favchat.data.corpus.schema import REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
+from favchat.data.prepare.by_clip import ClipList
+from favchat.data.prepare.listed import listed_table
 from favchat.data.prepare.pipeline import prepare
-from favchat.data.prepare.resume import finished_clips
+from favchat.data.prepare.resume import find_missing
 
 EMPTY = {"string": "", "double": 0.0, "float": 0.0, "int32": 0, "bool": False}
 BLANK = {field.name: EMPTY.get(str(field.type), []) for field in SHARD_SCHEMA if not field.nullable} | {"tracks": 1}
@@ -28,8 +31,14 @@ def row(clip: Clip, source: str = "manifest") -> dict[str, Any]:
     return {"clip_id": values.pop("id"), "source": source, **values}
 
 
-def listed(*clips: Clip, source: str = "manifest") -> pa.Table:
-    return pa.Table.from_pylist([row(clip, source) for clip in clips], schema=CLIP_SCHEMA)
+def listed(*clips: Clip, source: str = "manifest", reassignable: Collection[str] = ()) -> ClipList:
+    return ClipList(len(clips), [listed_table(clips, source, reassignable)])
+
+
+def missing(out: Path, some: ClipList) -> list[str]:
+    found = find_missing(out, some)
+    assert not found.partial
+    return [name for table in found.clips.each() for name in table["clip_id"].to_pylist()]
 
 
 @pytest.fixture
@@ -45,9 +54,9 @@ def corpus(tmp_path: Path) -> Path:
 
 def test_what_lies_there_is_done_in_whatever_order_the_source_lists_it(corpus: Path) -> None:
     new = Clip("new", "/new.mp4", split="train")
-    assert finished_clips(corpus, listed(LOST, new, OTHER, ONE), set()) == {"lost", "other", "one"}
-    assert finished_clips(corpus, listed(OTHER), set()) == {"other"}
-    assert finished_clips(corpus / "elsewhere", listed(OTHER), set()) == set()
+    assert missing(corpus, listed(LOST, new, OTHER, ONE)) == ["new"]
+    assert missing(corpus, listed(OTHER)) == []
+    assert missing(corpus / "elsewhere", listed(OTHER)) == ["other"]
 
 
 @pytest.mark.parametrize(
@@ -65,21 +74,21 @@ def test_what_lies_there_is_done_in_whatever_order_the_source_lists_it(corpus: P
 )
 def test_a_clip_that_the_source_tells_otherwise_of_is_refused(corpus: Path, change: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=f"{says}.*choose another data.out"):
-        finished_clips(corpus, listed(replace(ONE, **change), OTHER, LOST), set())
+        find_missing(corpus, listed(replace(ONE, **change), OTHER, LOST))
 
 
 def test_a_reject_of_another_part_is_refused_too(corpus: Path) -> None:
     with pytest.raises(ConfigError, match="end of clip 'lost' was 2.0 and is 3.0 now; delete the files in rejects/"):
-        finished_clips(corpus, listed(replace(LOST, end=3.0)), set())
+        find_missing(corpus, listed(replace(LOST, end=3.0)))
 
 
 def test_another_kind_of_source_is_refused_and_the_clips_are_counted(corpus: Path) -> None:
     with pytest.raises(ConfigError, match="source of clip 'one' was 'manifest' and is 'folder' now, and 1 more clips"):
-        finished_clips(corpus, listed(ONE, OTHER, source="folder"), set())
+        find_missing(corpus, listed(ONE, OTHER, source="folder"))
 
 
 def test_a_split_that_rows_share_may_differ(corpus: Path) -> None:
-    assert finished_clips(corpus, listed(replace(ONE, split="train")), {"one"}) == {"one"}
+    assert missing(corpus, listed(replace(ONE, split="train"), reassignable={"one"})) == []
 
 
 def test_a_manifest_with_a_corrected_label_is_not_passed_over(tmp_path: Path) -> None:

@@ -13,9 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from favchat.config import Config
-from favchat.data.corpus.clip import Clip, face_id
+from favchat.data.corpus import ledger
+from favchat.data.corpus.clip import face_id
+from favchat.data.corpus.parquet_files import WrittenFile
 from favchat.data.corpus.schema import REJECTS, SHARD_SCHEMA, SHARDS
 from favchat.data.prepare import pipeline
+from favchat.data.prepare.by_clip import ClipList
 from favchat.data.prepare.clip_rows import OUTCOME_SCHEMA
 from favchat.data.prepare.pipeline import prepare
 
@@ -40,8 +43,8 @@ def lost(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, int]]:
         row |= {"duplicate_hash": "0" * 96, "frames": [b"x"]}
         return row | {"stage": "filter" if drops else None, "reason": "too small" if drops else None}
 
-    def run(clips: list[Clip], settings: Any, out: Path, detector: Any, progress: Any, *, alone: bool = False) -> None:
-        rows = [face(clip, track) for clip in pipeline._clip_table(clips, "folder").to_pylist() for track in (0, 1)]
+    def run(clips: ClipList, settings: Any, out: Path, detector: Any, progress: Any, *, alone: bool = False) -> None:
+        rows = [face(clip, track) for clip in clips.table().to_pylist() for track in (0, 1)]
         table = pa.Table.from_pylist(rows, schema=OUTCOME_SCHEMA)
         for start in range(0, len(table), BATCH):
             written = pipeline._write(table.slice(start, BATCH), out)
@@ -81,21 +84,21 @@ def test_killed_between_any_two_files(
     prepare(config(tmp_path, "undisturbed"))
     expected = rows(tmp_path / "undisturbed")
     assert sum(map(len, expected.values())) == 6 and len(expected.get(REJECTS, [])) == len(dropped)
-    write, files = pipeline.write_whole, len(list((tmp_path / "undisturbed").glob("*/*.parquet")))
+    write, files = ledger.write_whole, len(list((tmp_path / "undisturbed").glob("*/*.parquet")))
     assert files >= 2
     for last in range(1, files):
         written: list[Path] = []
 
-        def until_killed(table: pa.Table, path: Path, last: int = last, written: list[Path] = written) -> None:
+        def until_killed(table: pa.Table, path: Path, last: int = last, written: list[Path] = written) -> WrittenFile:
             if len(written) == last:
                 raise Killed
-            write(table, path)
             written.append(path)
+            return write(table, path)
 
-        monkeypatch.setattr(pipeline, "write_whole", until_killed)
+        monkeypatch.setattr(ledger, "write_whole", until_killed)
         with pytest.raises(Killed):
             prepare(config(tmp_path, f"out{last}"))
-        monkeypatch.setattr(pipeline, "write_whole", write)
+        monkeypatch.setattr(ledger, "write_whole", write)
         result = prepare(config(tmp_path, f"out{last}"))
         assert rows(tmp_path / f"out{last}") == expected, last
         assert result.clips == result.in_shards + result.rejected == 3

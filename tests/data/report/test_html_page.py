@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from favchat.data.corpus.parquet_files import write_whole
-from favchat.data.corpus.schema import REJECT_SCHEMA, REJECTS
+from favchat.data.corpus.schema import LEDGER, REJECT_SCHEMA, REJECTS
 from favchat.data.report.contact_sheet import contact_sheet
 from favchat.data.report.html_page import write_report
 from jobs.cli import app
@@ -80,7 +80,7 @@ def test_a_corpus_of_rejects_alone_is_reported(tmp_path):
     done = CliRunner().invoke(app, ["inspect", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert "0 rows, 2 rejects" in done.output and "no face found" in done.output
-    assert {file.name for file in tmp_path.iterdir()} == {REJECTS, "report.html"}
+    assert {file.name for file in tmp_path.iterdir()} == {REJECTS, LEDGER, "report.html"}
     words = Words()
     words.feed((tmp_path / "report.html").read_text())
     assert words.open == [] and words.pictures == []

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -42,7 +43,7 @@ def outcome(source: SourceConfig) -> Listing | None:
     ids = [clip.id for clip in found.clips]
     assert len(set(ids)) == len(ids)
     out = UPath(f"memory://mutations/{id(found)}")
-    rejects = write_source_rejects(found.bad, source, out, ids)
+    rejects = write_source_rejects(found.bad, source, out, [pa.chunked_array([ids], pa.string())])
     assert len(set(rejects)) == len(found.bad) and not set(rejects) & set(ids)
     for clip in found.clips:
         assert all(value is None or value.encode() for value in (clip.id, clip.video, clip.identity))

@@ -32,9 +32,10 @@ OUTCOME_SCHEMA = pa.schema(
         pa.field("reply", pa.string()),
         pa.field("stage", pa.string()),
         pa.field("reason", pa.string()),
+        pa.field("path", pa.string()),
     ]
 )
-"""A clip's reply as JSON, or the stage and the reason of its failure."""
+"""A clip's reply as JSON, or the stage and the reason of its failure; and its shard, where the batch has that."""
 
 _LONGEST_WAIT_S = 60.0
 _PICTURE_TOKENS = 1000  # assumed if a server reports no usage; a high estimate
@@ -130,6 +131,7 @@ class EndpointCaller:
     async def outcome(self, row: dict[str, Any]) -> dict[str, Any]:
         """Request one clip: a row of ``OUTCOME_SCHEMA``."""
         outcome: dict[str, Any] = {"clip_id": row["clip_id"], "reply": None, "stage": None, "reason": None}
+        outcome["path"] = row.get("path")
         body = self._body(row)
         try:
             async with self._slots:

@@ -8,18 +8,17 @@ this video.".
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from upath import UPath
+import pyarrow as pa
 
 from favchat.data.annotate import formal_templates
 from favchat.data.annotate.grammar import MAN, UNKNOWN, WOMAN, Person, article, joined, sentence
-from favchat.data.annotate.rows import NO_FACE_ROW, Annotation, Written, table_of
+from favchat.data.annotate.rows import NO_FACE_ROW, Annotation, Writer, Written, table_of
 from favchat.data.annotate.summaries import predicates
 from favchat.data.corpus.clip import Clip, clip_from_row
-from favchat.data.corpus.parquet_files import read_folder
 from favchat.data.corpus.schema import LABEL_COLUMNS
 from favchat.labels.attributes import ACTION, APPEARANCE, EMOTION, EXTRA, Attribute, attribute
 from favchat.labels.everyday_templates import (
@@ -308,8 +307,27 @@ def worn_words(names: Sequence[str]) -> list[str]:
     return [attribute(name).phrase.removeprefix("wearing ") for name in names]
 
 
-@dataclass(frozen=True, slots=True)
-class EverydayWriter:
+def clips_of(rows: pa.Table) -> Iterator[Clip]:
+    """The clips of rows with the columns of ``schema.LABEL_COLUMNS``."""
+    for batch in rows.select(LABEL_COLUMNS).to_batches(max_chunksize=4096):
+        yield from map(clip_from_row, batch.to_pylist())
+
+
+def label_counts(clips: Iterable[Clip]) -> Counter[tuple[str, bool]]:
+    """Clips of the training split by each question of ``YES_NO`` and its answer, as far as labels go."""
+    counts: Counter[tuple[str, bool]] = Counter()
+    for clip in clips:
+        if clip.split in ("train", ""):
+            known = known_labels(clip)
+            for key in YES_NO if known else ():
+                truth = truth_of(key, known)
+                if truth is not None:
+                    counts[key, truth] += 1
+    return counts
+
+
+@dataclass(frozen=True)
+class EverydayWriter(Writer):
     """Writes descriptions, questions and unanswerable questions; random choices depend on seed and clip id only."""
 
     seed: int = 0
@@ -317,27 +335,23 @@ class EverydayWriter:
     """Questions with yes and as many with no for each attribute, over the training split, as far as labels go."""
     name: str = "everyday"
 
-    def write(self, shards: UPath) -> Written:
-        """Write every clip's rows.
+    surveys = True
 
-        Raises:
-            ConfigError: There are no shards, or one cannot be read.
-        """
-        labels = read_folder(shards, [*LABEL_COLUMNS]).sort_by("clip_id")
-        clips = [clip_from_row(row) for batch in labels.to_batches(max_chunksize=4096) for row in batch.to_pylist()]
-        rates = self.rates(clips)
-        return Written(table_of([row for clip in clips for row in self.rows(clip, rates)]), clips=len(clips))
+    def survey(self, rows: pa.Table) -> Counter[tuple[str, bool]]:
+        """Clips of the training split by each question and its answer."""
+        return label_counts(clips_of(rows))
 
-    def rates(self, clips: Sequence[Clip]) -> dict[tuple[str, bool], float]:
+    def write(self, rows: pa.Table, survey: Counter[tuple[str, bool]]) -> Written:
+        """Write every clip's rows."""
+        rates = self.rates_of(survey)
+        return Written(table_of([row for clip in clips_of(rows) for row in self.rows(clip, rates)]))
+
+    def rates(self, clips: Iterable[Clip]) -> dict[tuple[str, bool], float]:
         """Mean number of questions per clip of each kind and answer, such that yes and no are balanced."""
-        counts: Counter[tuple[str, bool]] = Counter()
-        for clip in clips:
-            if clip.split in ("train", ""):
-                known = known_labels(clip)
-                for key in YES_NO:
-                    truth = truth_of(key, known)
-                    if truth is not None:
-                        counts[key, truth] += 1
+        return self.rates_of(label_counts(clips))
+
+    def rates_of(self, counts: Counter[tuple[str, bool]]) -> dict[tuple[str, bool], float]:
+        """As `rates`, from the clips' :func:`label_counts`."""
         rates: dict[tuple[str, bool], float] = {}
         for key in YES_NO:
             # A question with only one possible answer teaches nothing.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 from upath import UPath
@@ -43,31 +44,56 @@ class Annotation(NamedTuple):
 
 @dataclass(frozen=True)
 class Written:
-    """A writer's output for a corpus."""
+    """A writer's output for some clips."""
 
     rows: pa.Table
     """Columns of ``schema.TEXT_SCHEMA``, ordered by clip."""
-    clips: int
-    """Clips in the shards."""
     rejects: pa.Table | None = None
     """Columns of ``schema.ANNOTATION_REJECT_SCHEMA``: clips that the writer failed on. None: it cannot fail."""
 
 
-class Writer(Protocol):
-    """Writes the annotations of a corpus; a clip's rows depend on that clip and the writer's settings only."""
+class Writer:
+    """Writes the annotations of a corpus, in many processes at once, to which it is sent.
 
-    @property
-    def name(self) -> str:
-        """The rows' ``source``, and the name of their file."""
-        ...
+    A clip's rows depend on the clips that are written with it, the survey of the corpus and the writer's settings only.
+    """
 
-    def write(self, shards: UPath) -> Written:
-        """Write the annotations of every clip in a folder of shards.
+    name: str = ""
+    """The rows' ``source``, and the name of their files."""
+    surveys: bool = False
+    """Whether it has to look at all clips before it writes about any."""
+
+    def version(self, out: UPath) -> str:
+        """What its rows depend on besides the settings and the corpus, such as a model."""
+        return ""
+
+    def begin(self, out: UPath) -> None:
+        """What is done once for the whole corpus, such as asking a server about each clip; leaves its results in files.
 
         Raises:
-            ConfigError: There are no shards, or a setting is invalid.
+            ConfigError: A setting is invalid.
         """
-        ...
+
+    def extend(self, rows: pa.Table, out: UPath) -> pa.Table:
+        """Add columns to rows of the ledger, such as what `begin` left about them."""
+        return rows
+
+    def survey(self, rows: pa.Table) -> Counter[tuple[str, bool]]:
+        """Counts of some clips, which are added up over the corpus.
+
+        Args:
+            rows: The columns of ``schema.LABEL_COLUMNS``, and those of `extend`.
+        """
+        return Counter()
+
+    def write(self, rows: pa.Table, survey: Counter[tuple[str, bool]]) -> Written:
+        """Write about some clips.
+
+        Args:
+            rows: The columns of ``schema.LABEL_COLUMNS``, and those of `extend`, ordered by clip id.
+            survey: The counts of the whole corpus.
+        """
+        raise NotImplementedError
 
 
 def table_of(rows: Sequence[Annotation]) -> pa.Table:

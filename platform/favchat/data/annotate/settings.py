@@ -1,7 +1,8 @@
-"""The settings that a writer's rows depend on; they are recorded beside the annotations."""
+"""The settings that a writer's rows depend on, recorded beside the annotations; and which files are whose."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from upath import UPath
@@ -29,7 +30,7 @@ def annotation_settings(config: Config) -> dict[str, Any]:
 def changed_settings(config: Config, out: UPath, writer: str) -> list[str]:
     """Settings that differ from those of a writer's existing rows, one line each; empty without rows."""
     before = kept_settings(out / RECORDS / f"{writer}.json")
-    if before is None or not (out / ANNOTATIONS / f"{writer}.parquet").exists():
+    if before is None or not files_of(out / ANNOTATIONS, writer):
         return []
     return changes(before, annotation_settings(config), annotation_settings(Config()))
 
@@ -43,10 +44,20 @@ def keep_annotation_settings(config: Config, out: UPath, writer: str) -> None:
     keep_settings(out / RECORDS / f"{writer}.json", annotation_settings(config))
 
 
+def files_of(folder: UPath, name: str) -> list[UPath]:
+    """The files of a writer in a folder of annotations or of their rejects."""
+    return [file for file in parquet_files(folder) if writer_of(file.stem) == name]
+
+
+def writer_of(stem: str) -> str:
+    """The writer whose rows a file holds, by its name without the suffix: a large corpus has several of each."""
+    return re.sub(r"-\d{5}$", "", stem)
+
+
 def corpus_annotation_settings(out: UPath) -> dict[str, Any]:
     """The recorded settings of all rows of a corpus, with the writer's name in each key."""
     found: dict[str, Any] = {}
-    for file in parquet_files(out / ANNOTATIONS):
-        kept = kept_settings(out / RECORDS / f"{file.stem}.json") or {}
-        found |= {f"{key} of the writer '{file.stem}'": value for key, value in kept.items()}
+    for name in sorted({writer_of(file.stem) for file in parquet_files(out / ANNOTATIONS)}):
+        kept = kept_settings(out / RECORDS / f"{name}.json") or {}
+        found |= {f"{key} of the writer '{name}'": value for key, value in kept.items()}
     return found

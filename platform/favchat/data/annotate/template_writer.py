@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from random import Random
 
-from upath import UPath
+import pyarrow as pa
 
 from favchat.data.annotate.attribute_questions import (
     Question,
@@ -23,15 +23,14 @@ from favchat.data.annotate.attribute_questions import (
 from favchat.data.annotate.emotion_questions import change_groups, emotion_groups
 from favchat.data.annotate.formal_templates import INSTRUCTIONS
 from favchat.data.annotate.known_labels import KnownLabels, known_labels_of
-from favchat.data.annotate.rows import Annotation, Written, family_of, table_of
+from favchat.data.annotate.rows import Annotation, Writer, Written, family_of, table_of
 from favchat.data.annotate.summaries import NounPhrase, noun_phrase, summary
 from favchat.data.corpus.clip import Clip, clip_from_row
-from favchat.data.corpus.parquet_files import read_folder
 from favchat.data.corpus.schema import LABEL_COLUMNS
 
 
-@dataclass(frozen=True, slots=True)
-class TemplateWriter:
+@dataclass(frozen=True)
+class TemplateWriter(Writer):
     """Writes summaries and questions by templates; random choices depend on the seed and the clip's id only."""
 
     seed: int = 0
@@ -41,18 +40,13 @@ class TemplateWriter:
     """Questions a clip, at most."""
     name: str = "template"
 
-    def write(self, shards: UPath) -> Written:
-        """Write every clip's rows, then drop questions until yes and no are equally frequent in each family.
-
-        Raises:
-            ConfigError: There are no shards, or one cannot be read.
-        """
-        labels = read_folder(shards, [*LABEL_COLUMNS]).sort_by("clip_id")
-        rows: list[Annotation] = []
-        for batch in labels.to_batches(max_chunksize=4096):
+    def write(self, rows: pa.Table, survey: Counter[tuple[str, bool]]) -> Written:
+        """Write every clip's rows, then drop questions until yes and no are equally frequent in each family."""
+        written: list[Annotation] = []
+        for batch in rows.select(LABEL_COLUMNS).to_batches(max_chunksize=4096):
             for row in batch.to_pylist():
-                rows += self.rows(clip_from_row(row))
-        return Written(table_of(balanced(rows, self.seed)), clips=len(labels))
+                written += self.rows(clip_from_row(row))
+        return Written(table_of(balanced(written, self.seed)))
 
     def rows(self, clip: Clip) -> list[Annotation]:
         """One clip's summaries, then its questions; empty if it has no labels."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,8 +18,20 @@ from favchat.config import ConfigError
 from favchat.data.corpus.schema import ADDED, ANNOTATIONS
 from favchat.io.files import write_bytes_whole
 
+GROUP_ROWS = 64
+"""Rows of a row group of media: whoever reads one clip of a large shard reads so many at most."""
 
-def write_whole(table: pa.Table, path: UPath) -> None:
+
+class WrittenFile(NamedTuple):
+    """What was written."""
+
+    size: int
+    """Bytes of the file."""
+    groups: list[int]
+    """Rows of each row group."""
+
+
+def write_whole(table: pa.Table, path: UPath) -> WrittenFile:
     """Write a Parquet file atomically; creates its folder.
 
     Raises:
@@ -26,8 +39,11 @@ def write_whole(table: pa.Table, path: UPath) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     data = BytesIO()
-    pq.write_table(table, data, compression="zstd")
+    group = GROUP_ROWS if "frames" in table.column_names else None
+    pq.write_table(table, data, compression="zstd", row_group_size=group)
     write_bytes_whole(path, data.getvalue())
+    footer = pq.read_metadata(data)
+    return WrittenFile(data.getbuffer().nbytes, [footer.row_group(n).num_rows for n in range(footer.num_row_groups)])
 
 
 def name_for(clip_ids: list[str]) -> str:
@@ -73,6 +89,24 @@ def read_table(file: UPath, columns: list[str], **options: Any) -> pa.Table:
         ) from error
 
 
+def read_row_group(file: UPath, group: int, columns: Sequence[str]) -> pa.Table:
+    """Read columns of one row group of a Parquet file; columns of `schema.ADDED` that it lacks are null.
+
+    Raises:
+        ConfigError: The file cannot be read, or a column is missing.
+    """
+    try:
+        with arrow_source(file) as source:
+            table = pq.ParquetFile(source).read_row_group(group, columns=list(columns))
+        for name in ADDED.keys() & set(columns) - set(table.column_names):
+            table = table.append_column(name, pa.nulls(len(table), ADDED[name]))
+        return table.select(list(columns))
+    except (pa.ArrowException, KeyError, OSError) as error:
+        raise ConfigError(
+            f"data.out: {file} is no Parquet file with the columns {', '.join(columns)}: {error}"
+        ) from error
+
+
 @contextmanager
 def arrow_source(file: UPath) -> Iterator[Any]:
     """A Parquet file for pyarrow: the path of a local one (which it opens itself, faster), else an open file."""
@@ -93,3 +127,17 @@ def parquet_files(folder: UPath) -> list[UPath]:
     if hasattr(folder, "fs"):
         folder.fs.invalidate_cache()  # other processes write to it too
     return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
+
+
+def sized_files(folder: UPath) -> list[tuple[str, int]]:
+    """Name and bytes of the Parquet files of a folder, as `parquet_files` has them."""
+    if isinstance(folder, Path):
+        if not folder.is_dir():
+            return []
+        with os.scandir(folder) as entries:
+            found = [(entry.name, entry.stat().st_size) for entry in entries if entry.name.endswith(".parquet")]
+    else:
+        folder.fs.invalidate_cache()
+        listed = folder.fs.ls(folder.path, detail=True) if folder.exists() else []
+        found = [(one["name"].rpartition("/")[2], int(one["size"] or 0)) for one in listed if one["type"] == "file"]
+    return sorted((name, size) for name, size in found if name.endswith(".parquet") and not name.startswith("."))

@@ -72,6 +72,24 @@ MEDIA_SCHEMA = pa.schema(
 
 SHARD_SCHEMA = pa.schema([*CLIP_SCHEMA, *MEDIA_SCHEMA])
 
+LEDGER = "ledger"
+_MEASURES = [field for field in MEDIA_SCHEMA if not pa.types.is_list(field.type)]
+LEDGER_SCHEMA = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("clip", pa.string(), nullable=False),
+        *[field.with_nullable(True) for field in CLIP_SCHEMA if field.name != "clip_id"],
+        *[field.with_nullable(True) for field in _MEASURES],
+        pa.field("stage", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("row_group", pa.int32(), nullable=False),
+        pa.field("row", pa.int32(), nullable=False),
+    ]
+)
+"""A row of the shards or of the rejects without pixels: ``clip`` is the clip that it belongs to (a further face has an
+id of its own), ``stage`` is null in a shard, and ``file``, ``row_group`` and ``row`` say where it lies."""
+
 LABEL_COLUMNS = (*CLIP_SCHEMA.names, "shot_start", "shot_end")
 """What ``favchat.data.corpus.clip.clip_from_row`` reads of a shard's row."""
 

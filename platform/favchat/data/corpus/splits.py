@@ -21,7 +21,12 @@ def draw_splits(clips: Iterable[Clip], fractions: Mapping[str, float], seed: int
 
 def split_key(clip: Clip) -> str:
     """The key that a clip's split is hashed from: its identity, or if unknown its id."""
-    return f"clip/{clip.id}" if clip.identity is None else f"identity/{clip.identity}"
+    return key_of(clip.id, clip.identity)
+
+
+def key_of(clip_id: str, identity: str | None) -> str:
+    """As `split_key`."""
+    return f"clip/{clip_id}" if identity is None else f"identity/{identity}"
 
 
 def split_of(key: str, fractions: Mapping[str, float], seed: int) -> str:

@@ -7,13 +7,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from favchat.config import ConfigError
 from favchat.data.corpus.clip import Clip
+from favchat.data.listing.clip_table import LIST_SCHEMA, ClipTable, TableWriter, clip_of_row, row_of_clip
 from favchat.io import paths
 
 _LOG = logging.getLogger(__name__)
 _SHOWN = 5
 _LONGEST = 500  # characters of a reason, which may quote a value of any size
+_ROWS = pa.schema([*LIST_SCHEMA, *[pa.field(name, pa.string()) for name in ("where", "key", "folded")]])
 TWO_SPLITS = "identities in more than one split"
 
 
@@ -33,8 +38,8 @@ class BadEntry:
 class Listing:
     """A source's entries, each as a clip or a bad entry."""
 
-    clips: list[Clip]
-    """Ordered, each id once."""
+    clips: Sequence[Clip]
+    """Ordered, each id once; a source of one's own may give a list."""
     bad: list[BadEntry] = field(default_factory=list)
     """Entries that cannot be used."""
     notes: dict[str, int] = field(default_factory=dict)
@@ -65,7 +70,7 @@ class Entries:
     def __init__(self, origin: str) -> None:
         """Start empty; `origin` names the list in messages."""
         self._origin = origin
-        self._good: list[tuple[str, Clip]] = []
+        self._good = TableWriter(_ROWS)
         self._bad: list[BadEntry] = []
         self._lost: defaultdict[str, list[str]] = defaultdict(list)
 
@@ -77,7 +82,7 @@ class Entries:
         """
         for value in (clip.id, clip.video, clip.identity, clip.split):
             checked_text(value)
-        self._good.append((entry.where, clip))
+        self._good.add({**row_of_clip(clip), "where": entry.where, "key": clip.id, "folded": clip.id.casefold()})
         for what, reason in entry.lost:
             self._lost[what].append(f"{entry.where}: {reason}")
 
@@ -112,22 +117,42 @@ class Entries:
         notes = {what: len(lost) for what, lost in sorted(self._lost.items())}
         return Listing(clips, bad, notes | _mixed_identities(clips, self._origin))
 
-    def _resolve_duplicates(self, fold_case: bool) -> tuple[list[Clip], list[BadEntry]]:
-        groups: defaultdict[str, list[tuple[str, Clip]]] = defaultdict(list)
-        for where, clip in self._good:
-            groups[clip.id.casefold() if fold_case else clip.id].append((where, clip))
-        clips, bad = [], []
-        for group in groups.values():
-            (first, clip), *others = group
+    def _resolve_duplicates(self, fold_case: bool) -> tuple[ClipTable, list[BadEntry]]:
+        tables, name = self._good.tables(), "folded" if fold_case else "key"
+        keys = pa.chunked_array([chunk for table in tables for chunk in table[name].chunks], pa.string())
+        counts = keys.value_counts()
+        several = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+        groups: dict[str, list[tuple[str, Clip]]] = {}
+        kept = []
+        for table in tables if len(several) else ():
+            key = table[name]
+            shared = pc.is_in(key, several)
+            for row in table.filter(shared).to_pylist():
+                one = row[name]
+                groups.setdefault(one, []).append((row["where"], clip_of_row(row)))
+        if not groups:
+            return ClipTable(tables), []
+        bad: list[BadEntry] = []
+        firsts = set()  # where the entries stand that speak for others that say the same
+        for (first, clip), *others in groups.values():
             if all(other == clip for _, other in others):
-                clips.append(clip)
+                firsts.add((clip.id, first))
                 bad += [BadEntry(clip.id, f"{where}: says the same as {first}", other.video) for where, other in others]
                 continue
+            group = [(first, clip), *others]
             for where, one in group:
                 rest = _some([other for other, _ in group if other != where])
                 reason = f"{where}: '{one.id}' is also told of in {rest}, and differently: which is right is not known"
                 bad.append(BadEntry(one.id, reason, one.video))
-        return clips, bad
+        for table in tables:
+            shared = pc.is_in(table[name], several).to_pylist()
+            entries = zip(table["key"].to_pylist(), table["where"].to_pylist(), strict=True)
+            good = []
+            for one, entry in zip(shared, entries, strict=True):
+                good.append(not one or entry in firsts)
+                firsts.discard(entry)
+            kept.append(table.filter(pa.array(good)))
+        return ClipTable(kept), bad
 
     def _warn(self, bad: Sequence[BadEntry]) -> None:
         for what, reasons in sorted(self._lost.items()):
@@ -155,7 +180,7 @@ def checked_text(value: str | None) -> None:
         raise ValueError(f"{value!r} is no UTF-8 text")
 
 
-def some_present(clips: list[Clip], origin: str) -> None:
+def some_present(clips: ClipTable, origin: str) -> None:
     """Log listed videos that are missing; they become rejects when they are processed.
 
     Args:
@@ -165,16 +190,22 @@ def some_present(clips: list[Clip], origin: str) -> None:
     Raises:
         ConfigError: All videos are missing.
     """
-    gone, unreachable = _absent(dict.fromkeys(clip.video for clip in clips))
-    lost = set(gone)
-    if all(clip.video in lost for clip in clips):
+    gone: dict[str, None] = {}
+    unreachable, some = "", False
+    for table in clips.tables:
+        videos = table["video"].unique().to_pylist()
+        lost, why = _absent(video for video in videos if video not in gone)
+        gone |= dict.fromkeys(lost)
+        unreachable = unreachable or why
+        some = some or any(video not in gone for video in videos)
+    if not some:
         raise ConfigError(
             f"data.source.path: none of the {len(clips)} videos that {origin} lists is there; the first is expected at "
             f"{clips[0].video}{f' ({unreachable})' if unreachable else ''}"
         )
     if gone:
         line = "%d of the videos that %s lists are absent and will be rejected: %s"
-        _LOG.warning(line, len(gone), origin, _some(gone))
+        _LOG.warning(line, len(gone), origin, _some(list(gone)))
 
 
 def _absent(videos: Iterable[str]) -> tuple[list[str], str]:
@@ -192,12 +223,13 @@ def _absent(videos: Iterable[str]) -> tuple[list[str], str]:
     return gone, unreachable
 
 
-def _mixed_identities(clips: Iterable[Clip], origin: str) -> dict[str, int]:
+def _mixed_identities(clips: ClipTable, origin: str) -> dict[str, int]:
     """People whom the source itself puts into more than one split, a leak between training and evaluation."""
     splits: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for clip in clips:
-        if clip.identity is not None and clip.split:
-            splits[clip.identity][clip.split] += 1
+    for table in clips.tables:
+        named = table.filter((pc.field("identity").is_valid()) & (pc.field("split") != ""))
+        for row in named.group_by(["identity", "split"]).aggregate([([], "count_all")]).to_pylist():
+            splits[row["identity"]][row["split"]] += row["count_all"]
     mixed = {who: sorted(found) for who, found in splits.items() if len(found) > 1}
     if not mixed:
         return {}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from upath import UPath
 
 from favchat.config import SourceConfig
-from favchat.data.corpus.parquet_files import write_whole
+from favchat.data.corpus.ledger import rewrite_rows
 from favchat.data.corpus.schema import REJECT_SCHEMA, REJECTS
 from favchat.data.listing.entries import BadEntry
 from favchat.data.listing.video_files import safe
@@ -28,7 +29,7 @@ def rejects_file(source: SourceConfig, out: UPath) -> UPath:
 
 
 def write_source_rejects(
-    bad: Sequence[BadEntry], source: SourceConfig, out: UPath, taken: Collection[str]
+    bad: Sequence[BadEntry], source: SourceConfig, out: UPath, taken: Iterable[pa.ChunkedArray]
 ) -> list[str]:
     """Write the bad entries of a source, replacing those of an earlier run.
 
@@ -36,7 +37,7 @@ def write_source_rejects(
         bad: The entries; if empty, the file is deleted.
         source: The source.
         out: The corpus (``data.out``).
-        taken: Ids of other rows of the corpus and of the source's clips.
+        taken: Ids of other rows of the corpus and of the source's clips, in any number of arrays.
 
     Returns:
         The ids of the rows: the entry's own as far as it is known, with a number appended if it is taken.
@@ -46,13 +47,17 @@ def write_source_rejects(
     """
     file = rejects_file(source, out)
     if not bad:
-        file.unlink(missing_ok=True)
+        rewrite_rows(REJECT_SCHEMA.empty_table(), out, file)
         return []
     ids: dict[str, BadEntry] = {}
-    for one in bad:
-        name, count = safe(one.name) or "entry", 1
-        clip_id = name
-        while clip_id in ids or clip_id in taken:
+    names = [safe(one.name) or "entry" for one in bad]
+    wanted, others = pa.array(names, pa.string()), set()
+    for ids_there in taken:
+        stems = pc.replace_substring_regex(ids_there, r"__\d+$", "")
+        others.update(ids_there.filter(pc.or_(pc.is_in(ids_there, wanted), pc.is_in(stems, wanted))).to_pylist())
+    for one, name in zip(bad, names, strict=True):
+        clip_id, count = name, 1
+        while clip_id in ids or clip_id in others:
             count += 1
             clip_id = f"{name}__{count}"
         ids[clip_id] = one
@@ -69,7 +74,7 @@ def write_source_rejects(
         }
         for clip_id, one in ids.items()
     ]
-    write_whole(pa.Table.from_pylist(rows, schema=REJECT_SCHEMA), file)
+    rewrite_rows(pa.Table.from_pylist(rows, schema=REJECT_SCHEMA), out, file)
     return list(ids)
 
 

@@ -140,7 +140,7 @@ def _row(clip: dict[str, Any], track: int, media: ProcessedClip, settings: DataC
     quality = measure(media)
     fault = first_violation(quality, settings.filters)
     if fault is not None:
-        return {**row, "stage": "filter", "reason": fault}
+        return {**row, "track": track, "stage": "filter", "reason": fault}
     columns = _columns(media, quality, settings)
     return {**row, **columns, "track": track, "stage": None, "reason": None}
 

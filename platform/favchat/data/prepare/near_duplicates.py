@@ -7,10 +7,8 @@ that are added later never change rows that are already in the corpus.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,9 +16,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from upath import UPath
 
-from favchat.data.corpus.clip import Clip, clip_of
-from favchat.data.corpus.parquet_files import name_for, parquet_files, read_folder, read_table, write_whole
+from favchat.data.corpus.ledger import ledger_files, read_ledger, rewrite_rows, write_rows
+from favchat.data.corpus.parquet_files import read_table, write_whole
 from favchat.data.corpus.schema import REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
+from favchat.data.prepare.by_clip import ClipList
+from favchat.data.prepare.near_hashes import Pairs, band_count, band_pairs, close_pairs, hash_words, joined
 from favchat.video.quality import DUPLICATE_DISTANCE, HASH_BITS
 
 RECORD = "duplicates.parquet"
@@ -34,37 +34,25 @@ RECORD_SCHEMA = pa.schema(
         pa.field("split", pa.string(), nullable=False),
     ]
 )
-_COLUMNS = ["clip_id", "video", "split", "duplicate_hash"]
-_CHUNK = 256  # rows compared at once with all others: 60,000 of these need 120 MB
-_THREADS = 4
+ROW_SCHEMA = pa.schema(
+    [
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("video", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("duplicate_hash", pa.string(), nullable=False),
+        pa.field("reassignable", pa.bool_(), nullable=False),
+    ]
+)
+"""What deduplication depends on of a shard's row; ``reassignable`` says whether the split may change: it was drawn, not
+named by the source, and no identity decided it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """The values of a shard's row that deduplication depends on."""
-
-    clip_id: str
-    video: str
-    split: str
-    duplicate_hash: str
-    reassignable: bool
-    """Whether the split may change: it was drawn, not named by the source, and no identity decided it."""
+IN_DRIVER = 100_000
+"""Up to so many rows are compared in the process that asks for it; more are in tasks."""
+_BANDS = 8  # of a task
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The decision on a row."""
-
-    clip_id: str
-    duplicate_of: str | None
-    """The row of another video that it nearly duplicates; None: there is none."""
-    distance: int | None
-    """Hamming distance of the two hashes."""
-    dropped: bool
-    split: str
-
-
-def decide(existing: Sequence[Row], new: Sequence[Row], *, drop: bool) -> list[Decision]:
+def decide(existing: pa.Table, new: pa.Table, *, drop: bool, pairs: Pairs | None = None) -> pa.Table:
     """Decide on new rows by comparing each with all rows before it.
 
     A row is a near-duplicate of an earlier one if it comes from another video and at most ``DUPLICATE_DISTANCE`` bits
@@ -75,156 +63,181 @@ def decide(existing: Sequence[Row], new: Sequence[Row], *, drop: bool) -> list[D
     neither videos nor near-duplicates are divided between splits.
 
     Args:
-        existing: Rows that earlier runs decided on.
+        existing: Rows that earlier runs decided on, with the columns of ``ROW_SCHEMA``.
         new: Rows to decide on, in order of precedence.
         drop: Whether near-duplicates are dropped.
+        pairs: The close pairs of all rows, existing ones first, where they are known already.
 
     Returns:
-        One decision per new row, in their order.
+        One decision per new row, in their order, with the columns of ``RECORD_SCHEMA``.
     """
-    rows = [*existing, *new]
-    words = _words([row.duplicate_hash for row in rows])
-    splits = [row.split for row in rows]
-    first_of_video: dict[str, int] = {}
-    for index, row in enumerate(existing):
-        first_of_video.setdefault(row.video, index)
+    rows = pa.concat_tables([existing, new]).combine_chunks()
+    if not len(rows):
+        return RECORD_SCHEMA.empty_table()
+    first = len(existing)
+    if pairs is None:
+        pairs = close_pairs(hash_words(rows["duplicate_hash"].to_pylist()), first)
+    later, earlier, bits = pairs
+    begins = np.searchsorted(later, np.arange(len(rows) + 1))
+    splits, free = rows["split"].to_pylist(), rows["reassignable"].to_pylist()
+    video = pc.rank(rows["video"], tiebreaker="dense").to_numpy(zero_copy_only=False) - 1  # a number for each video
+    first_of_video = np.full(int(video.max()) + 1, -1, np.int64)
+    for index in range(first - 1, -1, -1):
+        first_of_video[video[index]] = index
     kept = np.ones(len(rows), dtype=bool)
-    decisions = []
-    for start in range(len(existing), len(rows), _CHUNK):
-        stop = min(start + _CHUNK, len(rows))
-        distances = _distances(words[start:stop], words[:stop])  # (stop - start, stop)
-        for index in range(start, stop):
-            row, near = rows[index], distances[index - start, :index]
-            others = [
-                int(other)
-                for other in np.flatnonzero((near <= DUPLICATE_DISTANCE) & kept[:index])
-                if rows[other].video != row.video
-            ]
-            nearest_duplicate = min(others, key=lambda other: (near[other], other), default=None)
-            sibling = first_of_video.get(row.video)
-            leader = nearest_duplicate if sibling is None else sibling
-            if leader is not None and row.reassignable:
-                splits[index] = splits[leader]
-            kept[index] = nearest_duplicate is None or not drop
-            if kept[index]:
-                first_of_video.setdefault(row.video, index)
-            decisions.append(
-                Decision(
-                    clip_id=row.clip_id,
-                    duplicate_of=None if nearest_duplicate is None else rows[nearest_duplicate].clip_id,
-                    distance=None if nearest_duplicate is None else int(near[nearest_duplicate]),
-                    dropped=not kept[index],
-                    split=splits[index],
-                )
-            )
-    return decisions
+    nearest = np.full(len(rows), -1, np.int64)
+    distance = np.zeros(len(rows), np.int32)
+    for index in range(first, len(rows)):
+        for pair in range(begins[index], begins[index + 1]):  # from the nearest on
+            other = earlier[pair]
+            if kept[other] and video[other] != video[index]:
+                nearest[index], distance[index] = other, bits[pair]
+                break
+        sibling = first_of_video[video[index]]
+        leader = nearest[index] if sibling < 0 else sibling
+        if leader >= 0 and free[index]:
+            splits[index] = splits[leader]
+        kept[index] = nearest[index] < 0 or not drop
+        if kept[index] and sibling < 0:
+            first_of_video[video[index]] = index
+    none = nearest[first:] < 0
+    return pa.table(
+        [
+            new["clip_id"],
+            rows["clip_id"].take(pa.array(nearest[first:], mask=none)),
+            pa.array(distance[first:], mask=none),
+            pa.array(~kept[first:]),
+            pa.array(splits[first:], pa.string()),
+        ],
+        schema=RECORD_SCHEMA,
+    )
 
 
-def near_pairs(some: Sequence[str], others: Sequence[str]) -> list[tuple[int, int, int]]:
-    """For each hash find the nearest of others, if it is a near-duplicate.
-
-    Args:
-        some: Hashes, as a shard holds them.
-        others: Hashes to compare with; of equally near ones the first counts.
-
-    Returns:
-        Position in `some`, position in `others`, and Hamming distance.
-    """
-    if not some or not others:
-        return []
-    words = _words(others)
-    pairs = []
-    for start in range(0, len(some), _CHUNK):
-        distances = _distances(_words(some[start : start + _CHUNK]), words)
-        nearest = distances.argmin(axis=1)
-        for index, (other, bits) in enumerate(zip(nearest, distances.min(axis=1), strict=True)):
-            if bits <= DUPLICATE_DISTANCE:
-                pairs.append((start + index, int(other), int(bits)))
-    return pairs
-
-
-def apply_dedup(out: UPath, clips: Sequence[Clip], *, drop: bool, drawn: Collection[str]) -> None:
+def apply_dedup(out: UPath, listed: ClipList, *, drop: bool) -> None:
     """Decide on the rows of a corpus that no earlier run decided on, and apply the decisions.
 
     Dropped near-duplicates become rejects of the stage ``duplicate``.
 
     Args:
         out: The corpus (``data.out``).
-        clips: The source's clips; of two new near-duplicates, the one of the earlier clip is kept.
+        listed: The source's clips, with the columns ``clip_id``, ``place`` and ``reassignable`` of ``LISTED_SCHEMA``;
+            of two new near-duplicates, the one of the earlier clip is kept.
         drop: As for ``decide``.
-        drawn: Ids of the clips whose split was drawn, not named by the source.
 
     Raises:
         OSError: The output cannot be written.
     """
-    if not parquet_files(out / SHARDS):
+    if needs_tasks(out):
+        _apply_in_tasks(out, listed, drop)
         return
+    rows = undecided(out, *listed.each())
+    for name, decisions in settle(out, rows, drop, close_pairs(rows.words, rows.first)):
+        apply_decisions(decisions, out, name)
+
+
+def needs_tasks(out: UPath) -> bool:
+    """Whether a corpus has more rows than one process compares; Ray has to run then."""
+    return sum(ledger_files(out, SHARDS).values()) > IN_DRIVER
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """The rows of a corpus in the order in which they are compared."""
+
+    rows: pa.Table
+    """With the columns of ``ROW_SCHEMA``."""
+    words: NDArray[np.uint64]
+    """Their hashes, see ``hash_words``."""
+    first: int
+    """Rows before were decided on by earlier runs."""
+
+
+def undecided(out: UPath, *tables: pa.Table) -> Undecided:
+    """The rows of the shards, those that were decided on first, then the others in the order of the list's tables."""
+    listed = pa.concat_tables([table.select(["clip_id", "place", "reassignable"]) for table in tables])
+    there = read_ledger(out, ["clip_id", "clip", "video", "split", "duplicate_hash"], kept=True)
     decisions = _recorded(out)
-    places = {clip.id: place for place, clip in enumerate(clips)}
-    # Further faces have no identity, but their frames show the clip's person, so the clip's identity decides for them.
-    reassignable = set(drawn) - {clip.id for clip in clips if clip.identity is not None}
-    existing, new = [], []
-    for values in read_folder(out / SHARDS, _COLUMNS).to_pylist():
-        clip_id = values["clip_id"]
-        row = Row(**values, reassignable=clip_of(clip_id) in reassignable)
-        if clip_id not in decisions:
-            new.append(row)
-        elif not decisions[clip_id].dropped:  # otherwise an interrupted run has yet to delete it
-            existing.append(row)
-    if new:
-        new.sort(key=lambda row: (places.get(clip_of(row.clip_id), -1), row.clip_id))
-        decisions |= {decision.clip_id: decision for decision in decide(existing, new, drop=drop)}
-        table = pa.Table.from_pylist([asdict(decision) for decision in decisions.values()], schema=RECORD_SCHEMA)
-        write_whole(table, out / RECORD)
-    with ThreadPoolExecutor(_THREADS) as threads:
-        list(threads.map(partial(_apply, decisions, out), parquet_files(out / SHARDS)))
+    before = pc.index_in(there["clip_id"], decisions["clip_id"].combine_chunks())
+    # A row that was dropped and is still there is left of an interrupted run, and goes when decisions are applied.
+    existing = _of_list(there.filter(pc.invert(pc.fill_null(decisions["dropped"].take(before), True))), listed)
+    new = _of_list(there.filter(pc.is_null(before)), listed)
+    new = new.sort_by([("place", "ascending"), ("clip_id", "ascending")])
+    rows = pa.concat_tables([existing, new]).select(ROW_SCHEMA.names)
+    return Undecided(rows, hash_words(rows["duplicate_hash"].to_pylist()), len(existing))
 
 
-def _recorded(out: UPath) -> dict[str, Decision]:
+def settle(out: UPath, some: Undecided, drop: bool, pairs: Pairs) -> list[tuple[str, pa.Table]]:
+    """Decide, record the decisions, and give those that are yet to be applied, by file."""
+    decisions = _recorded(out)
+    if some.first < len(some.rows):
+        existing, new = some.rows.slice(0, some.first), some.rows.slice(some.first)
+        decisions = pa.concat_tables([decisions, decide(existing, new, drop=drop, pairs=pairs)])
+        write_whole(decisions, out / RECORD)
+    there = read_ledger(out, ["clip_id", "split", "file"], kept=True)
+    of_row = decisions.take(pc.index_in(there["clip_id"], decisions["clip_id"].combine_chunks()))
+    changed = pc.or_(of_row["dropped"], pc.not_equal(of_row["split"], there["split"]))
+    of_row = of_row.append_column("file", there["file"]).filter(changed)
+    return [
+        (name, of_row.filter(pc.equal(of_row["file"], name)).drop_columns(["file"]))
+        for name in of_row["file"].unique().sort().to_pylist()
+    ]
+
+
+def _apply_in_tasks(out: UPath, listed: ClipList, drop: bool) -> None:
+    """As `apply_dedup`, of a corpus whose rows the driver does not hold: bands are searched in tasks of their own."""
+    import ray
+
+    @ray.remote(num_cpus=1)
+    def search(some: Undecided, bands: range) -> Pairs:
+        return joined(band_pairs(some.words, some.first, band) for band in bands)
+
+    @ray.remote(num_cpus=1)
+    def settled(some: Undecided, *pairs: Pairs) -> list[tuple[str, Any]]:
+        return [(name, ray.put(table)) for name, table in settle(out, some, drop, joined(pairs))]
+
+    tables = [ray.put(table.select(["clip_id", "place", "reassignable"])) for table in listed.each()]
+    rows = ray.remote(num_cpus=1)(undecided).remote(out, *tables)
+    count = sum(ledger_files(out, SHARDS).values())
+    bands = [range(start, min(start + _BANDS, band_count(count))) for start in range(0, band_count(count), _BANDS)]
+    change = ray.remote(num_cpus=1)(apply_decisions)
+    changes = ray.get(settled.remote(rows, *(search.remote(rows, some) for some in bands)))
+    ray.get([change.remote(table, out, name) for name, table in changes])
+
+
+def _recorded(out: UPath) -> pa.Table:
     if not (out / RECORD).exists():
-        return {}
-    return {row["clip_id"]: Decision(**row) for row in read_table(out / RECORD, RECORD_SCHEMA.names).to_pylist()}
+        return RECORD_SCHEMA.empty_table()
+    return read_table(out / RECORD, RECORD_SCHEMA.names).cast(RECORD_SCHEMA)
 
 
-def _apply(decisions: dict[str, Decision], out: UPath, shard: UPath) -> None:
-    """Apply the decisions to one shard; rejects are written first, so that an interruption loses no row."""
-    rows = read_table(shard, ["clip_id", "split"]).to_pylist()
-    dropped = [decisions[row["clip_id"]].dropped for row in rows]
-    splits = [decisions[row["clip_id"]].split for row in rows]
-    if not any(dropped) and splits == [row["split"] for row in rows]:
-        return
+def _of_list(rows: pa.Table, listed: pa.Table) -> pa.Table:
+    """Rows of the ledger with ``reassignable`` and ``place`` of their clips; others are fixed, and come first."""
+    places = pc.index_in(rows["clip"], listed["clip_id"].combine_chunks())
+    for name, unlisted in (("reassignable", False), ("place", -1)):
+        rows = rows.append_column(name, pc.fill_null(listed[name].take(places), unlisted))
+    return rows
+
+
+def apply_decisions(decisions: pa.Table, out: UPath, name: str) -> None:
+    """Apply decisions to one shard; rejects are written first, so that an interruption loses no row."""
+    shard = out / name
     table = read_table(shard, SHARD_SCHEMA.names).cast(SHARD_SCHEMA)
-    table = table.set_column(table.column_names.index("split"), SHARD_SCHEMA.field("split"), pa.array(splits))
-    lost = table.filter(pa.array(dropped))
+    of_row = decisions.take(pc.index_in(table["clip_id"], decisions["clip_id"].combine_chunks()))
+    splits = pc.coalesce(of_row["split"], table["split"])
+    table = table.set_column(table.column_names.index("split"), SHARD_SCHEMA.field("split"), splits)
+    dropped = pc.fill_null(of_row["dropped"], False)
+    lost, why = table.filter(dropped), of_row.filter(dropped).to_pylist()
     if len(lost):
-        reasons = [_reason(decisions[clip_id]) for clip_id in lost["clip_id"].to_pylist()]
-        for name, values in (("stage", ["duplicate"] * len(lost)), ("reason", reasons)):
-            lost = lost.append_column(name, pa.array(values))
-        rejects = lost.select(REJECT_SCHEMA.names).cast(REJECT_SCHEMA)
-        write_whole(rejects, out / REJECTS / name_for(rejects["clip_id"].to_pylist()))
-    kept = table.filter(pc.invert(pa.array(dropped)))
-    if len(kept):
-        write_whole(kept, shard)
-    else:
-        shard.unlink()
+        lost = lost.append_column("stage", pa.array(["duplicate"] * len(lost)))
+        lost = lost.append_column("reason", pa.array([_reason(one) for one in why], pa.string()))
+        tracks = dict(zip(*(lost[name].to_pylist() for name in ("clip_id", "track")), strict=True))
+        write_rows(lost.select(REJECT_SCHEMA.names).cast(REJECT_SCHEMA), out, REJECTS, tracks)
+    rewrite_rows(table.filter(pc.invert(dropped)), out, shard)
 
 
-def _reason(decision: Decision) -> str:
+def _reason(decision: dict[str, object]) -> str:
+    first, bits = decision["duplicate_of"], decision["distance"]
     return (
-        f"near-duplicate of '{decision.duplicate_of}': {decision.distance} of {HASH_BITS} bits of the hash differ, "
+        f"near-duplicate of '{first}': {bits} of {HASH_BITS} bits of the hash differ, "
         f"copies differ in {DUPLICATE_DISTANCE} at most"
     )
-
-
-def _words(hashes: Sequence[str]) -> NDArray[np.uint64]:
-    """(N, W) uint64 from N hexadecimal hashes."""
-    data = b"".join(bytes.fromhex(text) for text in hashes)
-    return np.frombuffer(data, np.uint64).reshape(len(hashes), HASH_BITS // 64)
-
-
-def _distances(some: NDArray[np.uint64], others: NDArray[np.uint64]) -> NDArray[np.uint16]:
-    """(N, M) differing bits of (N, W) and (M, W) words."""
-    total = np.zeros((len(some), len(others)), np.uint16)
-    for word in range(some.shape[1]):  # in a loop: broadcasting over W would need W times the memory
-        total += np.bitwise_count(some[:, None, word] ^ others[None, :, word])
-    return total

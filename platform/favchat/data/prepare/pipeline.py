@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
@@ -16,17 +16,18 @@ from ray.data import ActorPoolStrategy, Dataset
 from upath import UPath
 
 from favchat.config import Config, DataConfig, SourceConfig
-from favchat.data.corpus.clip import Clip
-from favchat.data.corpus.parquet_files import name_for, parquet_files, read_folder, read_table, write_whole
+from favchat.data.corpus.ledger import compact_ledger, ledger_parts, write_rows
 from favchat.data.corpus.row_settings import check_settings
 from favchat.data.corpus.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
-from favchat.data.corpus.splits import draw_splits
 from favchat.data.listing.entries import BadEntry
 from favchat.data.listing.rejects import rejects_file, write_source_rejects
+from favchat.data.prepare.by_clip import ClipList, by_clip
 from favchat.data.prepare.clip_rows import ClipProcessor, ready
-from favchat.data.prepare.near_duplicates import apply_dedup
-from favchat.data.prepare.resume import complete_clips, finished_clips, remove_partial
+from favchat.data.prepare.listed import listed_clips
+from favchat.data.prepare.near_duplicates import apply_dedup, needs_tasks
+from favchat.data.prepare.resume import PLANNING, find_missing, remove_partial, unfinished
 from favchat.data.sources import list_clips
+from favchat.io.files import remove_tree
 from favchat.io.paths import path_of
 from favchat.runtime import ray_cluster
 from favchat.runtime.placement import Demand
@@ -38,6 +39,8 @@ from favchat.video import CenterFaceDetector, FaceDetector
 _DETECTOR_CPUS = 0.9
 _WRITER_CPUS = 0.1
 _CLIPS_PER_BLOCK = 8
+_JPEG = 0.15  # share of the bytes of pixels, docs/choices.md
+_FULLEST = 1.5  # most clips are no square and have fewer than all frames: what they may hold is seldom reached
 _RETRIES = 1  # bounded, because a clip may kill its process each time
 
 
@@ -94,50 +97,51 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
     settings = config.data
     out = path_of(settings.out or "")
     listing = list_clips(settings.source)
-    if settings.source.split is not None:
-        given = [clip if clip.split else replace(clip, split=settings.source.split) for clip in listing.clips]
-        listing = replace(listing, clips=given)
-    clips = draw_splits(listing.clips, settings.splits, config.seed)
+    listed = listed_clips(listing, settings, config.seed)
     check_settings(config, out)
-    bad = _reject_bad(listing.bad, clips, settings.source, out)
-    drawn = {clip.id for clip in listing.clips if not clip.split}
-    reassignable = {clip.id for clip in clips if clip.id in drawn and clip.identity is None}
-    done = finished_clips(out, _clip_table(clips, settings.source.kind), reassignable)
-    missing = [clip for clip in clips if clip.id not in done]
-    if missing:
+    bad = _reject_bad(listing.bad, listed, settings.source, out)
+    if listed.large:
+        ray_cluster.start(config.ray)
+    missing = find_missing(out, listed)
+    if missing.clips.rows:
         if detector is None:
             detector = partial(CenterFaceDetector, min_score=settings.faces.min_score)
         ready(detector)  # missing weights fail here, before Ray starts
-        wanted = min(settings.workers or 1, len(missing))
+        wanted = min(settings.workers or 1, missing.clips.rows)
         ray_cluster.start(config.ray, demands=[Demand("data.workers", wanted, _DETECTOR_CPUS)])
-        with clip_progress("prepare", len(missing)) as progress:
-            remove_partial(out, _ids(missing))
-            _run(missing, settings, out, detector, progress)
-            unprocessed = _unprocessed(out, missing)
-            if unprocessed:  # their process died; retried alone, clips that only shared it with the culprit succeed
-                remove_partial(out, _ids(unprocessed))
-                _run(unprocessed, settings, out, detector, progress, alone=True)
-        unprocessed = _unprocessed(out, missing)
-        if unprocessed:
-            remove_partial(out, _ids(unprocessed))
-            _write_rejects(_crashed(unprocessed, settings), out)
-    apply_dedup(out, clips, drop=settings.duplicates == "drop", drawn=drawn)
-    return _count(out, _ids(clips) | set(bad), skipped=len(clips) - len(missing), notes=listing.notes)
+        with clip_progress("prepare", missing.clips.rows) as progress:
+            remove_partial(out, missing.partial)
+            _run(missing.clips, settings, out, detector, progress)
+            rest = unfinished(out, missing.clips)
+            if rest.clips.rows:  # their process died; alone, clips that only shared it with the culprit succeed
+                remove_partial(out, rest.partial)
+                _run(rest.clips, settings, out, detector, progress, alone=True)
+                rest = unfinished(out, missing.clips)
+        remove_partial(out, rest.partial)
+        for table in filter(len, rest.clips.each()):
+            write_rows(_crashed(table, settings), out, REJECTS)
+    if needs_tasks(out):
+        ray_cluster.start(config.ray)
+    apply_dedup(out, listed, drop=settings.duplicates == "drop")
+    compact_ledger(out)
+    remove_tree(out / PLANNING)
+    return _count(out, listed, bad, skipped=listed.rows - missing.clips.rows, notes=listing.notes)
 
 
-def _reject_bad(bad: list[BadEntry], clips: list[Clip], source: SourceConfig, out: UPath) -> list[str]:
+def _reject_bad(bad: list[BadEntry], listed: ClipList, source: SourceConfig, out: UPath) -> list[str]:
     """Write the source's bad entries; return the ids of their rows."""
-    own = rejects_file(source, out).name
-    taken: set[str] = set()
-    for folder in (SHARDS, REJECTS) if bad else ():
-        for file in parquet_files(out / folder):
-            if file.name != own:
-                taken.update(read_table(file, ["clip_id"])["clip_id"].to_pylist())
-    return write_source_rejects(bad, source, out, taken | _ids(clips))
+    own = f"{REJECTS}/{rejects_file(source, out).name}"
+
+    def taken() -> Iterator[pa.ChunkedArray]:
+        for part in ledger_parts(out):
+            yield part.read(["clip_id", "file"]).filter(pc.field("file") != own)["clip_id"]
+        yield from (table["clip_id"] for table in listed.each())
+
+    return write_source_rejects(bad, source, out, taken())
 
 
 def _run(
-    clips: list[Clip],
+    clips: ClipList,
     settings: DataConfig,
     out: UPath,
     detector: Callable[[], FaceDetector],
@@ -152,28 +156,28 @@ def _run(
         # Only a dead process loses a block; its clips are retried, then rejected.
         context.max_errored_blocks = -1
         fates = (
-            _dataset(clips, settings.source.kind, 1 if alone else _block_rows(len(clips), workers))
+            _dataset(clips, 1 if alone else _block_rows(clips.rows, workers))
             .map_batches(
                 ClipProcessor,
                 batch_format="pyarrow",
                 fn_constructor_kwargs={"settings": settings, "detector": detector, "progress": progress},
                 compute=ActorPoolStrategy(
-                    size=min(workers, len(clips)), max_tasks_in_flight_per_actor=1 if alone else None
+                    size=min(workers, clips.rows), max_tasks_in_flight_per_actor=1 if alone else None
                 ),
                 num_cpus=_DETECTOR_CPUS,
                 max_task_retries=_RETRIES,
             )
             .map_batches(
-                partial(_write, out=out),
-                batch_size=settings.clips_per_shard,
+                partial(_write, out=out, shard_bytes=settings.shard_bytes),
+                batch_size=batch_rows(settings),
                 batch_format="pyarrow",
                 num_cpus=_WRITER_CPUS,
                 max_retries=_RETRIES,
             )
         )
-        for outcome in fates.iter_rows():
-            if outcome["error"] is not None:
-                raise OSError(outcome["error"])
+        for written in fates.iter_rows():
+            if written["error"] is not None:
+                raise OSError(written["error"])
 
 
 def _block_rows(clips: int, workers: int) -> int:
@@ -181,42 +185,56 @@ def _block_rows(clips: int, workers: int) -> int:
     return max(1, min(_CLIPS_PER_BLOCK, clips // (4 * workers)))
 
 
-def _dataset(clips: list[Clip], source: str, block_rows: int) -> Dataset:
-    table = _clip_table(clips, source)
+def _dataset(clips: ClipList, block_rows: int) -> Dataset:
+    if clips.large:
+        return clips.dataset(CLIP_SCHEMA.names).repartition(target_num_rows_per_block=block_rows)
+    table = clips.table().select(CLIP_SCHEMA.names)
     return ray.data.from_arrow([table.slice(start, block_rows) for start in range(0, len(table), block_rows)])
 
 
-def _clip_table(clips: list[Clip], source: str) -> pa.Table:
-    rows = []
-    for clip in clips:
-        row: dict[str, Any] = asdict(clip)
-        row["clip_id"] = row.pop("id")
-        rows.append({**row, "source": source})
-    return pa.Table.from_pylist(rows, schema=CLIP_SCHEMA)
+def batch_rows(settings: DataConfig) -> int:
+    """Rows that are gathered before they are written: about as many as a shard holds, see ``data.shard_bytes``."""
+    pixels = settings.frames.max_frames * 3 * (settings.frames.side**2 + settings.faces.size**2)
+    expected = pixels * (1 if settings.encoding == "raw" else _JPEG)
+    return max(1, min(settings.clips_per_shard, int(_FULLEST * settings.shard_bytes / expected)))
 
 
-def _write(batch: pa.Table, out: UPath) -> pa.Table:
+def divided(rows: pa.Table, limit: int) -> list[pa.Table]:
+    """Divide rows into shards of about equal size, of at most so many bytes of images each if a row has fewer."""
+    sizes = np.zeros(len(rows))
+    for name in ("frames", "faces"):
+        column = rows[name].combine_chunks()
+        lengths = pc.binary_length(pc.list_flatten(column)).to_numpy(zero_copy_only=False)
+        sizes += np.bincount(pc.list_parent_indices(column), lengths, minlength=len(rows))
+    shards, begin = [], 0
+    wanted = sizes.sum() / max(1, np.ceil(sizes.sum() / limit))
+    for end in range(1, len(rows) + 1):
+        held = sizes[begin:end].sum()
+        if end == len(rows) or held >= wanted or held + sizes[end] > limit:
+            shards.append(rows.slice(begin, end - begin))
+            begin = end
+    return shards
+
+
+def _write(batch: pa.Table, out: UPath, shard_bytes: int = 2**30) -> pa.Table:
     """Write a batch's shard and rejects; errors are returned, because raised ones would look like a dead process."""
     failed = pc.is_valid(batch["stage"])
     error = None
     try:
         kept = batch.filter(pc.invert(failed))
-        if len(kept):
-            shard = kept.select(SHARD_SCHEMA.names).cast(SHARD_SCHEMA)
-            write_whole(shard, out / SHARDS / name_for(shard["clip_id"].to_pylist()))
-        _write_rejects(batch.filter(failed).select(REJECT_SCHEMA.names), out)
+        for shard in divided(kept.select(SHARD_SCHEMA.names).cast(SHARD_SCHEMA), shard_bytes):
+            write_rows(shard, out, SHARDS)
+        lost = batch.filter(failed)
+        if len(lost):
+            faces = dict(zip(*(lost[name].to_pylist() for name in ("clip_id", "track")), strict=True))
+            tracks = {row: face or 0 for row, face in faces.items()}
+            write_rows(lost.select(REJECT_SCHEMA.names).cast(REJECT_SCHEMA), out, REJECTS, tracks)
     except Exception as fault:  # clients of object storage raise errors of their own, not OSError
         error = f"cannot write to {out}: {type(fault).__name__}: {fault}"
-    return pa.table({"clip_id": batch["clip_id"], "error": pa.array([error] * len(batch), pa.string())})
+    return pa.table({"error": pa.array([error], pa.string())})
 
 
-def _write_rejects(rejects: pa.Table, out: UPath) -> None:
-    if len(rejects):
-        write_whole(rejects.cast(REJECT_SCHEMA), out / REJECTS / name_for(rejects["clip_id"].to_pylist()))
-
-
-def _crashed(clips: list[Clip], settings: DataConfig) -> pa.Table:
-    table = _clip_table(clips, settings.source.kind)
+def _crashed(table: pa.Table, settings: DataConfig) -> pa.Table:
     reason = (
         "the process that worked on this clip died each time: a crash in a decoder, out of memory, or more than "
         f"data.seconds_per_clip = {settings.seconds_per_clip:g}"
@@ -224,40 +242,29 @@ def _crashed(clips: list[Clip], settings: DataConfig) -> pa.Table:
     for name, value in (("tracks", 1), ("stage", "internal"), ("reason", reason)):
         field = REJECT_SCHEMA.field(name)
         table = table.append_column(field, pa.array([value] * len(table), field.type))
-    return table.select(REJECT_SCHEMA.names)
+    return table.select(REJECT_SCHEMA.names).cast(REJECT_SCHEMA)
 
 
-def _rows(out: UPath) -> list[dict[str, Any]]:
-    """Id and stage of the rows of shards and rejects; the stage is null in a shard."""
-    rows: list[dict[str, Any]] = []
-    for name in (SHARDS, REJECTS):
-        if parquet_files(out / name):
-            extra = ["stage"] if name == REJECTS else []
-            rows += [{"stage": None, **row} for row in read_folder(out / name, ["clip_id", *extra]).to_pylist()]
-    return rows
-
-
-def _ids(clips: list[Clip]) -> set[str]:
-    return {clip.id for clip in clips}
-
-
-def _unprocessed(out: UPath, clips: list[Clip]) -> list[Clip]:
-    found = complete_clips(out, _ids(clips))
-    return [clip for clip in clips if clip.id not in found]
-
-
-def _count(out: UPath, ids: set[str], *, skipped: int, notes: dict[str, int]) -> PrepareResult:
+def _count(out: UPath, listed: ClipList, bad: list[str], *, skipped: int, notes: dict[str, int]) -> PrepareResult:
     """Check that each clip and each bad entry is exactly one row, and count them."""
-    rows = [row for row in _rows(out) if row["clip_id"] in ids]
-    times = Counter(row["clip_id"] for row in rows)
-    wrong = sorted(clip_id for clip_id in ids if times[clip_id] != 1)
+    tables = [*by_clip(listed, ["clip_id"], out, ["clip_id", "clip", "stage"], _tally)]
+    if bad:
+        entries = pa.table({"clip_id": pa.array(bad, pa.string())})
+        rows = [part.read(["clip_id", "stage"]) for part in ledger_parts(out)]
+        rows = [one.filter(pc.is_in(one["clip_id"], entries["clip_id"].combine_chunks())) for one in rows]
+        tables.append(_tally(entries, pa.concat_tables(rows), 0))
+    stages: Counter[str] = Counter()
+    wrong, some = 0, list[str]()
+    for row in pa.concat_tables(tables).to_pylist():
+        stages.update(dict(row["stages"]))
+        wrong += row["wrong"]
+        some += row["some"]
     if wrong:
-        raise RuntimeError(f"{out}: {len(wrong)} clips are not exactly one row of shards and rejects: {wrong[:5]}")
-    stages = Counter(row["stage"] for row in rows if row["stage"] is not None)
+        raise RuntimeError(f"{out}: {wrong} clips are not exactly one row of shards and rejects: {sorted(some)[:5]}")
     rejected = stages.total()
     return PrepareResult(
-        clips=len(ids),
-        in_shards=len(ids) - rejected,
+        clips=listed.rows + len(bad),
+        in_shards=listed.rows + len(bad) - rejected,
         rejected=rejected,
         skipped=skipped,
         reasons=dict(stages),
@@ -265,3 +272,20 @@ def _count(out: UPath, ids: set[str], *, skipped: int, notes: dict[str, int]) ->
         shards=out / SHARDS,
         rejects=out / REJECTS,
     )
+
+
+def _tally(listed: pa.Table, held: pa.Table, number: int) -> pa.Table:
+    """Count the rejects of some clips by stage, and the clips that are not exactly one row."""
+    ids = listed["clip_id"]
+    rows = held.filter(pc.is_in(held["clip_id"], ids.combine_chunks()))
+    times = rows.group_by("clip_id").aggregate([([], "count_all")])
+    once = times["clip_id"].filter(pc.equal(times["count_all"], 1))
+    wrong = ids.filter(pc.invert(pc.is_in(ids, once.combine_chunks())))
+    stages = [(one["values"], one["counts"]) for one in rows["stage"].drop_null().value_counts().to_pylist()]
+    values = {"stages": [stages], "wrong": [len(wrong)], "some": [wrong.slice(0, 5).to_pylist()]}
+    return pa.table(values, schema=_TALLY)
+
+
+_TALLY = pa.schema(
+    [("stages", pa.map_(pa.string(), pa.int64())), ("wrong", pa.int64()), ("some", pa.list_(pa.string()))]
+)

@@ -6,8 +6,9 @@ the clip incomplete; each row holds their number, so that this is noticed.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -15,102 +16,187 @@ import pyarrow.compute as pc
 from upath import UPath
 
 from favchat.config import ConfigError
-from favchat.data.corpus.clip import clip_of
-from favchat.data.corpus.parquet_files import parquet_files, read_folder, read_table, write_whole
+from favchat.data.corpus.ledger import read_ledger, rewrite_rows
+from favchat.data.corpus.parquet_files import parquet_files, read_table, write_whole
 from favchat.data.corpus.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
+from favchat.data.prepare.by_clip import ClipList, by_clip
+from favchat.data.prepare.listed import LISTED_SCHEMA
+from favchat.io.files import remove_tree
 from favchat.labels.attributes import ACTION, APPEARANCE
+
+PLANNING = "planning"
+"""Folder below ``data.out`` of what is missing of a long list, while it is processed."""
+_HELD = [*CLIP_SCHEMA.names, "clip", "tracks", "stage"]
 
 _ADVICE = {
     SHARDS: "choose another data.out, or delete that folder",
     REJECTS: f"delete the files in {REJECTS}/ to have rejected clips done again, or choose another data.out",
 }
-_FOLDERS = ((SHARDS, SHARD_SCHEMA), (REJECTS, REJECT_SCHEMA))
+_SCHEMAS = {SHARDS: SHARD_SCHEMA, REJECTS: REJECT_SCHEMA}
 _LABELS = {"appearance": APPEARANCE, "action": ACTION}
 
 
-def finished_clips(out: UPath, listed: pa.Table, reassignable: Collection[str]) -> set[str]:
-    """The clips that earlier runs completed, as rows or rejects.
+@dataclass(frozen=True)
+class Held:
+    """What a corpus holds of some listed clips."""
 
-    They are skipped, so the source's values in their rows must still be current: otherwise another list, fold or kind
-    of source, or corrected labels, would be silently ignored.
+    missing: pa.Table
+    """The clips that are not complete, with all columns of the list."""
+    partial: list[str]
+    """Ids of the rows of incomplete clips, which have to go before their clips are processed."""
+    difference: str | None = None
+    """How a row differs from what the source tells, and what to do."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What is missing of a whole list."""
+
+    clips: ClipList
+    partial: list[str]
+    """As `Held.partial`."""
+
+
+def find_missing(out: UPath, listed: ClipList) -> Missing:
+    """Compare a list with a corpus; Ray has to run where it is large.
+
+    Complete clips are skipped, so the source's values in their rows must still be current: otherwise another list, fold
+    or kind of source, or corrected labels, would be silently ignored.
 
     Args:
         out: The corpus (``data.out``).
-        listed: The source's clips, with the columns of ``CLIP_SCHEMA``.
-        reassignable: Ids of the clips whose split may differ, because near-duplicates share one.
-
-    Returns:
-        Their ids.
+        listed: Clips, with the columns of ``LISTED_SCHEMA``.
 
     Raises:
         ConfigError: A clip's row has another video or other labels than the source.
     """
-    for folder, schema in _FOLDERS:
-        if parquet_files(out / folder):
-            there = read_folder(out / folder, [name for name in schema.names if name in CLIP_SCHEMA.names])
-            places = pc.index_in(there["clip_id"], listed["clip_id"].combine_chunks())
-            there, now = there.filter(pc.is_valid(places)), listed.select(there.column_names).take(places.drop_null())
-            _compare(there, now, reassignable, out, _ADVICE[folder])
-    return complete_clips(out, set(listed["clip_id"].to_pylist()))
+    return _find(out, listed, _HELD, "missing", compare)
 
 
-def complete_clips(out: UPath, clips: Collection[str]) -> set[str]:
-    """The clips, of those with the given ids, whose rows are all in the corpus."""
-    return _complete_and_partial(out, clips)[0]
+def unfinished(out: UPath, listed: ClipList) -> Missing:
+    """As `find_missing`, without looking at what the rows say."""
+    return _find(out, listed, ["clip_id", "clip", "tracks"], "unfinished", completeness)
 
 
-def remove_partial(out: UPath, clips: Collection[str]) -> None:
-    """Delete the rows of incomplete clips, so that they can be processed again.
+def _find(
+    out: UPath, listed: ClipList, columns: Sequence[str], name: str, compared: Callable[[pa.Table, pa.Table], Held]
+) -> Missing:
+    if not listed.large:
+        held = compared(listed.table(), read_ledger(out, columns))
+        if held.difference is not None:
+            raise ConfigError(f"data.out: {out} {held.difference}")
+        return Missing(ClipList(len(held.missing), [held.missing]), held.partial)
+    folder = out / PLANNING / name
+    remove_tree(folder)
+    partial_rows: list[str] = []
+    count, difference = 0, None
+    work = partial(_keep_missing, compared, folder)
+    for done in by_clip(listed, LISTED_SCHEMA.names, out, columns, work):
+        for row in done.to_pylist():
+            count += row["missing"]
+            partial_rows += row["partial"]
+            difference = difference or row["difference"]
+    if difference is not None:
+        raise ConfigError(f"data.out: {out} {difference}")
+    return Missing(ClipList(count, files=parquet_files(folder)), partial_rows)
+
+
+def _keep_missing(
+    compared: Callable[[pa.Table, pa.Table], Held], folder: UPath, listed: pa.Table, held: pa.Table, number: int
+) -> pa.Table:
+    """Write the missing clips of a bucket; tell how many there are."""
+    found = compared(listed, held)
+    if len(found.missing):
+        write_whole(found.missing.sort_by("place").cast(LISTED_SCHEMA), folder / f"{number:05d}.parquet")
+    values = {"missing": [len(found.missing)], "partial": [found.partial], "difference": [found.difference]}
+    return pa.table(values, schema=_FOUND)
+
+
+_FOUND = pa.schema([("missing", pa.int64()), ("partial", pa.list_(pa.string())), ("difference", pa.string())])
+
+
+def compare(listed: pa.Table, held: pa.Table) -> Held:
+    """Which of some listed clips are not complete, and how rows differ from what their source tells.
+
+    Args:
+        listed: With the columns of ``LISTED_SCHEMA``.
+        held: Rows of the ledger, at least all of these clips.
+    """
+    for folder, schema in _SCHEMAS.items():
+        rows = held.filter(pc.field("stage").is_null() == (folder == SHARDS))
+        rows = rows.select([name for name in schema.names if name in CLIP_SCHEMA.names])
+        difference = difference_of(rows, listed)
+        if difference is not None:
+            return Held(listed, [], f"{difference}; {_ADVICE[folder]}")
+    return completeness(listed, held)
+
+
+def completeness(listed: pa.Table, held: pa.Table) -> Held:
+    """Which of some listed clips are not complete.
+
+    Args:
+        listed: With the column ``clip_id``; all of its columns are returned.
+        held: Rows of the ledger, at least all of these clips, with ``clip_id``, ``clip`` and ``tracks``.
+    """
+    held = held.filter(pc.is_in(held["clip"], listed["clip_id"].combine_chunks()))
+    # A row that is being dropped may be in shards and rejects: ids count, not rows.
+    state = held.group_by("clip").aggregate([("clip_id", "count_distinct"), ("tracks", "max")])
+    whole = pc.equal(state["clip_id_count_distinct"], pc.cast(state["tracks_max"], pa.int64()))
+    done = state["clip"].filter(whole).combine_chunks()
+    rest = held.filter(pc.invert(pc.is_in(held["clip"], done)))
+    missing = listed.filter(pc.invert(pc.is_in(listed["clip_id"], done)))
+    return Held(missing, sorted(set(rest["clip_id"].to_pylist())))
+
+
+def remove_partial(out: UPath, partial: Collection[str]) -> None:
+    """Delete rows, so that their clips can be processed again.
 
     Args:
         out: The corpus (``data.out``).
-        clips: Ids of clips.
+        partial: Ids of rows.
 
     Raises:
         OSError: The output cannot be written.
     """
-    partial = _complete_and_partial(out, clips)[1]
     if not partial:
         return
-    for folder, schema in _FOLDERS:
-        for file in parquet_files(out / folder):
-            deleted = pc.is_in(read_table(file, ["clip_id"])["clip_id"], pa.array(sorted(partial)))
-            if not pc.any(deleted).as_py():
-                continue
-            kept = read_table(file, schema.names).filter(pc.invert(deleted)).cast(schema)
-            if len(kept):
-                write_whole(kept, file)
-            else:
-                file.unlink()
+    ids = pa.array(sorted(partial), pa.string())
+    places = read_ledger(out, ["clip_id", "file"])
+    for name in sorted(set(places.filter(pc.is_in(places["clip_id"], ids))["file"].to_pylist())):
+        schema = _SCHEMAS[name.partition("/")[0]]
+        table = read_table(out / name, schema.names).cast(schema)
+        rewrite_rows(table.filter(pc.invert(pc.is_in(table["clip_id"], ids))), out, out / name)
 
 
-def _complete_and_partial(out: UPath, clips: Collection[str]) -> tuple[set[str], set[str]]:
-    """Ids of the complete clips, and ids of the rows of incomplete ones."""
-    rows: defaultdict[str, dict[str, int]] = defaultdict(dict)  # a row that is being dropped may be in both folders
-    for folder, _ in _FOLDERS:
-        if parquet_files(out / folder):
-            for row in read_folder(out / folder, ["clip_id", "tracks"]).to_pylist():
-                row_id = row["clip_id"]
-                rows[row_id if row_id in clips else clip_of(row_id)][row_id] = row["tracks"]
-    there = {clip_id: found for clip_id, found in rows.items() if clip_id in clips}
-    done = {clip_id for clip_id, found in there.items() if len(found) == max(found.values())}
-    return done, {row_id for clip_id, found in there.items() if clip_id not in done for row_id in found}
+def difference_of(there: pa.Table, listed: pa.Table) -> str | None:
+    """How rows differ from what their source tells; None: they do not.
 
-
-def _compare(there: pa.Table, now: pa.Table, reassignable: Collection[str], out: UPath, advice: str) -> None:
-    """Raise ConfigError where two tables of the same clips differ."""
+    Args:
+        there: Rows of shards, or of rejects, with the columns that these have of ``CLIP_SCHEMA``; those of other clips
+            count for nothing.
+        listed: With the columns of ``LISTED_SCHEMA``.
+    """
+    places = pc.index_in(there["clip_id"], listed["clip_id"].combine_chunks())
+    there, now = there.filter(pc.is_valid(places)), listed.take(places.drop_null())
     names = ["video", *(name for name in there.column_names if name not in ("clip_id", "video"))]
     for name in names:
         old, new = there[name], now[name].cast(there[name].type)
         if old.equals(new):
             continue
+        columns = (there["clip_id"], old, new, now["reassignable"])
         different = [
             (clip_id, before, after)
-            for clip_id, before, after in zip(*(c.to_pylist() for c in (there["clip_id"], old, new)), strict=True)
-            if before != after and not (name == "split" and clip_id in reassignable)
+            for clip_id, before, after, free in zip(*(column.to_pylist() for column in columns), strict=True)
+            if before != after and not (name == "split" and free) and not _unknown(before, after)
         ]
         if different:
-            raise ConfigError(f"data.out: {out} {_difference(name, different)}; {advice}")
+            return _difference(name, different)
+    return None
+
+
+def _unknown(before: Any, after: Any) -> bool:
+    """Whether neither says anything: corpora of 0.1 hold no list of ``extra`` labels, later ones a list of nulls."""
+    return before is None and isinstance(after, list) and all(value is None for value in after)
 
 
 def _difference(name: str, different: list[tuple[str, Any, Any]]) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import cv2
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from upath import UPath
 
-from favchat.data.corpus.parquet_files import arrow_source, parquet_files, read_table
+from favchat.data.corpus.ledger import read_ledger, read_media
+from favchat.data.corpus.parquet_files import arrow_source, parquet_files
+from favchat.data.corpus.schema import SHARDS
 from favchat.video.images import decode_images, encode_images
 
 
@@ -26,8 +29,9 @@ def contact_sheet(shards: UPath, *, count: int = 48, columns: int = 12, tile: in
     Returns:
         (H, W, 3) uint8 RGB; places without a face are black.
     """
-    files = parquet_files(shards)
-    rows = np.cumsum([0, *map(_count_rows, files)])
+    counts = _rows_a_file(shards)
+    files = [shards / name for name in counts]
+    rows = np.cumsum([0, *counts.values()])
     sampled_rows = np.random.default_rng(seed).permutation(rows[-1])[:count]
     lines = max(1, -(-len(sampled_rows) // columns))
     sheet = np.zeros((lines * tile, min(columns, max(1, len(sampled_rows))) * tile, 3), np.uint8)
@@ -52,7 +56,7 @@ def face_strips(shards: UPath, clip_ids: list[str], *, count: int = 10, tile: in
     """Tile faces of some clips, one line per clip in temporal order.
 
     Args:
-        shards: A folder of shards.
+        shards: The folder of a corpus's shards.
         clip_ids: Which clips.
         count: Maximum number of faces per clip, evenly spaced over the frames; invisible ones are black.
         tile: Side of a face in pixels.
@@ -61,16 +65,12 @@ def face_strips(shards: UPath, clip_ids: list[str], *, count: int = 10, tile: in
         Clip -> (tile, W, 3) uint8 RGB, for the clips that are in the shards.
     """
     strips: dict[str, np.ndarray] = {}
-    wanted = pc.field("clip_id").isin(pa.array(clip_ids, pa.string()))  # typed, since the list may be empty
-    for file in parquet_files(shards):
-        if not read_table(file, ["clip_id"], filters=wanted).num_rows:
-            continue  # read the images of matching clips only
-        for clip in read_table(file, ["clip_id", "faces"], filters=wanted).to_pylist():
-            places = np.linspace(0, len(clip["faces"]) - 1, min(count, len(clip["faces"]))).round().astype(int)
-            faces = decode_images([clip["faces"][place] for place in places])
-            strips[clip["clip_id"]] = np.concatenate(
-                [cv2.resize(face, (tile, tile), interpolation=cv2.INTER_AREA) for face in faces], axis=1
-            )
+    for clip in read_media(shards.parent, pa.array(clip_ids, pa.string()), ["clip_id", "faces"]).to_pylist():
+        places = np.linspace(0, len(clip["faces"]) - 1, min(count, len(clip["faces"]))).round().astype(int)
+        faces = decode_images([clip["faces"][place] for place in places])
+        strips[clip["clip_id"]] = np.concatenate(
+            [cv2.resize(face, (tile, tile), interpolation=cv2.INTER_AREA) for face in faces], axis=1
+        )
     return strips
 
 
@@ -81,6 +81,14 @@ def write_sheet(sheet: np.ndarray, path: UPath) -> None:
         OSError: It cannot be written.
     """
     path.write_bytes(encode_images(sheet[None], quality=88)[0])
+
+
+def _rows_a_file(shards: UPath) -> dict[str, int]:
+    """Name of each shard -> its rows, ordered by name: from the ledger, or of a folder without one from the footers."""
+    if shards.name == SHARDS:
+        counts = Counter(read_ledger(shards.parent, ["file"], kept=True)["file"].to_pylist())
+        return {name.rpartition("/")[2]: counts[name] for name in sorted(counts)}
+    return {file.name: _count_rows(file) for file in parquet_files(shards)}
 
 
 def _count_rows(file: UPath) -> int:

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 from upath import UPath
 
 from favchat.config import ConfigError
-from favchat.data.corpus.parquet_files import parquet_files, read_folder
-from favchat.data.corpus.schema import QUALITY, REJECTS, SHARD_SCHEMA, SHARDS
+from favchat.data.corpus.ledger import describe_files, read_ledger
+from favchat.data.corpus.parquet_files import parquet_files
+from favchat.data.corpus.schema import LEDGER_SCHEMA, QUALITY, REJECTS, SHARDS
 from favchat.labels.attributes import ACTION, APPEARANCE
 
-_COLUMNS = ["source", "split", "identity", "duration", "emotion", "appearance", "action", *QUALITY]
+_COLUMNS = ["source", "split", "identity", "duration", "emotion", "appearance", "action", *QUALITY, "stage", "reason"]
 _SHARES = (0.0, 0.05, 0.5, 0.95, 1.0)
 
 
@@ -128,7 +130,7 @@ def shard_folder(folder: UPath) -> UPath:
 
 
 def summarise(folder: UPath) -> CorpusSummary:
-    """Read the small columns of all shards and of the rejects beside them.
+    """Read the ledger; of a folder of shards alone, their small columns.
 
     Args:
         folder: A corpus (``data.out``) or its folder of shards.
@@ -137,10 +139,13 @@ def summarise(folder: UPath) -> CorpusSummary:
         ConfigError: There are neither shards nor rejects, or other Parquet files.
     """
     shards = shard_folder(folder)
-    rows = read_folder(shards, _COLUMNS) if parquet_files(shards) else SHARD_SCHEMA.empty_table().select(_COLUMNS)
-    rejects = shards.parent / REJECTS
-    lost = read_folder(rejects, ["source", "stage", "reason"]) if parquet_files(rejects) else None
-    lost_rows = lost.to_pylist() if lost is not None else []
+    if shards == folder / SHARDS:
+        every = read_ledger(folder, _COLUMNS)
+    else:
+        files = [file for name in (shards, shards.parent / REJECTS) for file in parquet_files(name)]
+        every = pa.concat_tables([LEDGER_SCHEMA.empty_table(), *describe_files(files)]).select(_COLUMNS)
+    rows = every.filter(pc.field("stage").is_null())
+    lost_rows = every.filter(pc.field("stage").is_valid()).select(["source", "stage", "reason"]).to_pylist()
     kept_by, lost_by = Counter(rows["source"].to_pylist()), Counter(row["source"] for row in lost_rows)
     examples = {row["stage"]: row["reason"] for row in reversed(lost_rows)}
     return CorpusSummary(

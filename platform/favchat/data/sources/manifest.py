@@ -9,7 +9,7 @@ import logging
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from favchat.io import paths
 from favchat.labels.attributes import ACTION, APPEARANCE, EMOTION
 
 _LOG = logging.getLogger(__name__)
+_ROWS_AT_ONCE = 10_000
 _DELIMITERS = ",;\t|"
 _CORNERS = ("x0", "y0", "x1", "y1")
 _NUMBERS = frozenset({"start", "end", *_CORNERS})
@@ -53,30 +54,78 @@ def manifest_clips(source: SourceConfig) -> Listing:
         raise ConfigError(
             f"data.source.path: {path} does not exist; kind=manifest expects a CSV, JSON Lines or Parquet"
         )
+    found, folder = Entries(path), paths.parent(path)
+    if path.lower().endswith(".parquet") and _add_streamed(path, folder, found):
+        return found.listing(fold_case=True)
     rows, errors = _read(path)
-    _check_columns(path, rows, errors)
+    if not rows and not errors:
+        raise ConfigError(f"data.source.path: {path} has no row")
+    if rows:
+        _check_columns(path, {name for row in rows.values() for name in row})
     named_splits = any(row.get("split") is not None for row in rows.values())
-    folder = paths.parent(path)
-    found = Entries(path)
-    clips: dict[int, tuple[Entry, Clip]] = {}
+    clips: list[tuple[Entry, Clip]] = []
     for place in sorted(rows.keys() | errors.keys()):  # the first row is 1
         entry = Entry(f"row {place}")
         try:
             if place in errors:
                 raise ValueError(errors[place])
-            clip = _clip(entry, rows[place], folder)
-            if named_splits and not clip.split:
-                raise ValueError("split is empty, and other rows name theirs; name all or leave the column out")
-            clips[place] = entry, clip
+            clips.append((entry, _clip(entry, rows[place], folder, named_splits)))
         except (ValueError, RecursionError) as error:
-            video = rows.get(place, {}).get("video")
-            found.reject(entry, error, video=paths.join(folder, video) if isinstance(video, str) else "")
-    for entry, clip in _with_ids(list(clips.values()), folder):
+            found.reject(entry, error, video=_video(rows.get(place, {}), folder))
+    for entry, clip in _with_ids(clips, folder):
         try:
             found.add(entry, clip)
         except ValueError as error:
             found.reject(entry, error, name=clip.id, video=clip.video)
     return found.listing(fold_case=True)
+
+
+def _add_streamed(path: str, folder: str, found: Entries) -> bool:
+    """Add the rows of a Parquet file that names all ids, a batch at a time; without ids all names are needed at once.
+
+    Returns:
+        Whether it names them.
+    """
+    try:
+        with paths.local_copy(path) as local:
+            file = pq.ParquetFile(local)
+            _once(path, file.schema_arrow.names)
+            columns = {_name(name): name for name in file.schema_arrow.names}
+            ids = file.read([columns["id"]])[columns["id"]] if "id" in columns else None
+            if ids is None or not len(ids) or not all(_value(one) is not None for one in _scalars(ids)):
+                return False
+            _check_columns(path, set(columns))
+            splits = file.read([columns["split"]])[columns["split"]] if "split" in columns else pa.chunked_array([[]])
+            named_splits = any(_value(one) is not None for one in _scalars(splits))
+            place = 0
+            for batch in file.iter_batches(_ROWS_AT_ONCE):
+                for row in batch.to_pylist():
+                    place += 1
+                    _add_row(Entry(f"row {place}"), _row(row.items()), folder, named_splits, found)
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigError(f"data.source.path: {path} is no parquet file: {error}") from error
+    return True
+
+
+def _scalars(column: pa.ChunkedArray) -> Iterator[Any]:
+    for chunk in column.chunks:
+        yield from chunk.to_pylist()
+
+
+def _add_row(entry: Entry, row: Row, folder: str, named_splits: bool, found: Entries) -> None:
+    clip = None
+    try:
+        clip = _clip(entry, row, folder, named_splits)
+        found.add(entry, clip)
+    except (ValueError, RecursionError) as error:
+        name, video = (clip.id, clip.video) if clip else ("", _video(row, folder))
+        found.reject(entry, error, name=name, video=video)
+
+
+def _video(row: Row, folder: str) -> str:
+    """The video of a row that cannot be used, as far as it is known."""
+    video = row.get("video")
+    return paths.join(folder, video) if isinstance(video, str) else ""
 
 
 def _read(path: str) -> tuple[dict[int, Row], dict[int, str]]:
@@ -175,11 +224,8 @@ def _value(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _check_columns(path: str, rows: dict[int, Row], errors: dict[int, str]) -> None:
-    if not rows and not errors:
-        raise ConfigError(f"data.source.path: {path} has no row")
-    names = {name for row in rows.values() for name in row}
-    if rows and "video" not in names:
+def _check_columns(path: str, names: set[str]) -> None:
+    if "video" not in names:
         near = difflib.get_close_matches("video", names, n=1) or sorted(names & {"path", "file", "filename", "clip"})
         hint = f"; is it '{near[0]}'? Call it 'video'" if near else ""
         shown = ", ".join(sorted(names))
@@ -194,7 +240,7 @@ def _check_columns(path: str, rows: dict[int, Row], errors: dict[int, str]) -> N
         _LOG.warning("%s: column '%s' is not used%s", path, name, f"; did you mean '{near[0]}'?" if near else "")
 
 
-def _clip(entry: Entry, row: Row, folder: str) -> Clip:
+def _clip(entry: Entry, row: Row, folder: str, named_splits: bool) -> Clip:
     video = row.get("video")
     if not isinstance(video, str):
         raise ValueError("video is empty" if video is None else f"video = {video!r} is no text")
@@ -204,13 +250,16 @@ def _clip(entry: Entry, row: Row, folder: str) -> Clip:
     clip_id = _text(row, "id") or ""
     if clip_id != safe(clip_id):
         raise ValueError(f"id = {clip_id!r} is no file name; letters, digits, '.', '_' and '-' may be used")
+    split = _text(row, "split") or ""
+    if named_splits and not split:
+        raise ValueError("split is empty, and other rows name theirs; name all or leave the column out")
     return Clip(
         id=clip_id,
         video=paths.join(folder, video),
         start=start or 0.0,
         end=end,
         identity=_text(row, "identity"),
-        split=_text(row, "split") or "",
+        split=split,
         box=_box(row),
         appearance=[_label(entry, row, attribute.name) for attribute in APPEARANCE],
         action=[_label(entry, row, attribute.name) for attribute in ACTION],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from favchat.data.prepare.near_duplicates import near_pairs
+from favchat.data.prepare.near_hashes import nearest_of
 from favchat.evaluation.labelled_clips import LabelledClip
 from favchat.video.quality import HASH_BITS
 
@@ -60,7 +60,7 @@ def find_leaks(trained: Sequence[LabelledClip], asked: Sequence[LabelledClip]) -
     known = [one for one in asked if one.clip.identity in people]
     filmed = [one for one in asked if one.clip.video in videos]
     mine, others = ([one for one in some if len(one.duplicate_hash) == _DIGITS] for some in (asked, trained))
-    pairs = near_pairs([one.duplicate_hash for one in mine], [one.duplicate_hash for one in others])
+    pairs = nearest_of([one.duplicate_hash for one in mine], [one.duplicate_hash for one in others])
     twins = tuple((mine[one].clip.id, others[other].clip.id, bits) for one, other, bits in pairs)
     return Leaks(
         trained=len(trained),

@@ -1,4 +1,4 @@
-"""Attribute labels of a stage's clips, read from the shards."""
+"""Attribute labels of a stage's clips, read from the ledger."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from favchat.data.corpus.clip import clip_from_row, label_vector
-from favchat.data.corpus.parquet_files import read_folder
-from favchat.data.corpus.schema import LABEL_COLUMNS, SHARDS
+from favchat.data.corpus.ledger import shard_rows
+from favchat.data.corpus.schema import LABEL_COLUMNS
 from favchat.io.paths import path_of
 from favchat.labels.attributes import UNKNOWN
 
 
 def read_labels(out: str, clip_ids: Sequence[str], names: Sequence[str]) -> np.ndarray:
-    """Look up labels in the shards.
+    """Look up labels in the ledger.
 
     Args:
         out: Folder of the corpus (``data.out``).
@@ -31,7 +31,7 @@ def read_labels(out: str, clip_ids: Sequence[str], names: Sequence[str]) -> np.n
     if not names:
         return labels
     number = {clip: index for index, clip in enumerate(clip_ids)}
-    for batch in read_folder(path_of(out) / SHARDS, [*LABEL_COLUMNS]).to_batches(max_chunksize=4096):
+    for batch in shard_rows(path_of(out), LABEL_COLUMNS).to_batches(max_chunksize=4096):
         for row in batch.to_pylist():
             if row["clip_id"] in number:
                 labels[number[row["clip_id"]]] = label_vector(clip_from_row(row), names)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from favchat.config import ConfigError, SamplesConfig
 from favchat.data.annotate.rows import NO_FACE_ROW
-from favchat.data.corpus.parquet_files import arrow_source, parquet_files, read_folder, read_table
+from favchat.data.corpus.ledger import shard_rows
+from favchat.data.corpus.parquet_files import parquet_files, read_folder
 from favchat.data.corpus.schema import ANNOTATIONS, SHARDS
 from favchat.io.paths import path_of
 from favchat.training.batches.batch import Sample
@@ -64,53 +64,38 @@ def read_index(out: str, parts: list[SamplesConfig], split: str) -> Index:
         ConfigError: There are no shards or no annotations, or a part has no samples.
     """
     shards, annotations = path_of(out) / SHARDS, path_of(out) / ANNOTATIONS
-    tables, groups, files = [], [], parquet_files(shards)
-    if not files:
+    if not parquet_files(shards):
         raise ConfigError(f"data.out = {out}: no Parquet file in {shards}; run `favchat prepare` first")
     textless = all(part.task == "attributes" for part in parts)
     if not textless and not parquet_files(annotations):
         raise ConfigError(f"data.out = {out}: no annotations there; run `favchat annotate` first")
-    for file in files:
-        tables.append(read_table(file, ["clip_id"])["clip_id"].to_pylist())
-        with arrow_source(file) as source:
-            metadata = pq.ParquetFile(source).metadata
-            groups.append([metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)])
-    place = {clip: (file, row) for file, clips in enumerate(tables) for row, clip in enumerate(clips)}
+    there = shard_rows(path_of(out), ["clip_id", "split", "file", "row_group", "row"])
     if textless:
-        clips_of = read_folder(shards, ["clip_id", "split"])
-        chosen = [_clips_alone(out, clips_of, part.split or split) for part in parts]
+        chosen = [_clips_alone(out, there.select(["clip_id", "split"]), part.split or split) for part in parts]
     else:
         rows = read_folder(annotations, TEXTS)
-        rows = rows.filter(pc.is_in(pc.field("clip_id"), pa.array(list(place), pa.string())))
+        rows = rows.filter(pc.is_in(rows["clip_id"], there["clip_id"].combine_chunks()))
         chosen = [_choose(out, rows, part, part.split or split) for part in parts]
     texts = pa.concat_tables(chosen).combine_chunks()
-
-    names = np.asarray(texts["clip_id"].to_pylist(), dtype=object)
-    clips = sorted(set(names), key=lambda clip: place[clip])
-    number = {clip: index for index, clip in enumerate(clips)}
-    places = np.array([place[clip] for clip in clips], dtype=np.int64)
-    used = np.unique(places[:, 0])
-    edges = [np.cumsum([0, *groups[file]]) for file in used]
-    offsets = np.cumsum([0, *(len(groups[file]) for file in used)])
-    clip_file = np.searchsorted(used, places[:, 0])
-    clip_group = np.array(
-        [
-            offsets[file] + np.searchsorted(edges[file], row, side="right") - 1
-            for file, row in zip(clip_file, places[:, 1], strict=True)
-        ]
-    )
+    # The shards of these clips, whole: a row group begins at its first row, whether or not a sample is about that.
+    used = pc.unique(there.filter(pc.is_in(there["clip_id"], texts["clip_id"].unique()))["file"]).sort()
+    there = there.filter(pc.is_in(there["file"], used)).sort_by([("file", "ascending"), ("row", "ascending")])
+    file = pc.index_in(there["file"], used).to_numpy()
+    row, group_there = there["row"].to_numpy(), there["row_group"].to_numpy()
+    begins = np.flatnonzero(np.r_[True, (file[1:] != file[:-1]) | (group_there[1:] != group_there[:-1])])
+    group = np.repeat(np.arange(len(begins)), np.diff(np.r_[begins, len(file)]))
+    asked = np.flatnonzero(pc.is_in(there["clip_id"], texts["clip_id"].unique()).to_numpy())
+    clips = there["clip_id"].take(pa.array(asked)).combine_chunks()
     return Index(
-        files=tuple(str(files[file]) for file in used),
-        clip_ids=np.asarray(clips),
-        clip_file=clip_file,
-        clip_row=places[:, 1],
-        clip_group=clip_group,
+        files=tuple(str(path_of(out) / name) for name in used.to_pylist()),
+        clip_ids=np.asarray(clips.to_pylist()),
+        clip_file=file[asked].astype(np.int64),
+        clip_row=row[asked].astype(np.int64),
+        clip_group=group[asked],
         first_row={
-            int(offsets[file] + group): (file, group, int(edges[file][group]))
-            for file in range(len(used))
-            for group in range(len(edges[file]) - 1)
+            number: (int(file[begin]), int(group_there[begin]), int(row[begin])) for number, begin in enumerate(begins)
         },
-        sample_clip=np.array([number[clip] for clip in names], dtype=np.int64),
+        sample_clip=pc.index_in(texts["clip_id"], clips).to_numpy().astype(np.int64),
         texts=texts.select(["question", "answer", "answer_type"]),
         parts=tuple(table.num_rows for table in chosen),
     )

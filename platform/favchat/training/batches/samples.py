@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 
 from favchat.config import ConfigError
 from favchat.data.corpus.clip import clip_from_row, label_vector
-from favchat.data.corpus.parquet_files import parquet_files, read_folder, read_table
-from favchat.data.corpus.schema import ANNOTATIONS, LABEL_COLUMNS, SHARDS
+from favchat.data.corpus.ledger import read_media, shard_rows
+from favchat.data.corpus.parquet_files import parquet_files, read_folder
+from favchat.data.corpus.schema import ANNOTATIONS, LABEL_COLUMNS
 from favchat.io.paths import path_of
 from favchat.training.batches.batch import Sample
 from favchat.video.images import decode_images
@@ -90,13 +91,8 @@ def some_samples(out: str, task: str, split: str, count: int) -> pa.Table:
     rows = _annotations(out, task, split).sort_by([("clip_id", "ascending"), ("question", "ascending")])
     picked = np.linspace(0, rows.num_rows, min(count, rows.num_rows), endpoint=False).astype(int)
     rows = rows.take(pa.array(picked)).select(["clip_id", "question", "answer"])
-    wanted = pc.field("clip_id").isin(rows["clip_id"].combine_chunks())
-    clips = [
-        read_table(file, CLIP_COLUMNS, filters=wanted)
-        for file in parquet_files(path_of(out) / SHARDS)
-        if read_table(file, ["clip_id"], filters=wanted).num_rows  # read the images of matching clips only
-    ]
-    by_clip = {clip["clip_id"]: clip for table in clips for clip in table.to_pylist()}
+    clips = read_media(path_of(out), rows["clip_id"].unique(), CLIP_COLUMNS)
+    by_clip = {clip["clip_id"]: clip for clip in clips.to_pylist()}
     return pa.Table.from_pylist([by_clip[row["clip_id"]] | row for row in rows.to_pylist()])
 
 
@@ -109,12 +105,10 @@ def some_clips(out: str, split: str, count: int) -> pa.Table:
     Raises:
         ConfigError: There are no shards.
     """
-    shards = path_of(out) / SHARDS
-    rows = read_folder(shards, ["clip_id", "split"]).filter(pc.field("split") == split).sort_by("clip_id")
+    rows = shard_rows(path_of(out), ["clip_id", "split"]).filter(pc.field("split") == split)
     picked = np.linspace(0, rows.num_rows, min(count, rows.num_rows), endpoint=False).astype(int)
-    wanted = pc.field("clip_id").isin(rows["clip_id"].take(pa.array(picked)).combine_chunks())
     columns = list(dict.fromkeys([*CLIP_COLUMNS, *LABEL_COLUMNS]))
-    return pa.concat_tables([read_table(file, columns, filters=wanted) for file in parquet_files(shards)])
+    return read_media(path_of(out), rows["clip_id"].take(pa.array(picked)).unique(), columns)
 
 
 def labelled_clips(processor: FaVChatProcessor, batch: pa.Table) -> BatchFeature:
@@ -130,8 +124,8 @@ def labelled_clips(processor: FaVChatProcessor, batch: pa.Table) -> BatchFeature
 
 def _annotations(out: str, task: str, split: str) -> pa.Table:
     """Selected annotations of one task and split whose clips are in the shards."""
-    shards, annotations = path_of(out) / SHARDS, path_of(out) / ANNOTATIONS
-    clips = read_folder(shards, ["clip_id"])["clip_id"]
+    annotations = path_of(out) / ANNOTATIONS
+    clips = shard_rows(path_of(out), ["clip_id"])["clip_id"]
     if not parquet_files(annotations):
         raise ConfigError(f"data.out = {out}: no annotations there; run `favchat annotate` first")
     wanted = (pc.field("task") == task) & (pc.field("split") == split) & pc.field("selected")
