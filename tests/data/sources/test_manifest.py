@@ -11,6 +11,7 @@ import pytest
 from favchat.config import ConfigError, SourceConfig
 from favchat.data.corpus.clip import Clip
 from favchat.data.listing.entries import Listing
+from favchat.data.sources import manifest
 from favchat.data.sources.manifest import manifest_clips
 from favchat.labels.attributes import ACTION, APPEARANCE
 
@@ -248,3 +249,25 @@ def test_no_manifest(tmp_path: Path, name: str, content: bytes, said: str) -> No
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="data.source.path: .*absent.csv does not exist"):
         read(tmp_path / "absent.csv")
+
+
+def test_a_parquet_table_with_ids_is_read_in_batches_and_says_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, "_ROWS_AT_ONCE", 2)
+    columns = {
+        "ID": ["one", "two", "one", "bad", "ONE", "three"],
+        "video": ["a.mp4", "b.mp4", "a.mp4", None, "b.mp4", "c.mp4"],
+        "end": [2.0, None, 2.0, None, None, float("nan")],
+        "smile": ["yes", "no", "yes", "no", "", "perhaps"],
+    }
+    for name in "abc":
+        (tmp_path / f"{name}.mp4").touch()
+    pq.write_table(pa.table(columns), tmp_path / "clips.parquet")
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    (tmp_path / "clips.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    streamed, whole = listed(tmp_path / "clips.parquet"), listed(tmp_path / "clips.jsonl")
+    assert [clip.id for clip in streamed.clips] == ["two", "three"]
+    assert (streamed.clips, streamed.notes) == (whole.clips, whole.notes)
+    assert sorted(one.reason for one in streamed.bad) == sorted(one.reason for one in whole.bad)
+    assert len(streamed.bad) == 4

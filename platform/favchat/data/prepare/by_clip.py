@@ -20,9 +20,11 @@ from favchat.data.corpus.buckets import buckets_of
 from favchat.data.corpus.ledger import Part, ledger_parts, read_ledger
 from favchat.data.corpus.parquet_files import arrow_place, arrow_source
 from favchat.data.corpus.schema import LEDGER_SCHEMA
+from favchat.runtime.ray_data import quiet_execution
 
 if TYPE_CHECKING:
     from ray.data import Dataset
+    from ray.data.grouped_data import GroupedData
 
 IN_DRIVER = 100_000
 """Up to so many listed clips are looked at in the process that asks; more are in tasks."""
@@ -88,6 +90,16 @@ def by_clip(
     if not listed.large:
         yield work(listed.table().select(list(list_columns)), read_ledger(out, ledger_columns), 0)
         return
+    with quiet_execution():
+        grouped = _grouped(listed, list_columns, out, ledger_columns)
+        done = grouped.map_groups(
+            partial(_worked, list_columns, ledger_columns, work), batch_format="pyarrow", num_cpus=1
+        )
+        yield from done.iter_batches(batch_size=None, batch_format="pyarrow")
+
+
+def _grouped(listed: ClipList, list_columns: Sequence[str], out: UPath, ledger_columns: Sequence[str]) -> GroupedData:
+    """The rows of the list and of the ledger, which share one schema, by the buckets of their clips."""
     import ray
 
     count = -(-listed.rows // BUCKET)
@@ -103,9 +115,7 @@ def by_clip(
         numbers = ray.data.from_items([{"part": n} for n in range(len(parts))], override_num_blocks=len(parts))
         read = partial(_held_rows, shared, ledger_columns, wanted, count)
         clips = clips.union(numbers.map_batches(read, batch_size=1, batch_format="pyarrow", num_cpus=_READER_CPUS))
-    grouped = clips.groupby("bucket", num_partitions=min(count, _PARTITIONS))
-    done = grouped.map_groups(partial(_worked, list_columns, ledger_columns, work), batch_format="pyarrow", num_cpus=1)
-    yield from done.iter_batches(batch_size=None, batch_format="pyarrow")
+    return clips.groupby("bucket", num_partitions=min(count, _PARTITIONS))
 
 
 def _listed_rows(held: pa.Schema, count: int, rows: pa.Table) -> pa.Table:

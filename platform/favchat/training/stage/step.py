@@ -173,14 +173,13 @@ class Stepper:
         for index, (batch, count, weight) in enumerate(zip(batches, labelled, weights, strict=True)):
             inputs = {name: to_device(value, engine.device) for name, value in batch.inputs.items()}
             output = engine.forward(inputs)
-            nothing = 0 * (output.attribute_logits if textless else output.logits).sum()
+            nothing = 0 * (output.attribute_logits if textless else output.logits).sum().float()
             balance, z = router_shares(output.router_logits, weight, adapter, all_videos)
             attributes = nothing
-            if "attribute_labels" in inputs and output.attribute_logits is not None:
-                head = engine.module.model.adapter.attribute_head
-                attributes = head.loss(output.attribute_logits, inputs["attribute_labels"], weight) * (
-                    weight.sum() / all_videos
-                ).to(nothing.dtype)
+            head = engine.module.model.adapter.attribute_head
+            if "attribute_labels" in inputs and head is not None:
+                found = head.loss(output.attribute_logits.float(), inputs["attribute_labels"], weight)
+                attributes = found * (weight.sum() / all_videos).float()
             # Without answer tokens the mean loss is NaN.
             language = nothing if textless or not count else output.language_loss * (count / all_labelled)
             balance = balance / len(batches)  # a mean over micro-batches, of each a sum over workers
