@@ -7,10 +7,10 @@ PROCESSES ?= 0
 PYTEST := $(BIN)/python -m pytest
 TEST_ALL := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install assets demo test test-fast coverage lint clean
+.PHONY: help install assets demo test test-fast coverage bench-smoke lint clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/installed ## make .venv and install the package into it with everything that tests need
 
@@ -36,6 +36,9 @@ test-fast: assets ## run the tests that need neither Ray nor long
 coverage: assets ## run all tests and list how much of each file they reach, least first
 	$(PYTEST) $(TEST_ALL) --cov --cov-report=
 	$(BIN)/coverage report --sort=cover
+
+bench-smoke: assets ## run every benchmark at a tiny size, to see whether it still runs
+	$(BIN)/python benchmarks/smoke.py
 
 lint: install ## check style and types
 	$(BIN)/ruff check .

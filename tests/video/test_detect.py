@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from favchat.video import CenterFaceDetector, read_frames
+from favchat.video import CenterFaceDetector, Detections, read_frames
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,36 @@ def test_a_second_look_finds_small_faces(detector, face_frames):
     picture[0, 40 : 40 + small.shape[0], 50 : 50 + small.shape[1]] = small
     assert len(CenterFaceDetector(max_side=160, second_side=160).detect(picture)[0]) == 0
     assert len(CenterFaceDetector(max_side=160, second_side=640).detect(picture)[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("faces", "searched"),
+    [
+        ([], [0, 4, 8]),
+        ([4], [*range(10)]),  # a small face in an image of the first look
+        ([5], [0, 4, 8]),
+        ([3, "large"], [*range(9)]),  # a large face: the others are all searched again
+    ],
+)
+def test_of_images_without_large_faces_every_fourth_is_searched_first(monkeypatch, faces, searched):
+    nothing = Detections(np.zeros((0, 4)), np.zeros((0, 5, 2)), np.zeros(0))
+    one = Detections(np.ones((1, 4)), np.ones((1, 5, 2)), np.ones(1))
+    again = []
+
+    def search(images, side):
+        numbers = [int(image[0, 0, 0]) for image in images]
+        if side == 320:
+            return [one if number == 9 and "large" in faces else nothing for number in numbers]
+        again.extend(numbers)
+        return [one if number in faces else nothing for number in numbers]
+
+    detector = CenterFaceDetector()
+    monkeypatch.setattr(detector, "_search", search)
+    images = np.zeros((10, 640, 640, 3), np.uint8) + np.arange(10, dtype=np.uint8)[:, None, None, None]
+    found = detector.detect(images)
+    assert sorted(again) == searched and len(again) == len(set(again))
+    seen = [number for number in faces if number in searched] + [9] * ("large" in faces)
+    assert [index for index, one in enumerate(found) if len(one)] == seen
 
 
 def test_pickles_with_and_without_a_running_network(detector, face_frames):

@@ -1,25 +1,29 @@
 """Evaluation of a local checkpoint: likelihoods of options, free answers, and visual tokens.
 
-The only file of the evaluation that depends on the model. A clip is encoded once, and all of its questions form one
-sequence: the common prefix (system prompt, visual tokens), then each question, then each question's options. A tree
-attention mask lets every token attend only to the tokens that would precede it if its question were asked alone. This
-is exact, and needs no padding and no copies of a cache.
+The only file of the evaluation that depends on the model. A clip is encoded once. What all prompts begin with (system
+prompt, visual tokens) passes through the language model once a clip, for all clips of a batch together; its keys and
+values are kept. All of a clip's questions then form one sequence that goes on from there, a tree of questions and their
+options, see :mod:`favchat.evaluation.asking.question_tree`. This is exact, and needs no padding. Free answers are
+written on from the keys and values of their question.
 
-Shapes: B sequences, L tokens of a sequence, V videos, K options.
+Shapes: B sequences, L tokens of a sequence, V videos, K options, P tokens that all prompts begin with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
+from transformers import DynamicCache
 
 from favchat.evaluation.asking.eval_question import EvalQuestion
 from favchat.evaluation.asking.question_text import asked
+from favchat.evaluation.asking.question_tree import QuestionTree, common_prefix
 from favchat.evaluation.asking.score_answers import option_probabilities
 from favchat.model.answers_by_score import is_whole
 from favchat.model.generation import starts_of
@@ -31,7 +35,6 @@ MAX_TOKENS = 768
 """Longest sequence of questions about one clip; more questions make another one."""
 MAX_ANSWERS = 32
 """Free answers that are written at once."""
-_NOBODY = -1
 
 
 @dataclass(frozen=True)
@@ -44,20 +47,6 @@ class Likelihoods:
     """The same of a clip without content: grey frames, no face."""
     tokens: list[int]
     """Tokens of each option."""
-
-
-@dataclass
-class _Packed:
-    """Questions about one clip, packed into one sequence."""
-
-    ids: list[int]
-    positions: list[int]
-    nodes: list[int]
-    """Which part of the tree each token belongs to: 0 what is common, then a question or an option each."""
-    parents: list[int]
-    """The part before each part."""
-    targets: list[list[list[tuple[int, int]]]] = field(default_factory=list)
-    """For each question and option: the token before, and the id whose probability is wanted there."""
 
 
 class LocalModel:
@@ -89,6 +78,11 @@ class LocalModel:
     def _begin(self, model: Any, processor: Any, max_new_tokens: int) -> None:
         self.model, self.processor, self.max_new_tokens = model, processor, max_new_tokens
         self._priors: dict[tuple[str, str, tuple[str, ...]], list[float]] = {}
+        self._begun: tuple[Any, DynamicCache] | None = None
+        prompt = self._ids(self.processor.prompt("?"))
+        is_visual = self.model.model.is_visual(torch.tensor(prompt)).tolist()
+        # Up to the last placeholder: what follows may be tokenised together with the question.
+        self._beginning = prompt[: len(prompt) - is_visual[::-1].index(True)]
 
     @torch.inference_mode()
     def visual(self, clips: Sequence[StoredClip] | Sequence[Mapping[str, Tensor]]) -> Any:
@@ -172,47 +166,71 @@ class LocalModel:
             items: The questions about each.
             hints: Whether closed questions say how to answer them, see ``question_text.hint``.
         """
-        pairs = [(video, item) for video, some in enumerate(items) for item in some]
-        parts = [pairs[begin : begin + MAX_ANSWERS] for begin in range(0, len(pairs), MAX_ANSWERS)]
-        answers = iter([text for part in parts for text in self._written(visual, part, hints)])
-        return [[next(answers) for _ in some] for some in items]
+        places = [(video, number) for video, some in enumerate(items) for number in range(len(some))]
+        # A batch takes as long as its longest answer, and those to closed questions are short.
+        places.sort(key=lambda place: not items[place[0]][place[1]].options)
+        answers = [[""] * len(some) for some in items]
+        for begin in range(0, len(places), MAX_ANSWERS):
+            part = places[begin : begin + MAX_ANSWERS]
+            texts = self._written(visual, [(video, items[video][number]) for video, number in part], hints)
+            for (video, number), text in zip(part, texts, strict=True):
+                answers[video][number] = text
+        return answers
 
     def _written(self, visual: Any, pairs: Sequence[tuple[int, EvalQuestion]], hints: bool) -> list[str]:
         """Answers to pairs of clip index and question."""
         starts = self._starts(visual, pairs)
-        prompts = [
-            self._ids(self.processor.prompt(asked(item, hints)) + (start or ""))
-            for start, (_, item) in zip(starts, pairs, strict=True)
-        ]
+        answers = [start or "" for start in starts]
+        # A start that is the whole answer leaves nothing to write.
+        rows = [row for row, start in enumerate(starts) if not is_whole(start)]
+        if not rows:
+            return answers
+        prompts = [self._ids(self.processor.prompt(asked(pairs[row][1], hints)) + answers[row]) for row in rows]
+        cache = self._prefilled(visual, [pairs[row][0] for row in rows], prompts)
         length = max(map(len, prompts))
         ids = torch.full((len(prompts), length), self.processor.tokenizer.pad_token_id)
         mask = torch.zeros_like(ids)
         for row, prompt in enumerate(prompts):
             ids[row, length - len(prompt) :] = torch.tensor(prompt)
             mask[row, length - len(prompt) :] = 1
-        ids, mask = ids.to(self.model.device), mask.to(self.model.device)
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        # Prefill all but the last token: `generate` continues from there, and never sees a video placeholder.
-        output = self._decode(
-            visual,
-            [video for video, _ in pairs],
-            ids[:, :-1],
-            positions[:, :-1],
-            attention_mask=mask[:, :-1],
-            use_cache=True,
-        )
+        # `generate` continues after the last token but one, and never sees a video placeholder.
         written = self.model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            past_key_values=output.past_key_values,
+            input_ids=ids.to(self.model.device),
+            attention_mask=mask.to(self.model.device),
+            past_key_values=cache,
             max_new_tokens=self.max_new_tokens,
             do_sample=False,
         )
-        answers = self.processor.tokenizer.batch_decode(written[:, length:], skip_special_tokens=True)
-        return [
-            start if start and is_whole(start) else f"{start or ''}{text}".strip()
-            for start, text in zip(starts, answers, strict=True)
-        ]
+        texts = self.processor.tokenizer.batch_decode(written[:, length:], skip_special_tokens=True)
+        for row, text in zip(rows, texts, strict=True):
+            answers[row] = f"{answers[row]}{text}".strip()
+        return answers
+
+    def _prefilled(self, visual: Any, videos: Sequence[int], prompts: Sequence[list[int]]) -> DynamicCache:
+        """Keys and values of prompts about clips without their last tokens, padded on the left to one length."""
+        found: dict[int, tuple[DynamicCache, Tensor]] = {}
+        for video in sorted(set(videos)):
+            rows = [row for row, other in enumerate(videos) if other == video]
+            for some in self._portions([prompts[row] for row in rows], [len(prompts[row]) for row in rows]):
+                own = [rows[place] for place in some]
+                common = common_prefix([prompts[row] for row in own])
+                tree = self._tree(prompts[own[0]][:common])
+                parts = [tree.part(prompts[row][common:-1], common, parent=0) for row in own]
+                cache = self._follow(visual, video, tree).past_key_values
+                for row, part in zip(own, parts, strict=True):
+                    found[row] = cache, torch.tensor(tree.seen_by(part), device=self.model.device)
+        length = max(map(len, prompts)) - 1
+        joined = DynamicCache()
+        for number in range(len(found[0][0].layers)):
+            padded = [
+                [
+                    pad(states[0].index_select(1, places), (0, 0, length - len(places), 0))
+                    for states in (cache.layers[number].keys, cache.layers[number].values)
+                ]
+                for cache, places in (found[row] for row in range(len(prompts)))
+            ]
+            joined.update(*(torch.stack(states) for states in zip(*padded, strict=True)), number)
+        return joined
 
     def _starts(self, visual: Any, pairs: Sequence[tuple[int, EvalQuestion]]) -> list[str | None]:
         """Forced starts of answers, see :func:`favchat.model.generation.answer_starts`."""
@@ -242,42 +260,83 @@ class LocalModel:
                 found[video].append(([float(value.sum()) for value in values], [len(some) for some in options]))
         return found
 
-    def _hidden(self, visual: Any, video: int, pack: _Packed) -> Tensor:
-        """The decoder's last hidden states over a packed sequence, `(L, H)`."""
-        ids = torch.tensor([pack.ids], device=self.model.device)
-        positions = torch.tensor([pack.positions], device=self.model.device)
-        dtype = self.model.model.language_model.dtype
-        hidden = torch.zeros(1, 1, ids.shape[1], ids.shape[1], dtype=dtype)
-        hidden.masked_fill_(~_visible(pack), torch.finfo(dtype).min)
-        output = self._decode(visual, [video], ids, positions, attention_mask=hidden.to(self.model.device))
-        return output.last_hidden_state[0]
+    def _hidden(self, visual: Any, video: int, tree: QuestionTree) -> Tensor:
+        """The decoder's last hidden states over a tree, `(L, H)`."""
+        return self._follow(visual, video, tree).last_hidden_state[0]
 
-    def _decode(self, visual: Any, videos: list[int], ids: Tensor, positions: Tensor, **settings: Any) -> Any:
-        """Run the language model on ids `(B, L)`, whose placeholders are replaced by one encoded video per row."""
-        network, config = self.model.model, self.model.config
-        chosen = torch.tensor(videos, device=ids.device)
-        face_mask, visual_mask = ids == config.face_token_id, network.is_visual(ids)
-        embeds = network.embed_text(ids)
-        embeds = embeds.masked_scatter(visual_mask.unsqueeze(-1), visual.sequence()[chosen].to(embeds.dtype))
-        if visual.levels:
-            settings |= {"face_mask": face_mask, "face_level_embeds": [level[chosen] for level in visual.levels]}
-        return network.language_model(inputs_embeds=embeds, position_ids=positions, **settings)
+    def _follow(self, visual: Any, video: int, tree: QuestionTree) -> Any:
+        """Run the language model on a tree, from where the prompts about a clip begin."""
+        network = self.model.model
+        ids = torch.tensor([tree.ids], device=self.model.device)
+        dtype = network.language_model.dtype
+        hidden = torch.zeros(1, 1, len(tree.ids), tree.begin + len(tree.ids), dtype=dtype)
+        hidden.masked_fill_(~tree.visible(), torch.finfo(dtype).min)
+        cache = DynamicCache()
+        for number, layer in enumerate(self._beginnings(visual).layers):
+            cache.update(layer.keys[video : video + 1], layer.values[video : video + 1], number)
+        return network.language_model(
+            inputs_embeds=network.embed_text(ids),
+            position_ids=torch.tensor([tree.positions], device=self.model.device),
+            attention_mask=hidden.to(self.model.device),
+            past_key_values=cache,
+            use_cache=True,
+        )
 
-    def _packs(self, items: Sequence[EvalQuestion]) -> list[_Packed]:
+    def _beginnings(self, visual: Any) -> DynamicCache:
+        """Keys and values of what all prompts about V encoded clips begin with; those of the last clips are kept."""
+        if self._begun is None or self._begun[0] is not visual:
+            network, config = self.model.model, self.model.config
+            tokens = visual.sequence()
+            ids = torch.tensor([self._beginning], device=self.model.device).expand(len(tokens), -1)
+            face_mask, visual_mask = ids == config.face_token_id, network.is_visual(ids)
+            embeds = network.embed_text(ids)
+            embeds = embeds.masked_scatter(visual_mask.unsqueeze(-1), tokens.to(embeds.dtype))
+            levels = {"face_mask": face_mask, "face_level_embeds": list(visual.levels)} if visual.levels else {}
+            positions = torch.arange(ids.shape[1], device=ids.device).expand(len(tokens), -1)
+            cache = DynamicCache()
+            network.language_model(
+                inputs_embeds=embeds, position_ids=positions, past_key_values=cache, use_cache=True, **levels
+            )
+            self._begun = visual, cache
+        return self._begun[1]
+
+    def _packs(self, items: Sequence[EvalQuestion]) -> list[QuestionTree]:
         prompts = [self.processor.prompt(item.question) + item.answer_prefix for item in items]
         asked_ids = [self._ids(prompt) for prompt in prompts]
         options = [
             [self._ids(f"{prompt}{' ' if item.answer_prefix else ''}{option}")[len(ids) :] for option in item.options]
             for prompt, ids, item in zip(prompts, asked_ids, items, strict=True)
         ]
-        common = _common_prefix(asked_ids)
-        packs: list[_Packed] = []
-        for ids, ends in zip(asked_ids, options, strict=True):
-            needed = len(ids) - common + sum(len(end) - 1 for end in ends)
-            if not packs or len(packs[-1].ids) + needed > MAX_TOKENS:
-                packs.append(_Packed(ids[:common], list(range(common)), [0] * common, [_NOBODY]))
-            _add(packs[-1], ids[common:], ends, common)
-        return packs
+        common = common_prefix(asked_ids)
+        needed = [
+            len(ids) - common + sum(len(end) - 1 for end in ends) for ids, ends in zip(asked_ids, options, strict=True)
+        ]
+        trees = []
+        for some in self._portions(asked_ids, needed):
+            tree = self._tree(asked_ids[0][:common])
+            for number in some:
+                tree.add(asked_ids[number][common:], options[number], common)
+            trees.append(tree)
+        return trees
+
+    def _tree(self, common: Sequence[int]) -> QuestionTree:
+        """A tree of prompts' common ids, without those that all prompts begin with."""
+        begin = len(self._beginning)
+        if list(common[:begin]) != self._beginning:
+            raise ValueError("the prompts do not begin as the processor's prompts do")
+        return QuestionTree.of(common[begin:], begin)
+
+    def _portions(self, rows: Sequence[Sequence[int]], needed: Sequence[int]) -> list[list[int]]:
+        """Split rows, by their indices, so that what is added for each amounts to at most `MAX_TOKENS` or is one."""
+        portions: list[list[int]] = []
+        total = 0
+        for number in range(len(rows)):
+            if not portions or total + needed[number] > MAX_TOKENS:
+                portions.append([])
+                total = 0
+            portions[-1].append(number)
+            total += needed[number]
+        return portions
 
     def _ids(self, text: str) -> list[int]:
         return self.processor.prompt_ids(text)
@@ -296,42 +355,3 @@ def _no_content(frames: int) -> StoredClip:
         visible=np.zeros(frames, bool),
         mouth_motion=np.zeros(MOUTH_FEATURES, np.float32),
     )
-
-
-def _common_prefix(rows: list[list[int]]) -> int:
-    """Length of the common prefix of all rows, shorter than any row, so that each keeps a token to predict from."""
-    shortest = min(map(len, rows))
-    same = next((place for place in range(shortest) if len({row[place] for row in rows}) > 1), shortest)
-    return min(same, shortest - 1)
-
-
-def _add(pack: _Packed, question: list[int], options: list[list[int]], begin: int) -> None:
-    """Add a question's ids from position `begin` on, and all but the last id of each option."""
-    node = _node(pack, question, begin, parent=0)
-    last, after = len(pack.ids) - 1, begin + len(question)
-    targets = []
-    for option in options:
-        first = len(pack.ids)
-        _node(pack, option[:-1], after, parent=node)
-        before = [last, *range(first, first + len(option) - 1)]
-        targets.append(list(zip(before, option, strict=True)))
-    pack.targets.append(targets)
-
-
-def _node(pack: _Packed, ids: list[int], begin: int, parent: int) -> int:
-    number = len(pack.parents)
-    pack.parents.append(parent)
-    pack.ids += ids
-    pack.positions += range(begin, begin + len(ids))
-    pack.nodes += [number] * len(ids)
-    return number
-
-
-def _visible(pack: _Packed) -> Tensor:
-    """`(L, L)` bool tree mask: a token attends to earlier tokens of its own node and to all of its ancestor nodes."""
-    count = len(pack.parents)
-    before = np.eye(count, dtype=bool)
-    for node in range(1, count):  # a parent is added before its children
-        before[node] |= before[pack.parents[node]]
-    nodes, positions = np.asarray(pack.nodes), np.asarray(pack.positions)
-    return torch.from_numpy(before[nodes][:, nodes] & (positions[:, None] >= positions[None, :]))
