@@ -41,10 +41,21 @@ def test_who_somebody_is_is_never_answered(form):
         ("Is she single?", CANNOT_TELL),
         ("Does she show a single emotion throughout the video?", None),
         ("At what time does his expression become sad?", None),
+        ("What is her nose like?", CANNOT_TELL),
+        ("What colour are his eyes?", CANNOT_TELL),
+        ("Is he holding something?", CANNOT_TELL),
+        ("Are her eyes closed?", None),
+        ("Can she speak French?", CANNOT_TELL),
+        ("Is she holding her head still?", None),
     ],
 )
 def test_what_is_refused(question, answer):
     assert refusal(question) == answer
+
+
+def test_a_part_of_the_face_that_was_taught_is_told():
+    assert refusal("What is her nose like?", ["big_nose"]) is None
+    assert refusal("Describe his eyebrows.", ["big_nose"]) == CANNOT_TELL
 
 
 def test_nothing_that_a_face_shows_is_refused():

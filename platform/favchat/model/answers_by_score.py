@@ -23,6 +23,10 @@ _ASKS = re.compile(
     r"^(?:yes or no[:,]? *)?(?:is|are|does|do|has|have|can|could|would|any|i think|it is|she|he|they|this|the|that)\b"
 )
 _OTHER = re.compile(r"\b(?:or|what|which|who|whose|how|where|when|why|describe|change|changes)\b")
+_ABILITY = re.compile(
+    r"^(?:can|could) (?:they|he|she|(?:the|this|that) [a-z]+) (?:speak|talk)\b|\bspeaks? (?!up\b)[a-z]+\?"
+)
+"""What somebody can do, or does in general, is not what the clip shows."""
 _EMOTIONS = [emotion.name for emotion in EMOTION]
 
 _SAME = tuple(
@@ -91,7 +95,7 @@ def start_of_answer(question: str, scores: Mapping[str, float], likely: Mapping[
     """
     asked = asked_attribute(question)
     if asked is None:
-        return open_answer(question, scores, likely) or refusal(question)
+        return open_answer(question, scores, likely) or refusal(question, scores.keys())
     name, holds = asked
     if name not in scores:
         return CANNOT_TELL
@@ -134,7 +138,7 @@ def asked_attribute(question: str) -> tuple[str, bool] | None:
     asks = _ASKS.match(text) is not None or (len(text.split()) <= 6 and text.endswith("?"))
     for words, plain in _SAME:
         text = words.sub(plain, text)
-    if not asks or _OTHER.search(text):
+    if not asks or _OTHER.search(text) or _ABILITY.search(text):
         return None
     said = {one.name: one.holds for one in parse_statements(text) if not one.presupposed}
     for name, others in _WHOLE.items():
