@@ -7,7 +7,7 @@ PROCESSES ?= 0
 PYTEST := $(BIN)/python -m pytest
 TEST_ALL := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install assets demo test test-fast coverage bench-smoke lint clean
+.PHONY: help install assets demo test test-fast coverage bench-smoke screenshots lint clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ coverage: assets ## run all tests and list how much of each file they reach, lea
 
 bench-smoke: assets ## run every benchmark at a tiny size, to see whether it still runs
 	$(BIN)/python benchmarks/smoke.py
+
+screenshots: assets ## take the pictures of the page that the docs show
+	$(BIN)/python benchmarks/page.py --pictures docs/images
 
 lint: install ## check style and types
 	$(BIN)/ruff check .

@@ -63,6 +63,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "growth": ["tiny", "--repeats", "1"],
     "long_videos": ["--minutes", "0.5", "--repeats", "1"],
     "pipeline_kills": ["{out}/kills", "--kills", "1"],
+    "page": ["tiny", "serve.model={model}"],
     "prefill": ["{model}", "--sizes", "128", "--words", "200"],
     "prepare": ["tiny", "--clips", "24", "--naive", "1"],
     "scaling": ["--rows", "200", "--steps", "plan", "dedup", "--work", "{out}/scaling"],

@@ -86,8 +86,7 @@ async def _tries(
 async def _answer(
     api: ApiClient, clip: Clip, asked: list[Turn], began: float, options: dict[str, Any]
 ) -> AsyncGenerator[Told]:
-    if clip.file_id is None:
-        await _send_again(api, clip)
+    await send_if_gone(api, clip)
     face = clip.face
     answer, first, notices, tokens = "", None, [], None
     async with aclosing(api.answer(clip.file_id or "", asked, face=face, **options)) as pieces:
@@ -103,6 +102,16 @@ async def _answer(
     took = time.monotonic() - began
     status = f"First word after {first if first is not None else took:.1f} s, all of it after {took:.1f} s."
     yield Told(clip.talks[face], " ".join([status, *notices]), False)
+
+
+async def send_if_gone(api: ApiClient, clip: Clip) -> None:
+    """Upload a clip whose place on the server was given to another one.
+
+    Raises:
+        APIError: The server refuses it.
+    """
+    if clip.file_id is None:
+        await _send_again(api, clip)
 
 
 async def _send_again(api: ApiClient, clip: Clip) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -19,12 +18,12 @@ from ui.analysis import Analyser
 from ui.client import ApiClient
 from ui.clip_table import clip_table
 from ui.comparison import compare, ways
-from ui.conversation import ask, until_question
+from ui.conversation import ask, send_if_gone, until_question
 from ui.exports import NothingToExport, export
 from ui.faces import faces
 from ui.heat_map import expert_usage
 from ui.layout import EMPTY_CHAT, READY_CHAT, Parts, alert, busy, ready, waiting
-from ui.library import Clip, Libraries, Library, restored
+from ui.library import NAMED, Clip, Libraries, Library, restored
 from ui.player import EMPTY, player
 from ui.player import waiting as player_waiting
 from ui.profile import profile
@@ -34,8 +33,6 @@ from ui.result_card import result_card
 from ui.timeline import timeline
 from ui.why import explain
 
-NAMED = re.compile(r"[\w-]{1,80}")
-"""A video's name on the server, as a link may hold it."""
 TABLE_FROM = 2
 """Clips from which on there is a table of them."""
 Changes = dict[Any, Any]
@@ -78,7 +75,7 @@ class Desk:
             try:
                 self._take(library, list(restored(kept)))
                 library.open(str(kept.get("chosen")))
-            except (KeyError, TypeError, AttributeError):
+            except (KeyError, TypeError, ValueError, AttributeError):
                 pass  # a browser that kept something else begins anew
         token, library = self._libraries.of(session)
         wanted = request.query_params.get("clip")
@@ -265,6 +262,7 @@ class Desk:
         question, answer = (turn["content"] for turn in clip.turns[-2:])
         yield {parts.timing: _timing("Hiding one frame after the other", running=True)}
         try:
+            await send_if_gone(self._api, clip)
             told = await asyncio.to_thread(self._api.why, clip.file_id or "", question, answer, clip.face)
         except APIError as error:
             yield {parts.timing: _timing(""), parts.notice: alert("No reason", self._api.explain(error))}
@@ -294,6 +292,7 @@ class Desk:
         try:
             names = {way: words for words, way in ways(await asyncio.to_thread(self._api.models))}
             both = [(names.get(way, way), way) for way in (one, other)]
+            await send_if_gone(self._api, clip)
             return await compare(self._api, clip, question.strip(), both)
         except APIError as error:
             return alert("No answer", self._api.explain(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 import time
@@ -16,6 +17,8 @@ State = Literal["waiting", "uploading", "reading", "scoring", "ready", "no face"
 WORKING: tuple[State, ...] = ("waiting", "uploading", "reading", "scoring")
 KEPT = 3600
 """Seconds after which the clips of a reader who does not look any more are forgotten."""
+NAMED = re.compile(r"[\w-]{1,80}")
+"""A clip's name on the page or on the server."""
 MOST = 200
 """Clips of one reader."""
 
@@ -165,15 +168,21 @@ class Library:
 def restored(remembered: dict[str, Any]) -> Iterator[Clip]:
     """The clips of what the browser kept, to be read anew from the server that may still have them.
 
-    No file's path is taken from a browser: whoever wrote it could name any file of this machine.
+    No file's path is taken from a browser, and names become parts of paths as plain words only: whoever wrote them
+    could name any file of this machine.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: It kept something else.
     """
     for one in remembered.get("clips", []):
         talks = {
             int(face): [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in turns]
             for face, turns in one["talks"].items()
         }
-        file_id = one["file_id"] and str(one["file_id"])
-        yield Clip(str(one["name"]), None, id=str(one["id"]), file_id=file_id, talks=talks, face=int(one["face"]))
+        for name in (one["id"], one["file_id"] or "none"):
+            if not NAMED.fullmatch(name):
+                raise ValueError(f"no name of a clip: {name}")
+        yield Clip(str(one["name"]), None, id=one["id"], file_id=one["file_id"], talks=talks, face=int(one["face"]))
 
 
 class Libraries:

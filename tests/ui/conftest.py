@@ -153,6 +153,7 @@ class FakeApi:
         state: What it says of itself; where it is not "ok", everything is refused with 503.
         reads: Whether reading a clip comes to an end; clips wait until then.
         lost: Whether it has forgotten all uploads.
+        places: Most uploads at a time.
         reasons: Answers whose reasons were asked for.
     """
 
@@ -170,6 +171,7 @@ class FakeApi:
     state: str = "ok"
     reads: bool = True
     lost: bool = False
+    places: int = 1000
     reasons: list[WhyRequest] = field(default_factory=list)
 
     def reset(self) -> None:
@@ -207,9 +209,11 @@ class FakeApi:
                 smile["score"] = 0.31
             return report
 
-        @app.post("/v1/files")
-        async def upload(file: UploadFile) -> dict[str, Any]:
+        @app.post("/v1/files", response_model=None)
+        async def upload(file: UploadFile) -> dict[str, Any] | JSONResponse:
             self.lost = False
+            if len(self.uploads) - len(self.deleted) >= self.places:
+                return refused(400, "Uploads fill the places.", "storage_full")
             self.uploads.append(file.filename or "")
             return {
                 "id": f"file-{len(self.uploads)}",
