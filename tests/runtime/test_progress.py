@@ -2,6 +2,7 @@
 
 import io
 import re
+import threading
 import time
 
 import pytest
@@ -50,3 +51,17 @@ def test_what_is_shown(ray_session: None, monkeypatch: pytest.MonkeyPatch, termi
     else:
         assert len(lines) >= 2
         assert lines[-1].startswith("prepare: 22 of 1,200 clips, 1 rejected, ") and lines[-1].endswith(" left")
+
+
+def test_work_goes_on_where_the_counter_is_gone(ray_session: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_POLL_S", 0.05)
+    faults: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", faults.append)
+    with clip_progress("prepare", 2, Console(file=io.StringIO())) as counter:
+        ray.get(counter.finished.remote("a", False))
+        ray.kill(counter)
+        with pytest.raises(ray.exceptions.RayActorError):
+            while True:  # it is killed soon, not at once
+                ray.get(counter.counts.remote())
+        time.sleep(0.2)
+    assert not faults

@@ -10,6 +10,8 @@ from datetime import timedelta
 
 import ray
 from ray.actor import ActorHandle
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -73,7 +75,9 @@ def clip_progress(label: str, total: int, console: Console | None = None) -> Ite
         total: Clips there are.
         console: Where to show it, in place of standard error.
     """
-    counter = ClipCounter.remote()  # type: ignore[attr-defined]  # added by the decorator
+    # Beside this process, so that it does not go with a node that the work runs on.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    counter = ClipCounter.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]  # by the decorator
     console = console or Console(stderr=True)
     done = threading.Event()
     columns = (
@@ -89,7 +93,10 @@ def clip_progress(label: str, total: int, console: Console | None = None) -> Ite
         def poll() -> None:
             logged = time.monotonic()
             while not done.wait(_POLL_S):
-                finished, rejected = ray.get(counter.counts.remote())
+                try:
+                    finished, rejected = ray.get(counter.counts.remote())
+                except RayError:  # it is gone, or cannot be reached for a while; the work goes on without
+                    continue
                 now = time.monotonic()
                 pace.note(now, finished)
                 bar.update(task, completed=finished, rejected=rejected)
