@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 from favchat.config import Config, ConfigError
+from jobs.pipeline.register import check as check_requirements
+from jobs.pipeline.register import evaluation_metrics
 
 
 def check(config: Config) -> None:
@@ -34,12 +36,15 @@ def deploy(config: Config) -> str:
         What was done.
 
     Raises:
+        RequirementError: The evaluation falls short of ``pipeline.require``.
         ConfigError: As :func:`check`, or the cluster can never place the replicas.
     """
     import serve.app
     from favchat.runtime import ray_cluster
 
     check(config)
+    if config.pipeline.require:  # also where the step `register` was left out
+        check_requirements(config, evaluation_metrics(config.evaluation.out or ""))
     model, other = _registered(config)
     if other:
         return f"not deployed: {other}"

@@ -113,12 +113,13 @@ def _evaluate(config: Config, parent: Run | None) -> str:
 def _register_settings(config: Config) -> dict[str, Any]:
     from favchat.tracking import tracking_uri
 
-    required = {name: bounds.model_dump() for name, bounds in config.pipeline.require.items()}
-    return {
+    found: dict[str, Any] = {
         "tracking.registered_model": config.tracking.registered_model,
         "tracking.uri": tracking_uri(config.tracking),
-        "pipeline.require": required,
     }
+    for name, bounds in config.pipeline.require.items():
+        found |= settings_of(bounds, f"pipeline.require.{name}.")
+    return found
 
 
 def _register(config: Config, parent: Run | None) -> str:

@@ -39,7 +39,7 @@ class PipelineConfig(Section):
     """Folder of the whole, which all nodes see; ``data.out``, ``training.out`` and ``evaluation.out`` are by default
     its ``corpus``, ``run`` and ``evaluation``."""
     require: dict[str, ThresholdConfig] = {}
-    """Metric of the evaluation, by the name that MLflow shows (``questions/likelihood/appearance/uar``) -> what it must
+    """Metric of the evaluation, by the name that MLflow shows (``questions/likelihood/yes_no/uar``) -> what it must
     reach for the model to be registered."""
     deploy: bool = False
     """Whether the model is served by the cluster of the ``ray`` section in the end, by the ``serve`` section."""
