@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from favchat.config.data import FACE_MARGIN
 from favchat.data.corpus.parquet_files import parquet_files, read_table
 from favchat.data.corpus.schema import SHARDS
 from favchat.io.paths import path_of
@@ -14,7 +15,7 @@ from favchat.model.encoders import pool
 from favchat.model.face_pyramid import EXPRESSIONS, TRUNKS_FILE, FacePyramidConfig, FacePyramidModel, SameConv2d
 from favchat.model.processing_favchat import picked_frames
 from favchat.training.batches.samples import CLIP_COLUMNS, read_clip
-from favchat.video.align import DEFAULT_MARGIN, FACE_CENTRE, TEMPLATE, TEMPLATE_SIDE
+from favchat.video.align import FACE_CENTRE, TEMPLATE, TEMPLATE_SIDE
 
 REFERENCE = Path(__file__).parent / "data" / "face_trunks_reference.safetensors"
 """What face-api itself computes; made by tools/face_trunks_reference.mjs, which explains the samples."""
@@ -126,7 +127,7 @@ def test_only_the_window_is_seen() -> None:
 
 def test_the_window_puts_the_eyes_where_dlib_trained_the_identity_network() -> None:
     """dlib's mean eyes, (0.227, 0.221) and (0.753, 0.221) of a face, come into a chip of padding 0.25."""
-    side = TEMPLATE_SIDE * (1 + DEFAULT_MARGIN)
+    side = TEMPLATE_SIDE * (1 + FACE_MARGIN)
     left, top, right, bottom = FacePyramidConfig().window
     eyes = ((TEMPLATE[:2] - FACE_CENTRE) / side + 0.5 - [left, top]) / [right - left, bottom - top]
     expected = (np.array([[0.227, 0.221], [0.753, 0.221]]) + 0.25) / 1.5

@@ -26,6 +26,9 @@ def check_fractions(fractions: Mapping[str, float]) -> None:
 
 FPS = 8.0
 """Default sampling rate of clips, frames per second."""
+FACE_MARGIN = 0.1
+"""By what share a face crop is wider than ArcFace's by default. The expression trunk sees best at 0.05 to 0.15
+(docs/choices.md), and the trunks' window and the mouth's place are measured in crops of this margin."""
 
 
 class SourceConfig(Section):
@@ -75,7 +78,7 @@ class FacesConfig(Section):
     face is the only one."""
     size: int = Field(default=160, ge=32)
     """Side of the square aligned face crops, in pixels."""
-    margin: float = Field(default=0.1, ge=0, le=2)
+    margin: float = Field(default=FACE_MARGIN, ge=0, le=2)
     """By what share the crop is wider than ArcFace's; see docs/choices.md."""
 
 

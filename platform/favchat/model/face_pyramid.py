@@ -20,6 +20,8 @@ from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, pad, relu
 from transformers import PreTrainedConfig, PreTrainedModel, initialization
 from transformers.utils import ModelOutput
 
+from favchat.video.descriptor import FACE_WINDOW
+
 TRUNKS_FILE = Path(__file__).parent.parent / "weights" / "face_trunks.safetensors"
 """The converted weights that come with the package."""
 
@@ -31,14 +33,6 @@ EXPRESSIONS = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surp
 
 RGB_MEAN = (122.782 / 255, 117.001 / 255, 104.298 / 255)
 """Subtracted from pixels in 0..1 before either trunk."""
-
-WINDOW = (0.082, 0.155, 0.918, 0.991)
-"""Left, top, right and bottom of what the trunks see of an aligned crop of margin 0.1, as shares of its side.
-
-In ArcFace's 112x112 pixels it is the square of side 103 around (56, 71), and the crop one of 123.2 around (56, 62).
-dlib, on whose chips the identity network was trained (`get_face_chip_details`, padding 0.25), cuts side 101 around
-(57, 70), as follows from where it puts the eyes. docs/presets.md has the measurements.
-"""
 
 STEM_KERNEL = 7
 SMALLEST_IDENTITY_MAP = 3
@@ -69,7 +63,7 @@ class FacePyramidConfig(PreTrainedConfig):
     identity_channels: list[int] | tuple[int, ...] = (32, 64, 128, 256)
     identity_blocks: list[int] | tuple[int, ...] = (3, 3, 2, 2)
     descriptor_size: int = 128
-    window: list[float] | tuple[float, ...] = WINDOW
+    window: list[float] | tuple[float, ...] = FACE_WINDOW
     id2label: dict[int, str] | dict[str, str] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from favchat.config.data import FACE_MARGIN
+
 TEMPLATE = np.asarray(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
@@ -15,12 +17,10 @@ TEMPLATE = np.asarray(
 TEMPLATE_SIDE = 112.0
 FACE_CENTRE = np.asarray([56.0, 62.0])
 """Middle between hairline and chin in the template's pixels; ArcFace's own crop is centred higher and cuts the chin."""
-DEFAULT_MARGIN = 0.1
-"""By what share the crop is wider than ArcFace's. The expression trunk sees best at 0.05 to 0.15 (docs/choices.md)."""
 
 
 def align_face(
-    image: NDArray[np.uint8], landmarks: NDArray[np.floating], *, size: int = 160, margin: float = DEFAULT_MARGIN
+    image: NDArray[np.uint8], landmarks: NDArray[np.floating], *, size: int = 160, margin: float = FACE_MARGIN
 ) -> NDArray[np.uint8]:
     """Cut out a face, upright and centred, from chin to hairline.
 

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from favchat.config.data import FPS
+from favchat.config.data import FACE_MARGIN, FPS
 from favchat.runtime.threads import available_threads
-from favchat.video.align import DEFAULT_MARGIN, align_face
+from favchat.video.align import align_face
 from favchat.video.decode import Frames, fit_size, read_frames
 from favchat.video.decoded import DecodedVideo
 from favchat.video.descriptor import FaceDescriptor, IdentityDescriptor
@@ -78,7 +78,7 @@ def process_clip(
     decode_side: int = 640,
     frame_side: int = 256,
     face_size: int = 160,
-    face_margin: float = DEFAULT_MARGIN,
+    face_margin: float = FACE_MARGIN,
     min_share: float = 0.3,
     box: Sequence[float] | None = None,
     cuts: CutPolicy = "ignore",
@@ -114,7 +114,7 @@ def process_tracks(
     decode_side: int = 640,
     frame_side: int = 256,
     face_size: int = 160,
-    face_margin: float = DEFAULT_MARGIN,
+    face_margin: float = FACE_MARGIN,
     min_share: float = 0.3,
     box: Sequence[float] | None = None,
     max_tracks: int = 1,

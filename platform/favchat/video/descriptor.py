@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from favchat.video.align import DEFAULT_MARGIN, align_face
+from favchat.config.data import FACE_MARGIN
+from favchat.video.align import align_face
 from favchat.video.onnx_session import onnx_session
 
 TRUNKS_FILE = Path(__file__).parent.parent / "weights" / "face_trunks.safetensors"
@@ -22,8 +23,13 @@ SIDE = 150
 """Pixels a side of what the network sees."""
 CROP = 160
 """Pixels a side of the aligned crop that this is cut from."""
-WINDOW = (0.082, 0.155, 0.918, 0.991)
-"""Left, top, right and bottom of it in a crop of the default margin, as shares of its side: dlib's own framing."""
+FACE_WINDOW = (0.082, 0.155, 0.918, 0.991)
+"""Left, top, right and bottom of what the trunks see of an aligned crop of margin 0.1, as shares of its side.
+
+In ArcFace's 112x112 pixels it is the square of side 103 around (56, 71), and the crop one of 123.2 around (56, 62).
+dlib, on whose chips the identity network was trained (`get_face_chip_details`, padding 0.25), cuts side 101 around
+(57, 70), as follows from where it puts the eyes. docs/presets.md has the measurements.
+"""
 RGB_MEAN = (122.782, 117.001, 104.298)
 LAYERS = (
     *("conv32_1", "conv32_2", "conv32_3", "conv64_down", "conv64_1", "conv64_2", "conv64_3"),
@@ -70,10 +76,10 @@ class IdentityDescriptor:
         """
         if self._session is None:
             self._session = onnx_session(_network(TRUNKS_FILE), self.threads)
-        left, top, right, bottom = (round(share * CROP) for share in WINDOW)
+        left, top, right, bottom = (round(share * CROP) for share in FACE_WINDOW)
         batch = np.empty((len(images), 3, SIDE, SIDE), dtype=np.float32)
         for index, (image, points) in enumerate(zip(images, landmarks, strict=True)):
-            crop = align_face(image, points, size=CROP, margin=DEFAULT_MARGIN)[top:bottom, left:right]
+            crop = align_face(image, points, size=CROP, margin=FACE_MARGIN)[top:bottom, left:right]
             face = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR).astype(np.float32)
             batch[index] = (face - RGB_MEAN).transpose(2, 0, 1) / 255
         return np.asarray(self._session.run(None, {"faces": batch})[0], dtype=np.float32)

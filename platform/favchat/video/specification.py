@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from favchat.config import ConfigError, DataConfig
-from favchat.config.data import FPS
+from favchat.config.data import FACE_MARGIN, FPS
 from favchat.video.clip import CutPolicy, ProcessedClip, process_tracks
 from favchat.video.decoded import DecodedVideo
 from favchat.video.detect import CenterFaceDetector, FaceDetector
@@ -33,7 +33,7 @@ class ClipSpecification:
     min_score: float = 0.5
     min_share: float = 0.3
     face_size: int = 160
-    face_margin: float = 0.1
+    face_margin: float = FACE_MARGIN
     cuts: CutPolicy = "keep_longest"
     jpeg_quality: int | None = 95
     """Quality of the JPEG images that a corpus keeps and every other reader therefore sees; None: raw pixels."""
