@@ -62,21 +62,22 @@ QUESTIONS = (
 LEAST = 0.01
 """Nats by which some cut has to change an answer."""
 DRAWS = 2000
-WAYS = ("nearest frame", "mean of the others", "face unseen")
+WAYS = ("mean of the others", "nearest frame", "no face")
 
 
 def hidden(way: str, video: Mapping[str, Tensor], frames: Sequence[Collection[int]]) -> dict[str, Tensor]:
-    """A row for each set of frames, hidden in one of the ways."""
+    """A row for each set of frames, hidden in one of the ways; the first one is that of the server."""
+    rows = hide_frames(video, frames)
     if way == WAYS[0]:
-        return hide_frames(video, frames)
-    rows = {name: tensor.repeat(len(frames), *[1] * (tensor.ndim - 1)) for name, tensor in video.items()}
+        return rows
+    times = video["frame_times"][0]
     for row, numbers in enumerate(frames):
-        others = [n for n in range(rows["frame_times"].shape[1]) if n not in numbers]
+        others = torch.tensor([number for number in range(len(times)) if number not in numbers])
         for number in numbers:
-            rows["vision_features"][row, number] = video["vision_features"][0, others].mean(0)
+            nearest = others[(times[others] - times[number]).abs().argmin()]
             if way == WAYS[1]:
-                rows["face_features"][row, number] = video["face_features"][0, others].mean(0)
-                rows["face_geometry"][row, number] = video["face_geometry"][0, others].mean(0)
+                for name in ("vision_features", "face_features", "face_visible", "face_geometry"):
+                    rows[name][row, number] = video[name][0, nearest]
             else:
                 rows["face_visible"][row, number] = False
     return rows

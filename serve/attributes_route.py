@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import Body, FastAPI, Request
@@ -16,6 +16,7 @@ from favchat.face_scores.report import FaceReport, Scorer, face_report
 from favchat.hub.fingerprint import model_fingerprint
 from serve.deployments import in_openai_s_words
 from serve.errors import ApiError
+from serve.intake import Intake
 from serve.notices import of_video
 from serve.openapi import errors
 from serve.served_model import ServedModel
@@ -43,17 +44,17 @@ class AttributesRoute:
 
     Args:
         models: The model of a name; null: the first.
-        named: Holds the video of an id as long as the context lasts: its SHA-256.
+        intake: Holds videos.
         prepare: Sees that a view of a video is decoded and encoded for a model.
     """
 
     def __init__(
         self,
         models: Callable[[str | None], ServedModel],
-        named: Callable[[str], AbstractAsyncContextManager[str]],
+        intake: Intake,
         prepare: Callable[[View, ServedModel], Awaitable[None]],
     ) -> None:
-        self._models, self._named, self._prepare = models, named, prepare
+        self._models, self._intake, self._prepare = models, intake, prepare
         self._known: dict[str, tuple[ServedModel, Scorer]] = {}
 
     def add_to(self, app: FastAPI) -> None:
@@ -79,7 +80,7 @@ class AttributesRoute:
         if asked.window_s is not None and 0 < asked.window_s < SHORTEST:
             raise ApiError(400, f"window_s = {asked.window_s:g}: the shortest has {SHORTEST:g} s.", "window_s")
         served = self._models(asked.model)
-        async with self._named(video_id) as key:
+        async with self._intake.named(video_id) as key:
             known = await asyncio.to_thread(_remembered, served.store, key, asked)
             report = known or await self._report(served, key, asked)
         if CSV in request.headers.get("accept", ""):

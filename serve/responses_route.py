@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from serve.chat import Piece
 from serve.deadline import until_deadline
-from serve.errors import ApiError
+from serve.error_handler import as_api_error
 from serve.openapi import EVENTS, REFERENCE, errors
 from serve.protocol import Answer, ChatCompletionRequest
 from serve.request_record import current
@@ -31,16 +31,14 @@ class ResponsesRoute:
     Args:
         check: Refuses a chat that cannot be answered.
         answer: The pieces of a chat's answer, the first one empty; it adds notices to the second argument.
-        as_error: Brings any error to OpenAI's shape.
     """
 
     def __init__(
         self,
         check: Callable[[ChatCompletionRequest], None],
         answer: Callable[[ChatCompletionRequest, Answer], AsyncGenerator[Piece]],
-        as_error: Callable[[Exception], ApiError],
     ) -> None:
-        self._check, self._answer, self._as_error = check, answer, as_error
+        self._check, self._answer = check, answer
 
     def add_to(self, app: FastAPI) -> None:
         """Add the route to an application."""
@@ -84,7 +82,7 @@ class ResponsesRoute:
             for event in _written(response.closing(told, answer.notices)):
                 yield event
         except Exception as error:  # the status line is gone: the error is an event
-            fault = self._as_error(error)
+            fault = as_api_error(error)
             current().code = fault.code
             yield _written([response.failed(fault)])[0]
 

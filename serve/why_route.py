@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import FastAPI
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from serve.chat import Chat, Piece
 from serve.deployments import in_openai_s_words
 from serve.errors import ApiError
+from serve.intake import Intake
 from serve.metrics import Metrics, Writing
 from serve.openapi import errors
 from serve.protocol import PLACEHOLDERS
@@ -69,7 +69,7 @@ class WhyRoute:
 
     Args:
         models: The model of a name; null: the first.
-        named: Holds the video of an id as long as the context lasts: its SHA-256.
+        intake: Holds videos.
         prepare: Sees that a view of a video is decoded and encoded for a model.
         places: The engine's places, by the model's name.
         metrics: Counts what the language model reads.
@@ -78,12 +78,12 @@ class WhyRoute:
     def __init__(
         self,
         models: Callable[[str | None], ServedModel],
-        named: Callable[[str], AbstractAsyncContextManager[str]],
+        intake: Intake,
         prepare: Callable[[View, ServedModel], Awaitable[None]],
         places: dict[str, Places],
         metrics: Metrics,
     ) -> None:
-        self._models, self._named, self._prepare = models, named, prepare
+        self._models, self._intake, self._prepare = models, intake, prepare
         self._places, self._metrics = places, metrics
 
     def add_to(self, app: FastAPI) -> None:
@@ -97,7 +97,7 @@ class WhyRoute:
             if not text.strip() or any(placeholder in text for placeholder in PLACEHOLDERS):
                 raise ApiError(400, f"{field}: it must be a text without {' or '.join(PLACEHOLDERS)}.", field)
         served = self._models(asked.model)
-        async with self._named(video_id) as key:
+        async with self._intake.named(video_id) as key:
             view = View(key, asked.face, ordered(asked.without or []))
             await self._prepare(view, served)
             with in_openai_s_words():

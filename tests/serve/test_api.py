@@ -21,9 +21,9 @@ import pytest
 import ray
 from ray.exceptions import RayTaskError
 
-import serve.api
 import serve.app
 from jobs.key import run as make_key
+from serve.error_handler import as_api_error
 from tests.serve.conftest import NAMES, QUESTION, TOKENS, Server, clip_path, video_file
 
 
@@ -592,11 +592,11 @@ def test_pages_of_named_origins_may_ask(server) -> None:
 
 
 def test_a_full_disk_is_no_fault_of_the_program() -> None:
-    full = serve.api._api_error(OSError(errno.ENOSPC, "No space left on device"))
+    full = as_api_error(OSError(errno.ENOSPC, "No space left on device"))
     assert (full.status, full.code) == (503, "server_busy")
     elsewhere = RayTaskError("prepare", "", OSError(errno.ENOSPC, "No space left on device")).as_instanceof_cause()
-    assert serve.api._api_error(elsewhere).code == "server_busy"  # in another process
-    assert serve.api._api_error(OSError(errno.EIO, "Input/output error")).status == 500
+    assert as_api_error(elsewhere).code == "server_busy"  # in another process
+    assert as_api_error(OSError(errno.EIO, "Input/output error")).status == 500
 
 
 def test_every_status_is_described(server) -> None:

@@ -10,16 +10,16 @@ from collections.abc import Collection, Mapping, Sequence
 import torch
 from torch import Tensor
 
-BY_FRAME = ("vision_features", "face_features", "face_visible", "face_geometry")
-"""Inputs of `get_video_features` that each frame has of its own; when it was shown stays what it was."""
+OF_FACE = ("face_features", "face_geometry")
+"""Inputs of `get_video_features` that a frame has where its face is visible."""
 
 
 def hide_frames(video: Mapping[str, Tensor], hidden: Sequence[Collection[int]]) -> dict[str, Tensor]:
-    """Hide frames of a video: each is replaced by the nearest one in time that is not hidden.
+    """Hide frames of a video: each shows the mean of those that are not hidden.
 
-    So all that the model reads is of a kind that it knows, and the number of its tokens stays. Of the ways that were
-    tried this one agrees best with cutting the frames out of the video (docs/choices.md). The motion of the head is
-    measured over all sampled frames of the track, more than the model sees, and stays.
+    So the number of the video's tokens stays. Of the ways that were tried this one agrees best with cutting the frames
+    out of the video (docs/choices.md). The motion of the head is measured over all sampled frames of the track, more
+    than the model sees, and stays, as does the time of each frame.
 
     Args:
         video: Features of one video, `(1, T, ...)` each, and what goes with them, for `get_video_features`.
@@ -31,20 +31,20 @@ def hide_frames(video: Mapping[str, Tensor], hidden: Sequence[Collection[int]]) 
     Raises:
         ValueError: All frames of a row are hidden.
     """
-    times = video["frame_times"][0]  # (T,)
-    sources = torch.stack([nearest_shown(times, frames) for frames in hidden])  # (R, T)
-    return {
-        name: tensor[0][sources] if name in BY_FRAME else tensor.expand(len(hidden), *tensor.shape[1:])
-        for name, tensor in video.items()
-    }
-
-
-def nearest_shown(times: Tensor, hidden: Collection[int]) -> Tensor:
-    """For each of T frames at `times` `(T,)` seconds the frame `(T,)` that takes its place: itself if not hidden."""
-    shown = torch.tensor([number for number in range(len(times)) if number not in hidden], device=times.device)
-    if not len(shown):
-        raise ValueError("all frames are hidden")
-    sources = torch.arange(len(times), device=times.device)
-    for number in hidden:
-        sources[number] = shown[(times[shown] - times[number]).abs().argmin()]
-    return sources
+    rows = {name: tensor.repeat(len(hidden), *[1] * (tensor.ndim - 1)) for name, tensor in video.items()}
+    visible = video["face_visible"][0]  # (T,)
+    for row, frames in enumerate(hidden):
+        if not frames:
+            continue
+        gone = torch.zeros_like(visible)
+        gone[list(frames)] = True
+        if gone.all():
+            raise ValueError("all frames are hidden")
+        shown, seen = ~gone, ~gone & visible
+        rows["vision_features"][row, gone] = video["vision_features"][0, shown].mean(dim=0)
+        if seen.any():
+            for name in OF_FACE:
+                rows[name][row, gone] = video[name][0, seen].mean(dim=0)
+        else:  # no face is left to be shown
+            rows["face_visible"][row, gone] = False
+    return rows
