@@ -18,7 +18,8 @@ from serve.errors import ApiError, busy, error_response
 
 def handle_errors(app: FastAPI) -> None:
     """Have an application answer all errors in OpenAI's shape."""
-    for kind in (ApiError, RequestValidationError, HTTPException, Exception):
+    # A full disk by itself: what only `Exception` catches goes on through the middleware, which counts it as a fault.
+    for kind in (ApiError, RequestValidationError, HTTPException, OSError, Exception):
         app.add_exception_handler(kind, _on_error)
 
 
