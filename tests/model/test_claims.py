@@ -35,6 +35,13 @@ def test_the_whole_answer_that_the_scores_give() -> None:
     assert claims_of(question, "Bored.", SCORES, SCORES) == ([], "")
 
 
+def test_the_whole_sentence_of_a_yes_or_no() -> None:
+    question = "Is the person smiling?"
+    answer = start_of_answer(question, SCORES, SCORES)
+    assert answer.startswith("Yes, ")
+    assert claims_of(question, answer, SCORES, SCORES) == ([Claim("smile", True)], answer)
+
+
 def test_how_likely_claims_are() -> None:
     likely = log_likelihood([Claim("smile", True), Claim("eyeglasses", False), Claim("no_beard", True)], SCORES)
     assert likely == pytest.approx(math.log(0.9 * 0.9 * 0.8))

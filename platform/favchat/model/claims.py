@@ -36,19 +36,19 @@ def claims_of(
         likely: See there.
 
     Returns:
-        The claims, and the beginning of the answer that they stand for: "Yes" or "No" of a question about one taught
-        attribute; the whole answer where it is the one that the scores give, with no claims where a rule gives it
-        ("I can't tell that from this video."); else nothing.
+        The claims, and the beginning of the answer that they stand for: the whole answer where it is the one that the
+        scores give, with no claims where a rule gives it ("I can't tell that from this video."); "Yes" or "No" of
+        another answer to a question about one taught attribute; else nothing.
     """
     text = answer.strip()
-    asked = asked_attribute(question)
+    asked, start = asked_attribute(question), start_of_answer(question, scores, likely)
+    given = start is not None and is_whole(start) and text == start.strip()
     if asked is not None and asked[0] in scores:
         for word in ("Yes", "No"):
             if text.lower().startswith(word.lower()) and not text[len(word) : len(word) + 1].isalpha():
-                return [Claim(asked[0], asked[1] is (word == "Yes"))], text[: len(word)]
+                return [Claim(asked[0], asked[1] is (word == "Yes"))], text if given else text[: len(word)]
         return [], ""
-    start = start_of_answer(question, scores, likely)
-    if start is None or not is_whole(start) or text != start.strip():
+    if not given:
         return [], ""
     said = [one for one in parse_statements(text) if not one.presupposed and one.name in scores]
     return [*dict.fromkeys(Claim(one.name, one.holds) for one in said)], text
