@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -92,11 +92,19 @@ def working(title: str, seconds: float) -> Callable[[Cluster], bool]:
         if not since:
             (node,) = cluster.worker_nodes
             raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-            names = [" ".join(child.cmdline()) for child in raylet.children(recursive=True) if child.is_running()]
-            since.extend([time.monotonic()] if any(title in name for name in names) else [])
+            since.extend([time.monotonic()] if any(title in name for name in titles(raylet)) else [])
         return bool(since) and time.monotonic() > since[0] + seconds
 
     return due
+
+
+def titles(process: psutil.Process) -> list[str]:
+    """What the processes below one call themselves, except those that are ending."""
+    found = []
+    for child in process.children(recursive=True):
+        with suppress(psutil.Error):
+            found.append(" ".join(child.cmdline()))
+    return found
 
 
 def appeared(folder: Path, pattern: str) -> Callable[[Cluster], bool]:

@@ -62,6 +62,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "judged_answers": ["ask", "{model}", "{clips}/franck_0.mp4", "--out", "{out}/judged"],
     "growth": ["tiny", "--repeats", "1"],
     "long_videos": ["--minutes", "0.5", "--repeats", "1"],
+    "node_faults": ["{out}/nodes", "prepare"],
     "pipeline_kills": ["{out}/kills", "--kills", "1"],
     "page": ["tiny", "serve.model={model}"],
     "prefill": ["{model}", "--sizes", "128", "--words", "200"],
