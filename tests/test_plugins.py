@@ -8,7 +8,7 @@ import jobs.prepare
 from favchat.config import ConfigError, load
 from favchat.data.corpus.parquet_files import read_folder
 from favchat.evaluation import labelled_clips
-from favchat.evaluation.evaluate import _plan
+from favchat.evaluation.evaluate import plan_task
 from favchat.io.paths import path_of
 from favchat.plugins import SOURCES, TASKS
 from jobs.cli import CONFIGS
@@ -66,7 +66,7 @@ def test_they_are_used_like_the_projects_own(installed, ray_session, centerface,
     jobs.prepare.run(config)
     assert read_folder(path_of(str(out)) / "shards", ["source"])["source"].to_pylist() == ["two_clips"] * 2
     clips = labelled_clips.read_clips(str(out))
-    plan = _plan(TASKS["face_there"], config, clips, labelled_clips.training_corpora(config, clips), "val")
+    plan = plan_task(TASKS["face_there"], config, clips, labelled_clips.training_corpora(config, clips), "val")
     assert [(item.clip_id, item.question) for item in plan.items] == [
         ("a", "Is there a face?"),
         ("b", "Is there a face?"),

@@ -7,7 +7,7 @@ from favchat.config import ConfigError
 from favchat.data.corpus.parquet_files import write_whole
 from favchat.data.corpus.schema import ANNOTATION_SCHEMA
 from favchat.evaluation import evaluate as module
-from favchat.evaluation.evaluate import TaskResult, _plan, _untrained
+from favchat.evaluation.evaluate import TaskResult, _untrained, plan_task
 from favchat.evaluation.labelled_clips import read_clips
 from favchat.evaluation.reporting.report import _task_json
 from favchat.evaluation.scoring.split_leaks import find_leaks
@@ -56,7 +56,7 @@ def planned(task, asked, trained):
     config = settings(asked, "evaluation.model=m", f"evaluation.trained_on=[{trained}]")
     clips = read_clips(str(asked))
     corpora = module.training_corpora(config, clips)
-    return _plan(TASKS[task], config, clips, corpora, "val")
+    return plan_task(TASKS[task], config, clips, corpora, "val")
 
 
 def test_a_training_split_without_such_questions_is_said(corpus_of):
