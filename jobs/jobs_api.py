@@ -9,6 +9,7 @@ import shlex
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,6 +130,8 @@ class Follower:
                     found = details(self.client, self.job)
                 return exit_status(found, self.say)
             except (*_BROKEN, RuntimeError) as error:
+                with suppress(*_BROKEN, RuntimeError):
+                    details(self.client, self.job)  # a cluster that began anew knows nothing of it
                 now = time.monotonic()
                 if self._broken_since is None or self.shown > before:
                     self._broken_since, wait = now, 1.0
