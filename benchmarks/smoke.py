@@ -43,6 +43,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "annotate": ["--clips", "20"],
     "ask": ["{model}", "--rounds", "1"],
     "decode": ["{clips}/franck_0.mp4"],
+    "detector_variants": ["{clips}/franck_0.mp4", "--every", "1"],
     "encoders": ["tiny", "--clips", "2", "--rounds", "1", "--random"],
     "encoding": ["{clips}/franck_0.mp4", "--quality", "90"],
     "evaluation": [
