@@ -74,6 +74,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "stills_baselines": ["{corpus}", "{corpus}", "--frames", "2", "--resamples", "10"],
     "stills_corpus": ["{stills}", "{out}/stills"],
     "training": ["tiny", "--steps", "6", "--rounds", "1", "--samples", "2"],
+    "first_token": ["{model}", "--pages", "16"],
     "why": ["{clips}", "{model}", "--limit", "1", "--words", "1"],
     "training_curves": ["{run}", "{out}/curves.png"],
 }

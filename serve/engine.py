@@ -38,8 +38,9 @@ from serve.text_stream import TextStream
 from serve.view import View
 from serve.visual_pool import PoolFullError, VisualPool
 
-PAGE_TOKENS = 16
-"""Tokens of a page of the cache. A prefix is shared in whole pages, and a video has some tens of tokens."""
+PAGE_TOKENS = 4
+"""Tokens of a page of the cache. A prefix is shared in whole pages, and a video has some tens of tokens: with 16 a
+second question computed a dozen more tokens again (benchmarks/first_token.py)."""
 MAX_BATCH_TOKENS = 512
 """Tokens of all requests that one forward computes; longer prompts are computed in parts, beside which others' answers
 go on. With 1024 others waited twice as long for a token, and the long prompt's answer did not begin sooner."""
