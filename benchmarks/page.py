@@ -5,7 +5,7 @@
 Runs `favchat demo` in a process of its own and opens it in Chromium. Times count from the command's start: until the
 page answers, until the server is ready, until a clip is read and can be asked about. CPU seconds are those of all
 processes of the command until then; on a busy machine they say more than the times. With --pictures it leaves
-screenshots there instead: desktop.png, tablet.png, phone.png, dark.png. Needs Chromium (apt-get install chromium).
+screenshots there, too: desktop.png, tablet.png, phone.png, dark.png. Needs Chromium (apt-get install chromium).
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def weigh(page: Page, address: str) -> tuple[Counter[str], Counter[str], float]:
     return requests, sizes, took
 
 
-def picture(page: Page, address: str, file: Path, clip: Path) -> None:
+def picture(page: Page, address: str, file: Path) -> None:
     """A screenshot of a clip that was read and asked about."""
     page.goto(address)
     page.wait_for_selector(".fc-emotion")
@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("config", nargs="?", default="nano")
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--clip", type=Path, default=CLIP)
-    parser.add_argument("--pictures", type=Path, help="leave screenshots in this folder, and measure nothing")
+    parser.add_argument("--pictures", type=Path, help="leave screenshots in this folder")
     parser.add_argument("--out", type=Path, help="also write the table to this file")
     arguments = parser.parse_args()
     chromium = shutil.which("chromium")
@@ -165,19 +165,18 @@ def main() -> None:
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-        if arguments.pictures:
-            arguments.pictures.mkdir(parents=True, exist_ok=True)
-            for name, options in SCREENS.items():
-                page = browser.new_context(**options).new_page()
-                page.set_default_timeout(PATIENCE * 1000)
-                picture(page, address, arguments.pictures / f"{name}.png", arguments.clip)
-                page.context.close()
-            return
         page = browser.new_context().new_page()
         page.set_default_timeout(PATIENCE * 1000)
         requests, sizes, shown = weigh(page, address)
         page.wait_for_selector("#fc-question .submit-button")
         done("a clip can be asked about")
+        page.context.close()
+        for name, options in SCREENS.items() if arguments.pictures else ():
+            arguments.pictures.mkdir(parents=True, exist_ok=True)
+            page = browser.new_context(**options).new_page()
+            page.set_default_timeout(PATIENCE * 1000)
+            picture(page, address, arguments.pictures / f"{name}.png")
+            page.context.close()
         browser.close()
     lines = [
         "# The page",

@@ -142,7 +142,8 @@ class Desk:
 
     def sort(self, order: str, untaught: bool, request: gr.Request) -> str:
         """The profile in another order."""
-        clip = self._mine(request)[1].open_clip
+        library = self._mine(request)[1]
+        clip, library.order, library.untaught = library.open_clip, order, untaught
         return profile(clip.scores, order, untaught) if clip and clip.scores else ""
 
     def save(self, kind: str, request: gr.Request) -> dict[str, str] | None:
@@ -352,7 +353,7 @@ class Desk:
             "faces": faces(clip) if clip else "",
             "timeline": timeline(video, scores, clip.mattered if clip else ()) if video else "",
             "result": result_card(clip) if clip else NO_RESULT,
-            "profile": profile(scores) if scores else "",
+            "profile": profile(scores, library.order, library.untaught) if scores else "",
             "chips": chips(taught) if clip and clip.askable else "",
             "experts": expert_usage(video) if video else "",
             "facts": _facts(clip),

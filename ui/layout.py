@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.data_classes import FileData
+from markdown_it import MarkdownIt
 
 from ui.exports import EXPORTS
 from ui.player import EMPTY as NO_PLAYER
@@ -189,8 +190,7 @@ def lay_out(clips: Mapping[str, Path], limits: str, card: str, runs: str | None,
         if runs:
             _html(f'<p><a href="{escape(runs)}" target="_blank" rel="noopener">MLflow: runs and registry</a></p>')
     if card:
-        with gr.Accordion("Model card: what it was taught, on whom, and how well", open=False, elem_id="fc-card"):
-            gr.Markdown(card, elem_id="fc-card-text")
+        _html(_model_card(card), elem_id="fc-card")
     return Parts(**made)
 
 
@@ -218,6 +218,11 @@ def busy() -> dict[str, Any]:
 def alert(title: str, text: str) -> str:
     """An error."""
     return f'<div class="fc-alert" role="alert"><b>{title}.</b> {escape(text)}</div>'
+
+
+def _model_card(card: str) -> str:
+    text = MarkdownIt("commonmark", {"html": False}).enable("table").render(card)
+    return f"<details><summary>Model card: what it was taught, on whom, and how well</summary>{text}</details>"
 
 
 def _masthead(card: bool) -> str:

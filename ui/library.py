@@ -101,6 +101,8 @@ class Library:
         self.chosen: str | None = None
         self.revision = 0
         """Goes up with each change."""
+        self.order, self.untaught = "Family", False
+        """How the profile is sorted, and whether it lists what was not taught."""
         self.looked = time.monotonic()
         self._lock = threading.Lock()
 

@@ -131,12 +131,22 @@
     away: "The page's own server is away; it is asked again each second …",
   };
   window.fcWatch = (element, ask) => {
-    let page;  // which run of the page's server this is
+    let page, broken = false;  // which run of the page's server this is, and whether it could not be reached
     const look = async () => {
-      const late = new Promise(resolve => setTimeout(() => resolve({state: "away"}), PATIENCE));
-      const said = await Promise.race([ask().catch(() => ({state: "away"})), late]) ?? {state: "away"};
-      if (said.page && page && said.page !== page) { location.reload(); return; }
+      const asked = ask().catch(() => null).then(told => {
+        broken ||= !told?.state;
+        return broken && !told?.state ? {state: "away"} : told;
+      });
+      const late = new Promise(resolve => setTimeout(() => resolve({state: "away", late: true}), PATIENCE));
+      let said = await Promise.race([asked, late]);
+      if (said.late) { show(said); said = await asked; }
+      // A page whose server began anew, or whose connection broke, gets no more events: it loads itself again.
+      if (said.page && ((page && said.page !== page) || broken)) { location.reload(); return; }
       page ??= said.page;
+      show(said);
+      if (element.isConnected) setTimeout(look, PERIOD);
+    };
+    const show = said => {
       const pill = find(".fc-status", element);
       if (pill && pill.dataset.state !== said.state) {
         pill.dataset.state = said.state;
@@ -144,7 +154,6 @@
       }
       const model = find(".fc-model-name", element);
       if (model && said.model && model.textContent !== said.model) model.textContent = said.model;
-      if (element.isConnected) setTimeout(look, PERIOD);
     };
     look();
   };
@@ -175,6 +184,10 @@
     if (clip) address.searchParams.set("clip", clip); else address.searchParams.delete("clip");
     if (address.href !== location.href) history.replaceState(null, "", address);
   };
+  document.addEventListener("click", event => {
+    const card = event.target.closest?.('a[href="#fc-card"]') && find("#fc-card details");
+    if (card) card.open = true;
+  });
   document.addEventListener("click", async event => {
     const button = event.target.closest?.("[data-copy-link]");
     if (!button) return;

@@ -49,7 +49,13 @@ def test_an_empty_page_says_how_to_begin(reader) -> None:
     assert not reader.page.locator("#fc-question textarea").is_enabled()
     assert reader.page.locator("#fc-samples button").all_inner_texts() == list(SAMPLES)
     assert reader.page.locator(".fc-model-name").inner_text() == "fake"
+    assert not re.search("encoder|token|aligned crop", reader.page.locator("body").inner_text(), re.IGNORECASE)
     assert "Not for decisions about people" in reader.page.locator(".fc-ethics").inner_text()
+    assert violations(reader.page) == []
+    card = reader.page.locator("#fc-card h1")
+    assert not card.is_visible()
+    reader.page.get_by_role("link", name="What it was taught").click()
+    card.wait_for()
     assert violations(reader.page) == []
 
 
@@ -200,6 +206,11 @@ def test_a_server_that_is_busy_or_gone_is_told_of_and_waited_for(reader, fake) -
     reader.page.wait_for_selector('.fc-status[data-state="ok"]')
     reader.choose("laughing")
     reader.page.locator('#fc-chat [data-testid="bot"]', has_text="word4").wait_for()
+    reader.page.context.set_offline(True)
+    reader.page.wait_for_selector('.fc-status[data-state="away"]', timeout=5000)
+    with reader.page.expect_event("load"):  # it loads itself again, with what it knew
+        reader.page.context.set_offline(False)
+    reader.page.locator('#fc-chat [data-testid="bot"]', has_text="word4").wait_for()
     fake.lost = True  # it began anew
     reader.ask("And now?")
     reader.page.locator('#fc-chat [data-testid="bot"]', has_text="word4").nth(1).wait_for()
@@ -266,6 +277,10 @@ def test_engineers_choose_temperature_and_see_the_experts(reader, fake) -> None:
     reader.page.get_by_role("option", name="Score").click()
     first = reader.page.locator(".fc-profile tbody th").first
     reader.page.wait_for_function("document.querySelector('.fc-profile tbody th').innerText == 'smiling'")
+    assert first.inner_text() == "smiling"
+    reader.choose("talking")  # another clip is sorted as the last one
+    reader.page.locator(".fc-result header p", has_text="talking").wait_for()
+    reader.ready()
     assert first.inner_text() == "smiling"
     assert violations(reader.page) == []
 
