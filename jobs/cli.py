@@ -237,13 +237,31 @@ def export(
 
 
 @app.command()
-def tune(config: ConfigArgument, overrides: Overrides = None, print_config: PrintConfig = False) -> None:
+def tune(
+    config: Annotated[
+        str | None, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a preset.")
+    ] = None,
+    overrides: Overrides = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Draw the report of the sweep in DIR anew, and stop.")
+    ] = None,
+    print_config: PrintConfig = False,
+) -> None:
     """Train with several combinations of settings and find the best; needs data.out and tune.out.
 
     tune.space lists the settings and what each may be (tune.num_experts and tune.top_k are short forms), tune.search is
     grid (default), random, optuna or another searcher of Ray Tune. tune.out/best.yaml is a configuration for favchat
-    train. Started again with the same settings it goes on where it was.
+    train, tune.out/report.html tells what was found. Started again with the same settings it goes on where it was.
     """
+    if report is not None:
+        from tune.report import redraw
+
+        typer.echo(f"-> {', '.join(map(str, redraw(report.expanduser())))}")
+        return
+    if config is None:
+        raise typer.BadParameter(
+            "write favchat tune CONFIG data.out=CORPUS tune.out=SWEEP, or favchat tune --report DIR"
+        )
     settings = _settings(config, overrides, print_config)
     import tune.sweep
 

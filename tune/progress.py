@@ -21,6 +21,7 @@ class Progress(Callback):
     """Prints a line for each report of a trial and for its end, and what is going on while there are none."""
 
     def __init__(self, metric: str):
+        """Take the name of what is compared."""
         self._metric = metric
 
     def setup(self, *arguments: Any, **info: Any) -> None:
@@ -52,7 +53,8 @@ class Progress(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Say that a trial has ended."""
-        self._say(trial, "finished" if FINISHED in (trial.last_result or {}) else "stopped early")
+        last = trial.last_result or {}
+        self._say(trial, f"finished, {self._metric} {last[self._metric]:.4f}" if FINISHED in last else "stopped early")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Say where a trial's error lies."""

@@ -14,13 +14,15 @@ from ray.tune.search import SEARCH_ALG_IMPORT, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from favchat.config import Config, ConfigError, DimensionConfig
+from tune.goal import Goal
 from tune.space import Point, make_point, seeds
+from tune.trial import ACTIVE
 
 ATTEMPTS = 200
 """Draws for one trial; where all are impossible the sweep has no more trials."""
 
 
-def searcher(config: Config, metric: str) -> DrawnPoints:
+def searcher(config: Config, goal: Goal) -> DrawnPoints:
     """The searcher that ``tune.search`` names.
 
     Raises:
@@ -33,11 +35,15 @@ def searcher(config: Config, metric: str) -> DrawnPoints:
         if tune.search in ("random", "optuna"):
             samplers = {"random": optuna.samplers.RandomSampler, "optuna": optuna.samplers.TPESampler}
             sampler = samplers[tune.search](seed=config.seed, **arguments)
-            return DrawnPoints(OptunaSearch(space=space, metric=metric, mode="min", sampler=sampler), config)
+            if len(tune.objectives) > 1:
+                both: dict[str, Any] = {"metric": [goal.metric, ACTIVE], "mode": [goal.mode, "min"]}
+            else:
+                both = {"metric": goal.metric, "mode": goal.mode}
+            return DrawnPoints(OptunaSearch(space=space, sampler=sampler, **both), config)
         make = SEARCH_ALG_IMPORT.get(tune.search)
         if make is None:
             raise ConfigError(f"tune.search = {tune.search}: there are grid, {', '.join(sorted(SEARCH_ALG_IMPORT))}")
-        inner = make()(**{"space": space, "metric": metric, "mode": "min", **arguments})
+        inner = make()(**{"space": space, "metric": goal.metric, "mode": goal.mode, **arguments})
     except (ImportError, AssertionError, TypeError) as error:
         raise ConfigError(f"tune.search = {tune.search} cannot be used: {error}") from error
     return DrawnPoints(inner, config)

@@ -146,8 +146,12 @@ def seeds(config: Config) -> list[int | None]:
 
 
 def grid(config: Config) -> dict[str, Any]:
-    """The parameter space of a grid: a trial for each combination and seed."""
-    every = [point._replace(seed=seed) for point in grid_points(config).found for seed in seeds(config)]
+    """The parameter space of a grid: a trial for each combination and seed.
+
+    All combinations come with the first seed before any with the second: a sweep that is ended early tells of all.
+    """
+    points = grid_points(config).found
+    every = [point._replace(seed=seed) for seed in seeds(config) for point in points]
     return {"point": ray_tune.grid_search([point.encode() for point in every])}
 
 

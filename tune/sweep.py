@@ -16,15 +16,21 @@ from rich.console import Console
 from favchat import tracking
 from favchat.backbones.names import resolve_backbones
 from favchat.config import Config, ConfigError, StageConfig, TrainingConfig, require
+from favchat.data.corpus.parquet_files import parquet_files
 from favchat.data.corpus.requirements import check_corpus
-from favchat.io.paths import absolute
+from favchat.data.corpus.schema import SHARDS
+from favchat.io.paths import absolute, path_of
 from favchat.io.settings_record import check_settings, keep_settings, settings_of
 from favchat.runtime import ray_cluster
 from favchat.training.batches.samples import some_clips, some_samples
 from favchat.training.curriculum import demands
+from favchat.training.features.feature_cache import stage_features
 from favchat.training.stage_settings import common_settings, one_stage
+from tune.budget import GpuHours
+from tune.goal import Goal
 from tune.leftovers import Leftovers, wait_for_groups
 from tune.progress import Progress
+from tune.quality import check_quality
 from tune.report import SweepResult, write_report
 from tune.schedule import scheduler
 from tune.search import searcher
@@ -37,7 +43,7 @@ RECORD = "sweep.json"
 """The settings that decide what the sweep compares."""
 FREE = {"threads", "checkpoint_every", "keep", "max_failures"}
 """Settings of ``training`` that may change while a sweep is interrupted: no result depends on them."""
-FREE_TUNE = {"out", "max_concurrent", "max_failures", "hours"}
+FREE_TUNE = {"out", "max_concurrent", "max_failures", "hours", "gpu_hours", "gpus_per_worker"}
 """Those of ``tune``."""
 
 TRIAL: dict[str, float] = {"memory": 1024**2}
@@ -69,22 +75,27 @@ def run(config: Config) -> SweepResult:
     check_space(config)
     tell_impossible(config)
     check_corpus(corpus, annotations=True)
+    check_budget(config)
+    goal = Goal(config.tune.metric or default_metric(config, corpus))
     resolve_backbones(config.model)  # a name that leads nowhere is told before anything starts
+    if not goal.is_loss:
+        check_quality(config, goal.metric)
     out = Path(folder).absolute()
     # Trials have working directories of their own.
     config = config.model_copy(update={"data": config.data.model_copy(update={"out": absolute(corpus)})})
     refusal = f"tune.out = {out} holds a sweep with other settings; choose another or delete it"
     check_settings(out / RECORD, sweep_settings(config), sweep_settings(Config(training=_bare(config))), refusal)
-    metric = config.tune.metric or default_metric(config, corpus)
     # The watchers that Ray Train starts see with the dashboard alone that a stopped trial is gone, and end.
-    ray_cluster.start(config.ray, dashboard=True, demands=demands(config))
+    ray_cluster.start(config.ray, dashboard=True, demands=demands(config, config.tune.gpus_per_worker))
     parent = _parent_run(config, out)
     try:
-        sweep = Sweep(config, parent, metric, config.tune.max_concurrent or _fit_at_once(config))
+        sweep = Sweep(config, parent, goal, config.tune.max_concurrent or _fit_at_once(config))
+        if not goal.is_loss:
+            encode_all(config)
         results = _fit(_tuner(sweep, out))
         wait_for_groups()
         parent.end_children()
-        result = write_report(results, config, metric, parent, out)
+        result = write_report(results, config, goal, parent, out)
         # Ray Tune kills a trial's processes in no order: one whose workers died first still calls its run failed.
         stopped = [trial_folder(config, trial.point) for trial in result.trials if trial.status == "stopped"]
         parent.end_children(not_failed=[tracking.training_name(folder) for folder in stopped])
@@ -114,6 +125,30 @@ def tell_impossible(config: Config) -> None:
         )
 
 
+def check_budget(config: Config) -> None:
+    """See that GPU settings have GPUs to go by.
+
+    Raises:
+        ConfigError: They have not.
+    """
+    tune, training = config.tune, config.training
+    shared = tune.gpus_per_worker < 1
+    if not training.use_gpu and (tune.gpu_hours or shared):
+        name = "gpu_hours" if tune.gpu_hours else "gpus_per_worker"
+        raise ConfigError(f"tune.{name}: no trial takes a GPU; set training.use_gpu=true, or leave it out")
+    if shared and training.num_workers > 1:
+        raise ConfigError(
+            f"tune.gpus_per_worker = {tune.gpus_per_worker:g}: the training.num_workers = {training.num_workers} of a "
+            "trial could come to share a GPU, which their communication refuses; a part of a GPU is for one worker"
+        )
+
+
+def encode_all(config: Config) -> None:
+    """Compute the frozen encoders' features of the whole corpus, held-out clips too, before trials ask for them."""
+    shards = parquet_files(path_of(config.data.out or "") / SHARDS)
+    stage_features(config, config.training.stages[0], None, [str(shard) for shard in shards])
+
+
 def default_metric(config: Config, corpus: str) -> str:
     """``val_loss`` where the last stage has held-out samples, else the loss that it trains on."""
     training, last = config.training, config.training.stages[-1]
@@ -126,7 +161,7 @@ def default_metric(config: Config, corpus: str) -> str:
 
 
 def _tuner(sweep: Sweep, out: Path) -> ray_tune.Tuner:
-    config, metric = sweep.config, sweep.metric
+    config, goal = sweep.config, sweep.goal
     # The CPUs and GPUs belong to the workers of its training.
     trainable = ray_tune.with_resources(ray_tune.with_parameters(run_trial, sweep=sweep), TRIAL)
     place = out / RAY_FOLDER
@@ -138,10 +173,10 @@ def _tuner(sweep: Sweep, out: Path) -> ray_tune.Tuner:
         trainable,
         param_space=grid(config) if is_grid else {},
         tune_config=ray_tune.TuneConfig(
-            metric=None if tune.scheduler else metric,
-            mode=None if tune.scheduler else "min",
-            scheduler=scheduler(tune.scheduler, metric, sum(curriculum_steps(config).values())),
-            search_alg=None if is_grid else searcher(config, metric),
+            metric=None if tune.scheduler else goal.metric,
+            mode=None if tune.scheduler else goal.mode,
+            scheduler=scheduler(tune.scheduler, goal, sum(curriculum_steps(config).values())),
+            search_alg=None if is_grid else searcher(config, goal),
             num_samples=1 if is_grid else tune.num_samples * tune.seeds,
             max_concurrent_trials=sweep.at_once,
             time_budget_s=tune.hours and 3600 * tune.hours,
@@ -151,7 +186,8 @@ def _tuner(sweep: Sweep, out: Path) -> ray_tune.Tuner:
             name=RAY_FOLDER,
             storage_path=str(out),
             verbose=0,
-            callbacks=[Progress(metric), Leftovers()],
+            callbacks=[Progress(goal.metric), Leftovers()],
+            stop=GpuHours(out, tune.gpu_hours, config) if tune.gpu_hours else None,
             failure_config=ray_tune.FailureConfig(max_failures=tune.max_failures),
         ),
     )
@@ -166,7 +202,8 @@ def _fit_at_once(config: Config) -> int:
     """How many trials the cluster has room for: GPUs for all of their workers, or CPUs beside the one for Ray Data."""
     there, workers = ray.cluster_resources(), config.training.num_workers
     free = there.get("GPU", 0.0) if config.training.use_gpu else there.get("CPU", 1.0) - 1
-    return max(1, int(free // workers))
+    each = workers * (config.tune.gpus_per_worker if config.training.use_gpu else 1)
+    return max(1, int(free / each + 1e-9))
 
 
 def _fit(tuner: ray_tune.Tuner) -> ray_tune.ResultGrid:

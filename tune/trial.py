@@ -20,10 +20,14 @@ from favchat.tracking import Run
 from favchat.training.batches.stage_source import StageSource
 from favchat.training.stage.job import REPORTS
 from favchat.training.stage.step_log import main_loss, read_steps
+from tune.goal import Goal
+from tune.quality import RungMetric, final_metric
 from tune.space import Point, chosen
 
 COUNTER = "curriculum_step"
 """Of a report: optimiser steps since the beginning of the first stage; what schedulers count."""
+ACTIVE = "active_parameters"
+"""Of a report, where a sweep searches by it: parameters of the adapter that one token passes through."""
 FINISHED = "train_seconds"
 """Only in a trial's last report: seconds that its stages took."""
 LOOK_S = 0.2
@@ -37,7 +41,7 @@ class Sweep:
     config: Config
     run: Run
     """The parent of the trials' MLflow runs."""
-    metric: str
+    goal: Goal
     """What is compared."""
     at_once: int = 1
     """Trials that run at once."""
@@ -83,15 +87,30 @@ def run_trial(parameters: dict[str, Any], sweep: Sweep) -> None:
     config = trial_config(sweep.config, point)
     out = Path(config.training.out or "")
     out.mkdir(parents=True, exist_ok=True)
+    about = active(config) if "active_parameters" in config.tune.objectives else {}
     with FileLock(out / ".lock"):
         training = Training(config, sweep, point)
         report: dict[str, Any] = {}
         for report in training.reports(after=_told()):
-            _tell(report)
+            _tell(report | about)
         seconds = training.seconds()
-    # Where all had been told before, there is none to repeat.
-    last = report or list(kept_reports(config, sweep.metric))[-1]
-    _tell({**last, FINISHED: seconds})
+        # Where all had been told before, there is none to repeat.
+        last = report or list(kept_reports(config, sweep.goal))[-1]
+        last |= {FINISHED: seconds} | final_values(config, sweep.goal, out)
+    _tell(last | about)
+
+
+def active(config: Config) -> dict[str, int]:
+    """The parameters of a trial's adapter that one token passes through, by name."""
+    from favchat.model.adapter import active_parameters
+    from favchat.model.build import architecture
+
+    return {ACTIVE: active_parameters(architecture(config.model).adapter_config)}
+
+
+def final_values(config: Config, goal: Goal, folder: Path) -> dict[str, float]:
+    """The metric on all held-out clips, where training does not measure it."""
+    return {} if goal.is_loss else {goal.metric: final_metric(config, goal.metric, folder)}
 
 
 class Training:
@@ -113,7 +132,7 @@ class Training:
         """
         while True:
             ended = not self._thread.is_alive()
-            for report in kept_reports(self._config, self._sweep.metric):
+            for report in kept_reports(self._config, self._sweep.goal):
                 if report[COUNTER] > after:
                     after = report[COUNTER]
                     yield report
@@ -132,15 +151,21 @@ class Training:
         from favchat.training.curriculum import train
 
         try:
+            sweep, goal = self._sweep, self._sweep.goal
             result = train(
-                self._config, parent=self._sweep.run, runs_at_once=self._sweep.at_once, swept=self._point.swept
+                self._config,
+                parent=sweep.run,
+                runs_at_once=sweep.at_once,
+                gpus_per_worker=sweep.config.tune.gpus_per_worker,
+                swept=self._point.swept,
+                measure=None if goal.is_loss else RungMetric(self._config, goal.metric),
             )
             self._seconds = sum(stage.seconds for stage in result.stages)
         except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
             self._error = error
 
 
-def kept_reports(config: Config, metric: str) -> Iterator[dict[str, Any]]:
+def kept_reports(config: Config, goal: Goal) -> Iterator[dict[str, Any]]:
     """All reports that a trial has kept in its folder, in their order.
 
     Each has the step of the curriculum, the stage's name, and the metric of the sweep: where that is a loss that the
@@ -152,7 +177,8 @@ def kept_reports(config: Config, metric: str) -> Iterator[dict[str, Any]]:
         for line in read_steps(folder / REPORTS):
             report: dict[str, Any] = {key: value for key, value in line.items() if key != "expert_choices"}
             report |= {"stage": stage.name, COUNTER: before + int(line["step"])}
-            report.setdefault(metric, main_loss(line))
+            if goal.is_loss:
+                report.setdefault(goal.metric, main_loss(line))
             yield report
         if not (folder / "stage.json").is_file():
             return

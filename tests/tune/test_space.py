@@ -64,11 +64,11 @@ def test_the_grid_has_every_combination_with_every_seed():
     config = Config(seed=3, tune=TuneConfig(num_experts=[1, 2], top_k=[1, 2], seeds=2))
     found = [decode(text) for text in grid(config)["point"]["grid_search"]]
     assert [(*one.settings.values(), one.seed) for one in found] == [
-        (1, 1, 3), (1, 1, 4), (2, 1, 3), (2, 1, 4), (2, 2, 3), (2, 2, 4)
+        (1, 1, 3), (2, 1, 3), (2, 2, 3), (1, 1, 4), (2, 1, 4), (2, 2, 4)
     ]  # fmt: skip
-    assert found[1].name == "num_experts1-top_k1-seed4"
-    assert found[1].label == found[0].label
-    assert found[1].apply(config).seed == 4
+    assert found[3].name == "num_experts1-top_k1-seed4"
+    assert found[3].label == found[0].label
+    assert found[3].apply(config).seed == 4
 
 
 def test_a_space_can_be_given_on_the_command_line_and_in_a_file(tmp_path):
@@ -95,7 +95,11 @@ def test_a_space_can_be_given_on_the_command_line_and_in_a_file(tmp_path):
         ),
         (["tune.num_experts=[]"], "tune.num_experts"),
         (["tune.top_k=[0]"], "no combination can be trained.*model.adapter.top_k"),
-        (["tune.metric=accuracy"], "tune.metric"),
+        (["tune.metric=accuracy"], "tune.metric.*'accuracy' is none of val_loss.*TASK/WAY/PART/METRIC"),
+        (["tune.metric=a/b/c/d"], "tune.metric.*a way of likelihood"),
+        (["tune.metric=celebv_hq_emotions/text/clip/uar"], "did you mean celebv_hq_emotion"),
+        (["tune.objectives=[active_parameters]"], "tune.*objectives: metric"),
+        (["tune.objectives=[metric,active_parameters]"], "search = grid has one alone"),
         (["tune.scheduler={name: asha, grace_step: 1}"], "did you mean tune.scheduler.grace_steps"),
         (["tune.space={data.out: [a]}"], "data.out cannot be swept"),
         (["tune.space={seed: [1]}", "tune.seeds=2"], "seed is swept by seeds already"),

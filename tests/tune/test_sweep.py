@@ -127,7 +127,7 @@ def test_a_sweep_that_has_ended_runs_nothing_again(swept):
 def test_every_combination_is_tried_and_the_best_comes_first(swept):
     result = swept.result
     assert {settings_of(trial) for trial in result.trials} == {(2, 1), (2, 2), (4, 1), (4, 2)}
-    assert result.metric == "val_loss"
+    assert result.goal.metric == "val_loss"
     metrics = [trial.metric for trial in result.trials if trial.status == "finished"]
     assert metrics == sorted(metrics)
     assert all(1 < metric < 10 for metric in metrics)
@@ -146,7 +146,8 @@ def test_table_and_picture_lie_in_the_folder(swept):
     with result.table.open() as file:
         rows = list(csv.DictReader(file))
     assert [float(row["metric"]) for row in rows] == [trial.metric for trial in result.trials]
-    with Image.open(result.picture) as picture:
+    assert "parcoords" in result.page.read_text()
+    with Image.open(result.page.with_name("quality.png")) as picture:
         assert picture.size > (600, 400)
         assert len(picture.convert("RGB").getcolors(1 << 20)) > 10
 
@@ -172,7 +173,7 @@ def test_mlflow_has_a_parent_with_a_child_for_each_trial(swept):
     assert parent.info.status == "FINISHED"
     assert parent.data.metrics["best_val_loss"] == result.trials[0].metric
     logged = {artifact.path for artifact in client.list_artifacts(result.run.run_id)}
-    assert {"best.yaml", "results.csv", "quality.png", "config.yaml"} <= logged
+    assert {"best.yaml", "results.csv", "quality.png", "report.html", "trials.json", "config.yaml"} <= logged
     children = client.search_runs([result.run.experiment_id], PARENT.format(result.run.run_id))
     # One for each trial, also for one that was running when the sweep was killed.
     assert sorted(child.info.run_name for child in children) == [
@@ -180,6 +181,10 @@ def test_mlflow_has_a_parent_with_a_child_for_each_trial(swept):
     ]
     assert {child.info.status for child in children} == {"FINISHED", "KILLED"}
     for child in children:
+        trial = next(one for one in result.trials if child.info.run_name == f"train {one.point.name}")
+        # Those that were stopped early too.
+        assert child.data.metrics["val_loss"] == trial.metric >= child.data.metrics["best_val_loss"]
+        assert child.data.tags["ray.job"]
         assert child.data.params["model.adapter.num_experts"] in child.info.run_name
         if child.info.status == "FINISHED":
             stages = client.search_runs([result.run.experiment_id], PARENT.format(child.info.run_id))

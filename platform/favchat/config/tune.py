@@ -8,11 +8,14 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from favchat.config.section import Place, Section
+from favchat.plugins import TASKS
 
 NOT_SWEPT = ("data.", "tune.", "tracking.", "ray.", "serve.", "training.out", "training.reports", "evaluation.")
 """Beginnings of keys that say where a trial runs, or on what, and not what it learns."""
 
 
+LOSSES = ("val_loss", "language_loss", "attribute_loss")
+"""What training measures by itself, smaller being better."""
 STEPS = re.compile(r"\.(steps|epochs|batch_size|tokens|packed|mix|task)\b")
 """Settings of a stage that decide how many steps it takes, or what it learns."""
 
@@ -81,16 +84,26 @@ class TuneConfig(Section):
     """Combinations that a search tries; not of ``grid``."""
     hours: float | None = Field(default=None, gt=0)
     """Wall time after which the sweep ends with what it has."""
+    gpu_hours: float | None = Field(default=None, gt=0)
+    """Hours of training, times the GPUs that trained, after which it does; those before an interruption count."""
+    gpus_per_worker: float = Field(default=1, gt=0, le=1)
+    """With ``training.use_gpu``: less than 1 lets several trials share a GPU, and its memory; with one worker each."""
     max_concurrent: int | None = Field(default=None, ge=1)
     """Trials that run at once; null: as many as the cluster has GPUs for, or CPUs beside the one for Ray Data."""
     max_failures: int = Field(default=1, ge=0)
     """How often a trial that failed is begun again, each time from its last checkpoint."""
     reports: int = Field(default=4, ge=1)
     """How often a stage of a trial reports, in place of ``training.reports``."""
-    metric: Literal["val_loss", "language_loss", "attribute_loss"] | None = None
-    """What is compared, smaller being better: ``val_loss``, the mean loss on held-out clips, or that of the last steps,
-    ``language_loss`` a token or ``attribute_loss`` a clip; by default the first where the corpus has a
-    ``training.val_split``."""
+    metric: str | None = None
+    """What is compared. A loss: ``val_loss``, the mean on held-out clips (the default where the corpus has a
+    ``training.val_split``), or that of the last steps, ``language_loss`` a token or ``attribute_loss`` a clip. Or any
+    metric of ``favchat evaluate`` on that split as ``TASK/WAY/PART/METRIC``, such as
+    ``celebv_hq_attributes/scores/all/uar``."""
+    rung_clips: int = Field(default=32, ge=1)
+    """A metric of ``favchat evaluate`` is measured at each report too, on so many clips of the split, always the same;
+    at a trial's end on all that ``evaluation.max_clips`` allows."""
+    objectives: list[Literal["metric", "active_parameters"]] = ["metric"]
+    """What ``optuna`` searches by: both together look for the best trade-offs."""
     scheduler: SchedulerConfig | None = None
     """Stops poor trials early; null: every trial runs to its end."""
 
@@ -100,6 +113,28 @@ class TuneConfig(Section):
         if not isinstance(space, dict):
             return space
         return {str(key): {"choices": value} if isinstance(value, list) else value for key, value in space.items()}
+
+    @field_validator("metric")
+    @classmethod
+    def _metric_is_known(cls, metric: str | None) -> str | None:
+        if metric is None or metric in LOSSES:
+            return metric
+        parts = metric.split("/")
+        if len(parts) != 4 or parts[1] not in ("likelihood", "text", "scores"):
+            raise ValueError(
+                f"'{metric}' is none of {', '.join(LOSSES)} and not TASK/WAY/PART/METRIC with a way of likelihood, "
+                "text or scores, such as celebv_hq_emotion/likelihood/clip/uar"
+            )
+        TASKS.check(parts[0])
+        return metric
+
+    @model_validator(mode="after")
+    def _objectives_fit(self) -> TuneConfig:
+        if sorted(set(self.objectives)) != sorted(self.objectives) or "metric" not in self.objectives:
+            raise ValueError("objectives: metric, or metric and active_parameters, each once")
+        if len(self.objectives) > 1 and self.search != "optuna":
+            raise ValueError(f"objectives: search = {self.search} has one alone, the metric; optuna can have both")
+        return self
 
     @model_validator(mode="after")
     def _can_be_searched(self) -> TuneConfig:

@@ -33,7 +33,7 @@ from favchat.training.model_card import model_card
 from favchat.training.registration import register
 from favchat.training.stage.checkpoints import RECORD, newest
 from favchat.training.stage.errors import TrainingError
-from favchat.training.stage.job import StageJob
+from favchat.training.stage.job import REPORTS, Measure, StageJob
 from favchat.training.stage.step_log import main_loss, progress_bar, read_steps
 from favchat.training.stage.worker import run as train_stage
 from favchat.training.stage_settings import SETTINGS, stage_defaults, stage_settings
@@ -85,7 +85,9 @@ def train(
     *,
     parent: tracking.Run | None = None,
     runs_at_once: int = 1,
+    gpus_per_worker: float = 1,
     swept: Mapping[str, Any] | None = None,
+    measure: Measure | None = None,
 ) -> TrainResult:
     """Run all stages of the curriculum, on the cluster of the ``ray`` section unless Ray runs already.
 
@@ -96,8 +98,10 @@ def train(
         config: Needs ``data.out``, ``training.out`` and ``training.stages``.
         parent: Parent of this MLflow run.
         runs_at_once: Number of concurrent trainings that share the cluster's CPUs.
+        gpus_per_worker: With ``training.use_gpu``: less than 1 lets several trainings share a GPU.
         swept: Dotted settings in which this run differs from others: its parameters in MLflow even where they are the
             defaults.
+        measure: What else each report says of the model.
 
     Raises:
         ConfigError: Something is missing, or ``training.out`` holds a run with other settings.
@@ -122,7 +126,8 @@ def train(
         _warn_of_unused(config, inits[0])
     for stage in config.training.stages:
         _ = StageSource(config, stage, None).schedule  # fail before any work if a later stage has no samples
-    ray_cluster.start(config.ray, demands=demands(config))
+    ray_cluster.start(config.ray, demands=demands(config, gpus_per_worker))
+    resources = scaling(config, runs_at_once, gpus_per_worker)
 
     settings = _all_settings(config, inits)
     for stage, kept in zip(config.training.stages, settings, strict=True):
@@ -145,7 +150,7 @@ def train(
     try:
         for stage, init, kept in zip(config.training.stages, inits, settings, strict=True):
             start = init or (str(results[-1].model) if results else None)
-            results.append(_run_stage(config, stage, start, kept, run, runs_at_once))
+            results.append(_run_stage(config, stage, start, kept, run, runs_at_once, resources, measure))
         _calibrate(config, config.training.stages[-1], results[-1].model)
         _link_tree(results[-1].model, out / "model")
         tracking.attempt("the run's metrics are not logged", lambda: _log_results(run, results))
@@ -205,6 +210,8 @@ def _run_stage(
     settings: Settings,
     parent: tracking.Run,
     runs_at_once: int,
+    resources: ScalingConfig,
+    measure: Measure | None,
 ) -> StageResult:
     folder = _folder(config, stage)
     record = folder / "stage.json"
@@ -217,10 +224,10 @@ def _run_stage(
     source.features = stage_features(config, stage, init, source.index.files)
     steps = source.steps
     run = tracking.attempt(f"stage '{stage.name}' is not tracked", lambda: _stage_run(parent, folder, stage))
-    job = StageJob(config, stage, steps, init, source, folder, asdict(run) if run else None, runs_at_once)
+    job = StageJob(config, stage, steps, init, source, folder, asdict(run) if run else None, runs_at_once, measure)
     try:
         with progress_bar(job.step_file, stage.name, steps):
-            metrics = _fit(job, scaling(config, runs_at_once))
+            metrics = _fit(job, resources)
     except BaseException as error:
         if run:
             ended = tracking.status_of(error)
@@ -310,33 +317,39 @@ def _stage_run(parent: tracking.Run, folder: Path, stage: StageConfig) -> tracki
     return run
 
 
-def demands(config: Config) -> list[Demand]:
+def demands(config: Config, gpus_per_worker: float = 1) -> list[Demand]:
     """Resources that a stage needs at the same time. Workers without a GPU share the available CPUs."""
     training = config.training
     if not training.use_gpu:
         return []
-    return [Demand("training.num_workers", training.num_workers, gpus=1, gpu_setting="training.use_gpu")]
+    return [Demand("training.num_workers", training.num_workers, gpus=gpus_per_worker, gpu_setting="training.use_gpu")]
 
 
-def scaling(config: Config, runs_at_once: int = 1) -> ScalingConfig:
-    """Resources of the workers: one GPU each, or an equal share of the CPUs, of which one is reserved for Ray Data.
+def scaling(config: Config, runs_at_once: int = 1, gpus_per_worker: float = 1) -> ScalingConfig:
+    """Resources of the workers: GPUs, or an equal share of the CPUs, of which one is reserved for Ray Data.
 
     Args:
         config: Number and kind of workers.
         runs_at_once: How many trainings share the cluster.
+        gpus_per_worker: GPUs of a worker, 1 or less.
     """
     workers = config.training.num_workers
     if config.training.use_gpu:
-        return ScalingConfig(num_workers=workers, use_gpu=True)
+        return ScalingConfig(num_workers=workers, use_gpu=True, resources_per_worker={"GPU": gpus_per_worker})
     free = max(0.0, ray.cluster_resources().get("CPU", 1.0) - 1)
     return ScalingConfig(num_workers=workers, resources_per_worker={"CPU": min(1.0, free / workers / runs_at_once)})
 
 
 def _log_results(run: tracking.Run, results: Sequence[StageResult]) -> None:
-    """Log the last stage's metrics at the whole curriculum's last step, by which runs are sorted, and its seconds."""
+    """Log the last stage's metrics at the whole curriculum's last step, by which runs are sorted, and its seconds.
+
+    Beside the final losses stand the smallest ones that its reports had.
+    """
     steps = int(sum(result.metrics["step"] for result in results))
     metrics = {name: value for name, value in results[-1].metrics.items() if name != "step"}
-    run.log_metrics(metrics | {"train_seconds": sum(result.seconds for result in results)}, steps)
+    reports = read_steps(results[-1].model.parent / REPORTS)
+    best = {f"best_{name}": min(line[name] for line in reports) for name in metrics if name.endswith("_loss")}
+    run.log_metrics(metrics | best | {"train_seconds": sum(result.seconds for result in results)}, steps)
 
 
 def _link_tree(source: Path, target: Path) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from favchat.config import Config, StageConfig
 
 if TYPE_CHECKING:
     from favchat.training.batches.batch import BatchSource
 
+
+Measure = Callable[[Any, Any], dict[str, float]]
+"""Names and values from a model in evaluation mode and its processor; travels to the workers."""
 
 REPORTS = "reports.jsonl"
 """In a stage's folder: its reports."""
@@ -36,6 +40,8 @@ class StageJob:
     tracked."""
     runs_at_once: int = 1
     """How many trainings share the machines."""
+    measure: Measure | None = None
+    """What else each report says of the model."""
 
     @property
     def checkpoints(self) -> Path:

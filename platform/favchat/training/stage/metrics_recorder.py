@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from favchat.tracking import BackgroundLog
 
+_TRAINED = ("step", "language_loss", "attribute_loss")
 SYSTEM_SECONDS = 10
 """Between two samples of the system's metrics."""
 
@@ -87,7 +88,7 @@ class Recorder:
 
     def validation(self, report: dict[str, float], answers: dict[str, list[str]]) -> None:
         """Record a report and all workers' expert usage since the last one; a collective call."""
-        step, val_loss = int(report["step"]), report.get("val_loss")
+        step = int(report["step"])
         choices = all_reduce_sum(self._choices) if self._choices is not None else None
         self._choices = None
         if self._reports:
@@ -95,8 +96,10 @@ class Recorder:
             self._reports.add(step, {**report, **used})
         if not self._log:
             return
-        if val_loss is not None:
-            self._log.log_metrics({"val_loss": val_loss}, step)
+        # The mean training loss is there for every step already.
+        measured = {key: value for key, value in report.items() if key not in _TRAINED}
+        if measured:
+            self._log.log_metrics(measured, step)
         if answers:
             self._log.log_table("answers.json", {"step": [step] * len(answers["clip"]), **answers})
         if choices is not None:

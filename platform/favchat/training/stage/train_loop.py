@@ -31,7 +31,7 @@ from favchat.training.stage.optimizer import make_optimizer
 from favchat.training.stage.precision import prepare_model, stage_precision
 from favchat.training.stage.starting_model import saved_settings, set_learning, starting_model
 from favchat.training.stage.step import Stepper
-from favchat.training.stage.validation import Validation
+from favchat.training.stage.validation import Validation, evaluating
 
 
 def train_stage(job: StageJob) -> dict[str, float]:
@@ -89,6 +89,9 @@ def train_stage(job: StageJob) -> dict[str, float]:
                     # Weights partitioned by ZeRO-3 need all workers.
                     asking = rank == 0 or engine.zero_stage == 3
                     answers = validation.answers(engine.module) if asking else {}
+                    if job.measure and asking:
+                        with evaluating(engine.module):
+                            report |= job.measure(engine.module, processor)
                 if val_loss is not None:
                     report["val_loss"] = val_loss
                 recorder.validation(report, answers)
