@@ -35,8 +35,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from favchat.backbones import assets
+from favchat.config.data import FACE_MARGIN
 from favchat.video import CenterFaceDetector, Detections, VideoError, read_frames
-from favchat.video.align import DEFAULT_MARGIN, TEMPLATE_SIDE, _similarity
+from favchat.video.align import face_geometry
 from favchat.video.detect import MULTIPLE, _network_input
 from favchat.video.onnx_session import onnx_session
 from jobs.quickstart import SAMPLE
@@ -64,8 +65,8 @@ class Variant:
         if found is None:
             self.missed += 1
             return
-        turn, _ = _similarity(true[2:])
-        scale = abs(turn) * CROP / (TEMPLATE_SIDE * (1 + DEFAULT_MARGIN))
+        side = float(face_geometry(true[2:], 1, 1)[2])
+        scale = CROP / (side * (1 + FACE_MARGIN))
         self.apart.append(np.linalg.norm(found[2:] - true[2:], axis=1) * scale)
 
     def row(self, whole: float) -> str:
