@@ -86,9 +86,8 @@ def ledger(rows: int, out: Path, known: float = KNOWN) -> None:
     video = str(next((SAMPLE / "clips").glob("*.mp4")))
     random, ids = np.random.default_rng(0), clip_ids(rows)
     (out / SHARDS).mkdir(parents=True)
-    last: set[str] = set()
-    for start in range(0, rows, 50_000):
-        some = ids[start : start + 50_000]
+    for start in range(0, rows, 135 * PER_SHARD):  # whole shards
+        some = ids[start : start + 135 * PER_SHARD]
         count = len(some)
 
         def labels(names: int, count: int = count) -> list[list[int | None]]:
@@ -126,13 +125,7 @@ def ledger(rows: int, out: Path, known: float = KNOWN) -> None:
         described = {name: Described(1, time.time_ns(), rows) for name, rows in Counter(files).items()}
         for name in described:
             (out / name).write_bytes(b"x")
-        if start and files[0] in last:  # a shard that two parts describe would count once
-            described = {name: one for name, one in described.items() if name not in last}
-            kept = pa.array([name in described for name in files])
-            _write_part(pa.Table.from_arrays(arrays, schema=LEDGER_SCHEMA).filter(kept), UPath(out), described)
-        else:
-            _write_part(pa.Table.from_arrays(arrays, schema=LEDGER_SCHEMA), UPath(out), described)
-        last = set(files)
+        _write_part(pa.Table.from_arrays(arrays, schema=LEDGER_SCHEMA), UPath(out), described)
 
 
 def annotations(rows: int, out: Path) -> None:
