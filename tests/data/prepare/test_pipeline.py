@@ -23,6 +23,7 @@ from favchat.config import Config, ConfigError
 from favchat.data.annotate.pipeline import annotate
 from favchat.data.corpus.parquet_files import read_folder
 from favchat.data.corpus.schema import REJECT_SCHEMA, SHARD_SCHEMA
+from favchat.data.prepare import by_clip, near_duplicates
 from favchat.data.prepare.pipeline import PrepareResult, prepare
 from favchat.data.report.html_page import write_report
 from favchat.labels.attributes import ACTION, APPEARANCE
@@ -191,6 +192,27 @@ def test_bad_entries_stop_nothing(ray_session: None, tmp_path: Path) -> None:
     assert (result.clips, result.in_shards, result.rejected) == (4, 2, 2)
     assert sorted(row["clip_id"] for row in rows(out / "shards")) == ["RAWvid_0", "RAWvid_1", "cut_0"]
     assert [row["clip_id"] for row in rows(out / "rejects") if row["stage"] == "source"] == ["cut_0__2"]
+
+
+def test_a_list_too_large_for_one_process_becomes_the_same_rows(
+    prepared: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_folder(tmp_path / "videos", "a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4")
+    make_folder(folder, "other.mp4", copies="franck_0.mp4")
+    (folder / "text.mp4").write_text("no video")
+    short = prepare(settings(folder, tmp_path / "short", duplicates="drop"), CentreDetector)
+    monkeypatch.setattr(by_clip, "IN_DRIVER", 2)
+    monkeypatch.setattr(by_clip, "BUCKET", 3)
+    monkeypatch.setattr(near_duplicates, "IN_DRIVER", 2)
+    config = settings(folder, tmp_path / "long", duplicates="drop")
+    for skipped in (0, 7):
+        long = prepare(config, CentreDetector)
+        assert (long.clips, long.in_shards, long.reasons, long.skipped) == (7, 2, {"duplicate": 4, "open": 1}, skipped)
+    assert (short.in_shards, short.reasons) == (long.in_shards, long.reasons)
+    for name in ("shards", "rejects"):
+        there, expected = ({row["clip_id"]: row for row in rows(tmp_path / one / name)} for one in ("long", "short"))
+        assert there == expected
+    assert not (tmp_path / "long" / "planning").exists()
 
 
 def content(row: dict[str, Any]) -> dict[str, Any]:
