@@ -35,7 +35,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from jobs.demo import SAMPLE_CLIPS
 
-CLIP = SAMPLE_CLIPS / "pexels_3.mp4"
+CLIP = SAMPLE_CLIPS / "franck_7.mp4"
 QUESTION = "Describe this person."
 PATIENCE = 300.0
 """Seconds after which a step is given up."""

@@ -335,6 +335,8 @@ def test_small_screens(browser, fake, address, width) -> None:
     reader.ready()
     page = reader.page
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    drop = page.locator("#fc-drop").bounding_box()
+    assert drop["x"] >= 0 and drop["x"] + drop["width"] <= width
     order = ("#fc-player", "#fc-result", "#fc-chat", "#fc-timeline", "#fc-profile")
     tops = [page.locator(name).bounding_box()["y"] for name in order]
     assert tops == sorted(tops)
