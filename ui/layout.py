@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
@@ -221,6 +222,8 @@ def alert(title: str, text: str) -> str:
 
 
 def _model_card(card: str) -> str:
+    # Links to files beside the card lead nowhere from here.
+    card = re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]*\)", r"\1", card)
     text = MarkdownIt("commonmark", {"html": False}).enable("table").render(card)
     return f"<details><summary>Model card: what it was taught, on whom, and how well</summary>{text}</details>"
 
