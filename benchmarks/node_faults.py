@@ -1,6 +1,6 @@
 """Take a node away from a Ray cluster while a command works on it, put another in its place, and compare the end.
 
-    python benchmarks/node_faults.py FOLDER [prepare train] [--out RESULT.md]
+    python benchmarks/node_faults.py FOLDER [prepare train serve] [--out RESULT.md]
 
 The cluster (`ray.cluster_utils.Cluster`) has a head without CPUs and one node with two, so that all work is on the node
 that goes: its processes are killed, with whatever they held in memory. Another node with two CPUs comes right after.
@@ -11,6 +11,7 @@ killed, what happened, what differs at the end. Ends with status 1 where somethi
 from __future__ import annotations
 
 import argparse
+import base64
 import os
 import platform
 import subprocess
@@ -21,6 +22,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import psutil
 from ray.cluster_utils import Cluster
 from safetensors.torch import load_file
@@ -30,6 +32,7 @@ from favchat.runtime.environment import quiet_environment
 from jobs.quickstart import SAMPLE
 
 CPUS = 2
+PORT = 8123
 
 
 @contextmanager
@@ -158,7 +161,62 @@ def train(folder: Path) -> tuple[str, str]:
     return happened, f"weights differ by {worst:.2g}" if worst else ""
 
 
-DRILLS = {"prepare": prepare, "train": train}
+def serve(folder: Path) -> tuple[str, str]:
+    """The node of all replicas, while a client asks again and again."""
+    trained(folder / "train" / "whole")
+    model = folder / "train" / "whole" / "run" / "model"
+    words = [f"serve.model={model}", f"serve.store={folder / 'serve' / 'store'}", f"serve.port={PORT}"]
+    video = base64.b64encode((SAMPLE / "clips" / "pexels_0.mp4").read_bytes()).decode()
+    content = [
+        {"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{video}"}},
+        {"type": "text", "text": "Is the person smiling?"},
+    ]
+    body = {"model": "favchat", "messages": [{"role": "user", "content": content}], "max_tokens": 8}
+    with cluster_of_two() as cluster, httpx.Client(base_url=f"http://127.0.0.1:{PORT}", timeout=120) as client:
+        process = started(cluster, folder / "serve" / "log.txt", "serve", settings(folder / "serve", *words))
+        try:
+            before = answered(client, body, process)[-1]
+            began = time.monotonic()
+            take_away(cluster)
+            said = answered(client, body, process)
+            seconds = time.monotonic() - began
+        finally:
+            process.terminate()
+            process.wait(120)
+    statuses = [one.partition(":")[0] for one in said]
+    seen = ", ".join(f"{statuses.count(status)} x {status}" for status in dict.fromkeys(statuses))
+    return f"node killed; then {seen}; answered again after {seconds:.0f} s", (
+        "" if said[-1] == before else f"{said[-1]!r} and {before!r}"
+    )
+
+
+def answered(client: httpx.Client, body: dict[str, object], process: subprocess.Popen[bytes]) -> list[str]:
+    """Ask until there is an answer: what came each time.
+
+    Raises:
+        RuntimeError: None comes within ten minutes, or the server has ended.
+    """
+    said, deadline = [asked(client, body)], time.monotonic() + 600
+    while not said[-1].startswith("200"):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"no answer: {said[-5:]}")
+        time.sleep(0.5)
+        said.append(asked(client, body))
+    return said
+
+
+def asked(client: httpx.Client, body: dict[str, object]) -> str:
+    """The status of an answer, and what it says."""
+    try:
+        answer = client.post("/v1/chat/completions", json=body)
+    except httpx.HTTPError as error:
+        return f"no answer ({type(error).__name__})"
+    if answer.status_code != 200:
+        return str(answer.status_code)
+    return f"200: {answer.json()['choices'][0]['message']['content']}"
+
+
+DRILLS = {"prepare": prepare, "train": train, "serve": serve}
 
 
 def main() -> None:
