@@ -42,6 +42,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "adapter": ["--presets", "tiny", "--clips", "2", "--passes", "1"],
     "annotate": ["--clips", "20"],
     "ask": ["{model}", "--rounds", "1"],
+    "cost_model": [],
     "decode": ["{clips}/franck_0.mp4"],
     "detector_variants": ["{clips}/franck_0.mp4", "--every", "1"],
     "encoders": ["tiny", "--clips", "2", "--rounds", "1", "--random"],
