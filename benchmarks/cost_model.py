@@ -33,7 +33,7 @@ INPUTS = {
     "ledger_bytes": Input(115, "bytes a clip", SCALING),
     "annotation_bytes": Input(390, "bytes a clip", "the template writer on 600 clips with three of five labels"),
     "feature_mb": Input(0.29, "MB a clip", TRAINING),
-    "plan_core_s": Input(0.00005, "core s a clip", SCALING),
+    "plan_core_s": Input(0.00007, "core s a clip", SCALING),
     "prepare_core_s": Input(0.51, "core s a clip", PREPARE + ": 3.92 clips/s on 2 cores, 16 frames"),
     "dedup_core_s": Input(0.00004, "core s a clip at a million", "docs/choices.md: 38 s of banding"),
     "annotate_core_s": Input(0.006, "core s a clip", "docs/annotation.md: 40 + 380 us a row, to write and to select"),
