@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Any
 
 from tune.goal import Goal
 from tune.results import Trial, swept_keys
@@ -108,13 +109,11 @@ def main_effects(trials: Sequence[Trial]) -> dict[str, float]:
     keys = [key for key in swept_keys(done) if all(key in row for row in rows)]
     distributions: dict[str, BaseDistribution] = {}
     for key in keys:
-        there = sorted({row[key] for row in rows}, key=str)
+        there: list[Any] = sorted({row[key] for row in rows}, key=str)
         if len(there) < 2:
             continue
         ranged = all(isinstance(value, float) for value in there)
-        distributions[key] = (
-            FloatDistribution(min(there), max(there)) if ranged else CategoricalDistribution(there)  # type: ignore[type-var]
-        )
+        distributions[key] = FloatDistribution(min(there), max(there)) if ranged else CategoricalDistribution(there)
     if not distributions:
         return {}
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would tell of every study
@@ -129,8 +128,8 @@ def _combination(trials: list[Trial]) -> Combination:
     values = [trial.metric for trial in trials if trial.metric is not None]
     mean, spread = fmean(values), stdev(values) if len(values) > 1 else None
     half = None if spread is None else _t_quantile(len(values) - 1) * spread / len(values) ** 0.5
-    bounds = (None, None) if half is None else (mean - half, mean + half)
-    return Combination(trials[0].point._replace(seed=None), trials, mean, *bounds, spread)
+    low, high = (None, None) if half is None else (mean - half, mean + half)
+    return Combination(trials[0].point._replace(seed=None), trials, mean, low, high, spread)
 
 
 def _difference(best: Combination, other: Combination) -> Difference:

@@ -138,7 +138,7 @@ def _axes(figure: Any, x: str, y: str) -> Any:
 def _placed(column: list[Any]) -> tuple[list[float], list[tuple[float, str]]]:
     """A column's heights between 0 and 1, and where to write what."""
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in column)
-    there = sorted(set(column)) if numbers else sorted({str(value) for value in column})
+    there: list[Any] = sorted(set(column)) if numbers else sorted({str(value) for value in column})
     if len(there) <= 8 or not numbers:
         heights = {value: place / max(1, len(there) - 1) for place, value in enumerate(there)}
         shown = [(height, f"{value:g}" if numbers else str(value)) for value, height in heights.items()]

@@ -43,7 +43,8 @@ def store_model(source: Path, target: Path, shared: Path) -> None:
         elif path.name not in names:
             link_or_copy(str(path), str(target / path.name))
     pieces = [piece for file in files for piece in _pieces(file, shared)]
-    weight_map, total = {}, 0
+    weight_map: dict[str, str] = {}
+    total = 0
     for number, (stored, tensors) in enumerate(pieces, 1):
         name = f"model-{number:05}-of-{len(pieces):05}.safetensors"
         link_or_copy(str(stored), str(target / name))

@@ -53,10 +53,10 @@ def mouth_features(faces: NDArray[np.uint8], visible: NDArray[np.bool_]) -> NDAr
 
 
 def _gray(face: NDArray[np.uint8]) -> NDArray[np.float32]:
-    gray = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    gray = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
     if gray.shape != (SIDE, SIDE):
         gray = cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.GaussianBlur(gray, (0, 0), 2), np.float32)
+    return np.asarray(cv2.GaussianBlur(gray.astype(np.float32), (0, 0), 2), np.float32)
 
 
 def _change(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
