@@ -25,8 +25,8 @@ import numpy as np
 
 from favchat.video import VideoError, VideoInfo
 from favchat.video.colour import to_rgb
-from favchat.video.cursor import Cursor, ffmpeg_name
 from favchat.video.decode import fit_size, probe
+from favchat.video.frame_cursor import Cursor, ffmpeg_name
 from favchat.video.frame_times import frames_on_display, uniform_times
 from favchat.video.orientation import Orientation
 from favchat.video.readers import DecordUnfitError, FoundFrames, read_decord, read_pyav

@@ -222,7 +222,7 @@ def step(name: str, work: Path, rows: int) -> dict[str, float]:
             missing = find_missing(UPath(work / f"half{rows}"), listed)
         found["missing"] = missing.clips.rows
     elif name == "dedup":
-        from favchat.data.prepare.by_clip import ClipList
+        from favchat.data.prepare.clip_plan import ClipList
         from favchat.data.prepare.listed import LISTED_SCHEMA
         from favchat.data.prepare.near_duplicates import RECORD, apply_dedup
 

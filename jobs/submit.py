@@ -19,7 +19,7 @@ from favchat.config import ConfigError
 from favchat.runtime.environment import TELEMETRY_OFF
 from favchat.tracking import git_revision
 from jobs.jobs_api import PATIENCE, Follower, connect
-from jobs.travel import files_of, pack, refuse_relative, rewritten
+from jobs.submitted_files import files_of, pack, refuse_relative, rewritten
 from jobs.wheel import build_wheel
 
 FORWARDED = {

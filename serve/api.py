@@ -18,6 +18,7 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 from starlette.middleware.cors import CORSMiddleware
 
 from favchat.config import Config
+from serve.access import Guard
 from serve.attributes_route import AttributesRoute
 from serve.body_limit import BodyLimit, Traffic
 from serve.chat import Chat, Piece
@@ -27,7 +28,6 @@ from serve.deployments import in_openai_s_words
 from serve.error_handler import handle_errors
 from serve.errors import RETRY_AFTER, ApiError, AsciiJSON
 from serve.files_route import FilesRoute
-from serve.guard import Guard
 from serve.health import LIVE, READY, Part, Readiness
 from serve.intake import Intake
 from serve.keys import KeyRing

@@ -1,8 +1,8 @@
 """How much an answer depends on each frame: how much less likely it is with the frame hidden.
 
 Leave-one-out (Li, Monroe and Jurafsky 2016, arXiv 1612.08220) of the frames. What the scores decide of an answer is as
-likely as they say, see :mod:`favchat.model.claims`; the rest as the language model says, which reads a video whose
-visual tokens were computed with the frame hidden.
+likely as they say, see :mod:`favchat.model.answer_claims`; the rest as the language model says, which reads a video
+whose visual tokens were computed with the frame hidden.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from safetensors.torch import load_file
 from torch import Tensor
 
-from favchat.model.claims import claims_of, log_likelihood
+from favchat.model.answer_claims import claims_of, log_likelihood
 from serve.chat import Chat
 from serve.errors import ApiError
 from serve.likelihood import after_prompts

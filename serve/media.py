@@ -17,8 +17,8 @@ from favchat.config import Config
 from favchat.model import FaVChatProcessor
 from favchat.model.video_scores import as_seen
 from favchat.video import ProcessedClip, VideoError
-from favchat.video.cursor import Cursor
 from favchat.video.decode import probe
+from favchat.video.frame_cursor import Cursor
 from favchat.video.windows import default_window, followed, window_clips, window_spans
 from serve.errors import ApiError
 from serve.people import RememberingDetector, count_people, told_of

@@ -45,7 +45,7 @@ from favchat.face_scores.values import CALIBRATION
 from favchat.video.clip import ProcessedClip
 from favchat.video.decode import VideoInfo
 from serve.errors import ApiError, busy
-from serve.leases import Leases
+from serve.video_leases import Leases
 from serve.view import View
 
 FORMAT = "4"

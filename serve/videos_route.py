@@ -10,12 +10,12 @@ from fastapi import FastAPI, Query
 from fastapi.responses import Response, StreamingResponse
 
 from serve.deployments import in_openai_s_words
+from serve.face_track import describe
 from serve.files_route import send_file
 from serve.intake import Intake
 from serve.metrics import Metrics
 from serve.openapi import errors, file_of
 from serve.served_model import ServedModel
-from serve.track import describe
 from serve.view import FACES, View
 
 

@@ -13,8 +13,8 @@ import gradio as gr
 
 from ui.analysis import Analyser
 from ui.client import ApiClient
-from ui.desk import Desk
 from ui.endpoint import add_endpoint
+from ui.event_handlers import EventHandlers
 from ui.layout import Parts, lay_out
 from ui.library import KEPT, Libraries
 
@@ -64,7 +64,7 @@ def building(api: ApiClient, settings: Settings) -> Iterator[Page]:
     libraries = Libraries(api.forget)
     with TemporaryDirectory(prefix="favchat-page-") as previews:
         analyser = Analyser(api, libraries, Path(previews))
-        desk = Desk(api, libraries, analyser, settings.samples, settings.first)
+        handlers = EventHandlers(api, libraries, analyser, settings.samples, settings.first)
         limits = (
             f"Many at once; each at most {settings.max_file_mb:.0f} MB and {settings.max_seconds / 60:.0f} minutes. "
             "They stay on this machine and are deleted an hour after you leave."
@@ -72,10 +72,10 @@ def building(api: ApiClient, settings: Settings) -> Iterator[Page]:
         with gr.Blocks(title="FaVChat", analytics_enabled=False, fill_width=True, delete_cache=(KEPT, KEPT)) as page:
 
             def server_state(_: object = None) -> dict[str, str]:
-                return desk.server_state()  # Gradio marks the function, which it cannot do with a method
+                return handlers.server_state()  # Gradio marks the function, which it cannot do with a method
 
-            desk.parts = lay_out(settings.samples, limits, settings.card, settings.runs, server_state)
-            wire(page, desk, desk.parts)
+            handlers.parts = lay_out(settings.samples, limits, settings.card, settings.runs, server_state)
+            wire(page, handlers, handlers.parts)
             add_endpoint(api)
         page.queue(default_concurrency_limit=32, max_size=128)
         try:
@@ -84,7 +84,7 @@ def building(api: ApiClient, settings: Settings) -> Iterator[Page]:
             analyser.end()
 
 
-def wire(page: gr.Blocks, desk: Desk, parts: Parts) -> None:
+def wire(page: gr.Blocks, handlers: EventHandlers, parts: Parts) -> None:
     """Tie what the reader does to what happens."""
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     session = [parts.shown]
@@ -101,39 +101,39 @@ def wire(page: gr.Blocks, desk: Desk, parts: Parts) -> None:
     values += [parts.experts, parts.facts, parts.link]
     everything = [*values, *asked, parts.shown, parts.browser]
 
-    page.load(desk.arrive, parts.browser, everything, **quiet)
-    parts.timer.tick(desk.tick, session, everything, **quiet)
-    parts.drop.upload(desk.add, [parts.drop, *session], [*everything, parts.drop], **quiet)
-    parts.camera.change(desk.record, [parts.camera, *session], [*everything, parts.camera], **quiet)
+    page.load(handlers.arrive, parts.browser, everything, **quiet)
+    parts.timer.tick(handlers.tick, session, everything, **quiet)
+    parts.drop.upload(handlers.add, [parts.drop, *session], [*everything, parts.drop], **quiet)
+    parts.camera.change(handlers.record, [parts.camera, *session], [*everything, parts.camera], **quiet)
     for part in (parts.samples, parts.table, parts.faces, parts.result):
-        part.click(desk.act, session, everything, **quiet)
-    parts.timing.click(desk.why, session, everything, **quiet)
+        part.click(handlers.act, session, everything, **quiet)
+    parts.timing.click(handlers.why, session, everything, **quiet)
     parts.link.change(None, parts.link, None, js="link => window.fcLink(link?.clip)")
     gr.on(
         [parts.order.change, parts.untaught.change],
-        desk.sort,
+        handlers.sort,
         [parts.order, parts.untaught],
         parts.profile,
         **quiet,
     )
-    made = parts.save.click(desk.save, parts.kind, parts.saved, **quiet)
+    made = parts.save.click(handlers.save, parts.kind, parts.saved, **quiet)
     made.then(None, parts.saved, None, js="file => window.fcSave(file)")
 
-    parts.engineers.expand(desk.ways, None, [parts.way_a, parts.way_b], **quiet)
+    parts.engineers.expand(handlers.ways, None, [parts.way_a, parts.way_b], **quiet)
     both = [parts.both_question, parts.way_a, parts.way_b]
-    parts.both.click(desk.compare, both, parts.compared, show_progress="minimal", api_visibility="private")
+    parts.both.click(handlers.compare, both, parts.compared, show_progress="minimal", api_visibility="private")
 
     how = [parts.temperature, parts.length]
     answers: list[Any] = [
-        parts.question.submit(desk.typed, [parts.question, *how], asked, **quiet),
-        parts.chips.click(desk.offered, how, asked, **quiet),
-        parts.chat.retry(desk.again, how, asked, **quiet),
-        parts.chat.edit(desk.edited, how, asked, **quiet),
+        parts.question.submit(handlers.typed, [parts.question, *how], asked, **quiet),
+        parts.chips.click(handlers.offered, how, asked, **quiet),
+        parts.chat.retry(handlers.again, how, asked, **quiet),
+        parts.chat.edit(handlers.edited, how, asked, **quiet),
     ]
     for answer in answers:
-        answer.then(desk.remember, None, parts.browser, **quiet)
-    parts.chat.clear(desk.clear, None, asked, **quiet).then(desk.remember, None, parts.browser, **quiet)
-    parts.question.stop(desk.stop, None, asked, cancels=answers, **quiet)
+        answer.then(handlers.remember, None, parts.browser, **quiet)
+    parts.chat.clear(handlers.clear, None, asked, **quiet).then(handlers.remember, None, parts.browser, **quiet)
+    parts.question.stop(handlers.stop, None, asked, cancels=answers, **quiet)
 
 
 def _launch_options(settings: Settings, previews: str) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from favchat.video import VideoError, read_frames
-from favchat.video.cursor import Cursor
 from favchat.video.decode import fit_size, probe
+from favchat.video.frame_cursor import Cursor
 from favchat.video.frame_times import frames_on_display
 from favchat.video.orientation import Orientation
 from favchat.video.readers import DecordUnfitError, read_decord, read_pyav, read_spans

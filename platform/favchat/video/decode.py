@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from favchat.config.data import FPS
-from favchat.video.cursor import INDEXED_CONTAINERS
 from favchat.video.decoded import DecodedVideo
 from favchat.video.errors import VideoError
 from favchat.video.file_info import IMAGE_FOLDER, VideoInfo, probe
+from favchat.video.frame_cursor import INDEXED_CONTAINERS
 from favchat.video.frame_times import sample_times
 from favchat.video.orientation import Orientation
 from favchat.video.readers import DecordUnfitError, FoundFrames, read_decord, read_images, read_pyav

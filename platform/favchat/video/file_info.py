@@ -15,8 +15,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from favchat.video.colour import is_wide
-from favchat.video.cursor import DEFAULT_RATE, Cursor, ffmpeg_name, untimed
 from favchat.video.errors import VideoError
+from favchat.video.frame_cursor import DEFAULT_RATE, Cursor, ffmpeg_name, untimed
 from favchat.video.orientation import UPRIGHT, Orientation, orientation_of
 from favchat.video.readers import IMAGE_FPS, numbered_images, read_image
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from favchat.video.colour import to_rgb
-from favchat.video.cursor import SLACK, Cursor, ffmpeg_name
+from favchat.video.frame_cursor import SLACK, Cursor, ffmpeg_name
 from favchat.video.frame_times import ON_TIME, frames_on_display
 from favchat.video.orientation import UPRIGHT, Orientation
 

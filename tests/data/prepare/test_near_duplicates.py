@@ -15,7 +15,7 @@ from favchat.data.corpus.clip import Clip
 from favchat.data.corpus.parquet_files import WrittenFile, write_whole
 from favchat.data.corpus.schema import REJECTS, SHARD_SCHEMA, SHARDS
 from favchat.data.prepare import near_duplicates, near_hashes
-from favchat.data.prepare.by_clip import ClipList
+from favchat.data.prepare.clip_plan import ClipList
 from favchat.data.prepare.listed import listed_table
 from favchat.data.prepare.near_duplicates import ROW_SCHEMA, apply_dedup
 from favchat.video import hash_distance

@@ -23,7 +23,7 @@ from favchat.config import Config, ConfigError
 from favchat.data.annotate.pipeline import annotate
 from favchat.data.corpus.parquet_files import read_folder
 from favchat.data.corpus.schema import REJECT_SCHEMA, SHARD_SCHEMA
-from favchat.data.prepare import by_clip, near_duplicates
+from favchat.data.prepare import clip_plan, near_duplicates
 from favchat.data.prepare.pipeline import PrepareResult, prepare
 from favchat.data.report.html_page import write_report
 from favchat.labels.attributes import ACTION, APPEARANCE
@@ -201,8 +201,8 @@ def test_a_list_too_large_for_one_process_becomes_the_same_rows(
     make_folder(folder, "other.mp4", copies="franck_0.mp4")
     (folder / "text.mp4").write_text("no video")
     short = prepare(settings(folder, tmp_path / "short", duplicates="drop"), CentreDetector)
-    monkeypatch.setattr(by_clip, "IN_DRIVER", 2)
-    monkeypatch.setattr(by_clip, "BUCKET", 3)
+    monkeypatch.setattr(clip_plan, "IN_DRIVER", 2)
+    monkeypatch.setattr(clip_plan, "BUCKET", 3)
     monkeypatch.setattr(near_duplicates, "IN_DRIVER", 2)
     config = settings(folder, tmp_path / "long", duplicates="drop")
     for skipped in (0, 7):

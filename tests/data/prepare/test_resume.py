@@ -13,7 +13,7 @@ from favchat.data.corpus.clip import Clip, EmotionSegment
 from favchat.data.corpus.parquet_files import write_whole
 from favchat.data.corpus.row_settings import check_settings
 from favchat.data.corpus.schema import REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
-from favchat.data.prepare.by_clip import ClipList
+from favchat.data.prepare.clip_plan import ClipList
 from favchat.data.prepare.listed import listed_table
 from favchat.data.prepare.pipeline import prepare
 from favchat.data.prepare.resume import find_missing

@@ -18,7 +18,7 @@ from favchat.data.corpus.clip import face_id
 from favchat.data.corpus.parquet_files import WrittenFile
 from favchat.data.corpus.schema import REJECTS, SHARD_SCHEMA, SHARDS
 from favchat.data.prepare import pipeline
-from favchat.data.prepare.by_clip import ClipList
+from favchat.data.prepare.clip_plan import ClipList
 from favchat.data.prepare.clip_rows import OUTCOME_SCHEMA
 from favchat.data.prepare.pipeline import prepare
 

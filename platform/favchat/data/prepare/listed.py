@@ -13,7 +13,7 @@ from favchat.data.corpus.schema import CLIP_SCHEMA
 from favchat.data.corpus.splits import key_of, split_of
 from favchat.data.listing.clip_table import LIST_SCHEMA, ClipTable, TableWriter, row_of_clip
 from favchat.data.listing.entries import Listing
-from favchat.data.prepare.by_clip import ClipList
+from favchat.data.prepare.clip_plan import ClipList
 
 LISTED_SCHEMA = pa.schema(
     [

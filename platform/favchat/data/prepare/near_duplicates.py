@@ -19,7 +19,7 @@ from upath import UPath
 from favchat.data.corpus.ledger import ledger_files, read_ledger, rewrite_rows, write_rows
 from favchat.data.corpus.parquet_files import read_table, write_whole
 from favchat.data.corpus.schema import REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
-from favchat.data.prepare.by_clip import ClipList
+from favchat.data.prepare.clip_plan import ClipList
 from favchat.data.prepare.near_hashes import Pairs, band_count, band_pairs, close_pairs, hash_words, joined
 from favchat.video.quality import DUPLICATE_DISTANCE, HASH_BITS
 

@@ -21,7 +21,7 @@ from favchat.data.corpus.row_settings import check_settings
 from favchat.data.corpus.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
 from favchat.data.listing.entries import BadEntry
 from favchat.data.listing.rejects import rejects_file, write_source_rejects
-from favchat.data.prepare.by_clip import ClipList, by_clip
+from favchat.data.prepare.clip_plan import ClipList, by_clip
 from favchat.data.prepare.clip_rows import ClipProcessor, ready
 from favchat.data.prepare.listed import listed_clips
 from favchat.data.prepare.near_duplicates import apply_dedup, needs_tasks

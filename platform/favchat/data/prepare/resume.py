@@ -19,7 +19,7 @@ from favchat.config import ConfigError
 from favchat.data.corpus.ledger import read_ledger, rewrite_rows
 from favchat.data.corpus.parquet_files import parquet_files, read_table, write_whole
 from favchat.data.corpus.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
-from favchat.data.prepare.by_clip import ClipList, by_clip
+from favchat.data.prepare.clip_plan import ClipList, by_clip
 from favchat.data.prepare.listed import LISTED_SCHEMA
 from favchat.io.files import remove_tree
 from favchat.labels.attributes import ACTION, APPEARANCE

@@ -39,7 +39,7 @@ Changes = dict[Any, Any]
 """Parts and their new values."""
 
 
-class Desk:
+class EventHandlers:
     """The page's behaviour.
 
     Args:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from serve.guard import Guard
+from serve.access import Guard
 from serve.health import PROBES
 from serve.keys import KeyRing
 from serve.metrics import Metrics

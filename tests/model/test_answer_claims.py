@@ -5,8 +5,8 @@ import math
 import pytest
 
 from favchat.labels.everyday_templates import CANNOT_TELL
+from favchat.model.answer_claims import Claim, claims_of, log_likelihood
 from favchat.model.answers_by_score import start_of_answer
-from favchat.model.claims import Claim, claims_of, log_likelihood
 
 SCORES = {"smile": 0.9, "no_beard": 0.2, "eyeglasses": 0.1, "happy": 0.7, "neutral": 0.3, "male": 0.95, "young": 0.8}
 

@@ -11,8 +11,8 @@ from favchat.config import ConfigError
 from favchat.data.corpus.clip import Clip
 from favchat.data.corpus.ledger import write_rows
 from favchat.data.corpus.schema import REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
-from favchat.data.prepare import by_clip
-from favchat.data.prepare.by_clip import ClipList
+from favchat.data.prepare import clip_plan
+from favchat.data.prepare.clip_plan import ClipList
 from favchat.data.prepare.listed import LISTED_SCHEMA, listed_table
 from favchat.data.prepare.pipeline import _count
 from favchat.data.prepare.resume import Missing, find_missing, unfinished
@@ -45,8 +45,8 @@ def corpus(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(by_clip, "IN_DRIVER", 5)
-    monkeypatch.setattr(by_clip, "BUCKET", 7)
+    monkeypatch.setattr(clip_plan, "IN_DRIVER", 5)
+    monkeypatch.setattr(clip_plan, "BUCKET", 7)
 
 
 def found(missing: Missing) -> tuple[list[str], list[str]]:
@@ -64,7 +64,7 @@ def test_tasks_find_what_one_process_finds(ray_session: None, corpus: Path, monk
     changed = [replace(CLIPS[3], video="/other.mp4"), *CLIPS[:3], *CLIPS[4:]]
     with pytest.raises(ConfigError, match="holds a clip 'c03' made from /3.mp4, and this source has .* at /other.mp4"):
         find_missing(corpus, listed(changed))
-    monkeypatch.setattr(by_clip, "IN_DRIVER", 100)
+    monkeypatch.setattr(clip_plan, "IN_DRIVER", 100)
     assert found(find_missing(corpus, listed(CLIPS))) == expected
 
 

@@ -5,7 +5,7 @@ import yaml
 
 from favchat.config import ConfigError
 from jobs.submit import Options, run
-from jobs.travel import pack, refuse_relative
+from jobs.submitted_files import pack, refuse_relative
 
 
 @pytest.fixture(autouse=True)
