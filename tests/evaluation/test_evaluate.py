@@ -215,7 +215,7 @@ def test_what_is_needed_is_named(corpus, tmp_path):
         "evaluation.server.model=m",
         f"evaluation.out={tmp_path}",
     ]
-    with pytest.raises(ConfigError, match="likelihoods need a checkpoint"):
+    with pytest.raises(ConfigError, match="likelihoods and scores need a checkpoint"):
         jobs.evaluate.run(settings(corpus, *server, "evaluation.ways=[likelihood]"))
     with pytest.raises(ConfigError, match="linear_probe looks into a checkpoint"):
         jobs.evaluate.run(settings(corpus, *server, "evaluation.tasks=[linear_probe]"))

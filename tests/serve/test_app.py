@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
+from safetensors.torch import load_file
 from transformers import LlamaConfig
 
 import serve.app
@@ -143,8 +144,10 @@ def test_a_registered_model_is_served_from_where_it_lies(model_folder, new_store
     stored = resolve_config(
         Config(serve=ServeConfig(model="models:/faces@champion", store=str(tmp_path)), tracking=tracking)
     )
-    weights = Path(stored.serve.model or "") / "model.safetensors"
-    assert weights.read_bytes() == (model_folder / "model.safetensors").read_bytes()
+    files = Path(stored.serve.model or "").glob("model-*.safetensors")
+    weights = {name: tensor for file in files for name, tensor in load_file(file).items()}
+    expected = load_file(model_folder / "model.safetensors")
+    assert weights.keys() == expected.keys() and all(weights[name].equal(expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.2"])  # noqa: S104 - refused, not bound to

@@ -11,7 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 import ray
+import torch
 from huggingface_hub import ModelCard
+from safetensors.torch import load_file
 
 from favchat import tracking
 from favchat.config import ConfigError, load
@@ -207,8 +209,12 @@ def test_the_model_is_registered_once(finished):
     config, result = finished
     assert result.registered == "models:/tiny-test/1"
     assert result.summary().endswith(f"{result.model}, registered as models:/tiny-test/1")
-    registered = resolve_model("models:/tiny-test@champion", config.tracking) / "model.safetensors"
-    assert registered.samefile(result.model / "model.safetensors")
+    registered = resolve_model("models:/tiny-test@champion", config.tracking)
+    stored = {
+        name: tensor for file in registered.glob("model-*.safetensors") for name, tensor in load_file(file).items()
+    }
+    trained = load_file(result.model / "model.safetensors")
+    assert stored.keys() == trained.keys() and all(torch.equal(stored[name], trained[name]) for name in trained)
     version = result.run.client.get_model_version("tiny-test", "1")
     assert (version.tags["metric"], float(version.tags["val_loss"])) == (
         "val_loss",
@@ -216,7 +222,7 @@ def test_the_model_is_registered_once(finished):
     )
     assert version.tags["data_digest"] == corpus_digest(config.data.out)
     assert version.description.startswith("# ")
-    assert (registered.parent / "MLmodel").is_file()
+    assert (registered / "MLmodel").is_file()
     assert train(config).registered == "models:/tiny-test/1"
 
 

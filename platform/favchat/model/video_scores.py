@@ -12,6 +12,7 @@ from favchat.model.modeling_favchat import FaVChatForConditionalGeneration
 from favchat.model.processing_favchat import FaVChatProcessor, picked_frames
 from favchat.model.scores import attribute_scores
 from favchat.video import ProcessedClip, VideoError
+from favchat.video.mouth import mouth_features
 from favchat.video.windows import default_window, followed, window_clips, window_spans
 
 BATCH = 8
@@ -101,4 +102,5 @@ def scores_of_clips(
 def as_seen(clip: ProcessedClip, num_frames: int) -> ProcessedClip:
     """A clip with the pictures alone that a model of `num_frames` sees; all else of every frame stays."""
     picked = picked_frames(len(clip.visible), num_frames)
-    return replace(clip, frames=clip.frames[picked], faces=clip.faces[picked])
+    mouth = mouth_features(clip.faces, clip.visible)  # of all of them
+    return replace(clip, frames=clip.frames[picked], faces=clip.faces[picked], mouth_motion=mouth)
