@@ -2,8 +2,8 @@
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,12))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-# make test PROCESSES=2 shares the tests' files among two processes, each with a Ray of its own; 0: no further process.
-PROCESSES ?= 0
+# The tests' files are shared among so many processes, each with a Ray of its own; 0: no further process.
+PROCESSES ?= 2
 PYTEST := $(BIN)/python -m pytest
 TEST_ALL := -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 

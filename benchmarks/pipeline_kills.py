@@ -142,7 +142,7 @@ def drill(folder: Path, kills: int, seed: int, more: Sequence[str] = ()) -> tupl
     steps = [f"undisturbed: {finish(whole, more):.0f} s"]
     took = seconds_of(whole)
     for number in range(kills):
-        step = list(took)[number * len(took) // kills]
+        step = list(took)[(2 * number + 1) * len(took) // (2 * kills)]  # spread over the steps
         after = draw.uniform(0, took[step])
         met = kill(other, step, after, more)
         steps.append(f"kill {number + 1}, {after:.1f} s after {step} had begun: at {met}")
