@@ -135,7 +135,7 @@ def differences(whole: Path, other: Path) -> dict[str, str]:
 
 def drill(folder: Path, kills: int, seed: int, more: Sequence[str] = ()) -> tuple[list[str], dict[str, str]]:
     """Kill a pipeline so often: what each kill met, and what differs at the end."""
-    draw = random.Random(seed)  # noqa: S311 - no secrets
+    draw = random.Random(seed)
     whole, other = folder / "whole", folder / "killed"
     whole.mkdir(parents=True)
     (whole / "began").touch()

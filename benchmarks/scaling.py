@@ -268,7 +268,7 @@ def make(work: Path, rows: int) -> None:
 def line(name: str, rows: int, work: Path) -> tuple[str, dict[str, float]]:
     """Run a step in a process of its own; its line of the table."""
     command = [sys.executable, __file__, "--one", name, str(rows), str(work)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{name} of {rows:,} clips failed:\n{done.stderr[-4000:]}")
     found = json.loads(done.stdout.splitlines()[-1])

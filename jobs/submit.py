@@ -73,7 +73,7 @@ class _Submission:
         return found + [f"runtime environment: {name}: {self.environment[name]}" for name in sorted(further)]
 
 
-def run(command: list[str], options: Options = Options(), say: Callable[[str], None] = print) -> int:  # noqa: B008
+def run(command: list[str], options: Options = Options(), say: Callable[[str], None] = print) -> int:
     """Submit a command through the jobs API, write its log to standard output, and wait for its end.
 
     The code goes along as a wheel and the YAML files that the command names as the job's working directory; everything

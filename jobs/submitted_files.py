@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -18,6 +18,10 @@ CONFIGURED = ("prepare", "annotate", "train", "evaluate", "tune", "pipeline", "s
 """Commands whose first word is a configuration."""
 NAMES = ("model", "init", "pretrained", "models")
 """Settings that may hold a model's name, which looks like a relative path."""
+
+
+_PLACE = get_args(Place)[1:]
+"""By what pydantic tells a setting that is a place."""
 
 
 def files_of(command: Sequence[str]) -> dict[str, Path]:
@@ -110,12 +114,12 @@ def _of_section(section: BaseModel, plain: BaseModel | None, prefix: str = "") -
                     yield f"{key}.{index}", part
         elif isinstance(value, dict) and _holds_place(field.annotation):
             yield from ((f"{key}.{index}", part) for index, part in value.items() if isinstance(part, str))
-        elif isinstance(value, str) and (_holds_place(field.annotation) or field.metadata == Place.__metadata__):  # type: ignore[attr-defined]
+        elif isinstance(value, str) and (_holds_place(field.annotation) or tuple(field.metadata) == _PLACE):
             yield key, value
 
 
 def _holds_place(annotation: Any) -> bool:
-    if getattr(annotation, "__metadata__", None) == Place.__metadata__:  # type: ignore[attr-defined]
+    if getattr(annotation, "__metadata__", None) == _PLACE:
         return True
     return any(_holds_place(part) for part in getattr(annotation, "__args__", ()))
 

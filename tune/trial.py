@@ -161,7 +161,7 @@ class Training:
                 measure=None if goal.is_loss else RungMetric(self._config, goal.metric),
             )
             self._seconds = sum(stage.seconds for stage in result.stages)
-        except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
+        except BaseException as error:
             self._error = error
 
 

@@ -105,7 +105,7 @@ def cluster():
     """A head node with its jobs API, token authentication and ports of its own, so that other clusters don't matter."""
     dashboard, agent, client = free_ports(3)
     # Sockets lie below it, whose names must not be long.
-    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # noqa: S108
+    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

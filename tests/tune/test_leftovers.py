@@ -65,7 +65,7 @@ def test_a_group_that_came_after_its_makers_death_was_noted_is_removed_too(ray_s
         REMOVED = real.REMOVED
 
         @staticmethod
-        def FromString(entry):  # noqa: N802 - protobuf's name
+        def FromString(entry):
             group = real.FromString(entry)
             group.creator_actor_dead = False
             return group

@@ -77,7 +77,9 @@ def read_table(file: UPath, columns: list[str], **options: Any) -> pa.Table:
     """
     try:
         with arrow_source(file) as source:
-            missing = ADDED.keys() & set(columns) - set(pq.read_schema(source).names)
+            later = ADDED.keys() & set(columns)
+            # With a filter a column that is not there is an error.
+            missing = later - set(pq.read_schema(source).names) if later else later
             there = [name for name in columns if name not in missing]
             table = pq.read_table(source, columns=there, partitioning=None, **options)
             for name in missing:
