@@ -111,7 +111,8 @@ def test_prose_of_the_docs_has_lines_of_at_most_120_characters():
 def test_tests_that_the_docs_name_exist():
     lost = []
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
-        for file, name in re.findall(r"(?<![\w/.])(tests/[\w/]+\.py)(?:::(test_\w+))?", page.read_text(encoding="utf-8")):
+        text = page.read_text(encoding="utf-8")
+        for file, name in re.findall(r"(?<![\w/.])(tests/[\w/]+\.py)(?:::(test_\w+))?", text):
             code = (ROOT / file).read_text() if (ROOT / file).is_file() else None
             if code is None or (name and f"def {name}(" not in code):
                 lost.append(f"{page.name}: {file}::{name}")
