@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import mlflow
 import pandas as pd
@@ -91,7 +93,9 @@ def test_mlflow_models_serve_answers_by_the_registered_name(registered):
     command = [sys.executable, "-m", "mlflow", *words, "--host", "127.0.0.1", "--port", str(port)]
     record = {"question": QUESTION, "video": str(CLIP)}
     body = {"dataframe_records": [record], "params": {"max_new_tokens": 8}}
-    env = os.environ | {"MLFLOW_TRACKING_URI": uri}
+    # MLflow runs `uvicorn` by its name: the interpreter's own must be found where no environment is activated.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    env = os.environ | {"MLFLOW_TRACKING_URI": uri, "PATH": path}
     with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         lines = []
         threading.Thread(target=lambda: lines.extend(process.stderr)).start()
@@ -105,7 +109,8 @@ def test_mlflow_models_serve_answers_by_the_registered_name(registered):
                 except requests.ConnectionError:
                     time.sleep(0.5)
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ended by itself: the assertion above says why
+                os.killpg(process.pid, signal.SIGKILL)
     assert reply.status_code == 200, reply.text
     (answer,) = reply.json()["predictions"]
     assert answer["answer"].startswith(("Yes", "No"))
