@@ -41,9 +41,10 @@ from favchat.hub.load import load
 from favchat.hub.names import SHIPPED, resolve_model
 from favchat.model.answers_by_score import is_whole
 from favchat.model.hidden_frames import hide_frames
-from favchat.model.processing_favchat import PIXELS, picked_frames
+from favchat.model.processing_favchat import PIXELS
 from favchat.runtime.ray_cluster import quiet_environment
 from favchat.video import ProcessedClip, VideoError
+from favchat.video.seen_frames import picked_frames
 from serve.chat import Chat
 from serve.encoder import adapted, video_features
 from serve.engine import Engine

@@ -22,18 +22,17 @@ from ray.serve import Application
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import EncodingType, LoggingConfig
-from transformers import AutoConfig
 
 from favchat.config import Config, ConfigError, ServeConfig, load, require
 from favchat.hub.names import SHIPPED, resolve_model
-from favchat.model import FaVChatConfig
+from favchat.hub.saved_settings import saved_config
 from favchat.runtime import ray_cluster
 from favchat.runtime.placement import Demand
 from favchat.runtime.ports import is_loopback, listen_error
 from serve.api import Api
 from serve.body_limit import BODIES
-from serve.encoder import EncoderReplica
-from serve.engine import EngineReplica
+from serve.encoder_replica import EncoderReplica
+from serve.engine_replica import EngineReplica
 from serve.keys import KeyRing
 from serve.media import MediaReplica
 from serve.reload import ModelApplications, Reloader
@@ -298,12 +297,12 @@ def _servable(name: str, config: Config, key: str) -> str:
     """
     model = resolve_model(name, config.tracking, key=key)
     try:
-        found = AutoConfig.from_pretrained(model)
+        found = saved_config(model)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{key} = {model}: no model directory and no hub name: {error}") from error
-    if not isinstance(found, FaVChatConfig):
-        raise ConfigError(f"{key} = {model}: this is a {found.model_type} model, not one that favchat trained")
-    if found.adapter_config.route_by_question:
+    if found.get("model_type") != "favchat":
+        raise ConfigError(f"{key} = {model}: this is a {found.get('model_type')} model, not one that favchat trained")
+    if (found.get("adapter_config") or {}).get("route_by_question"):
         raise ConfigError(
             f"{key} = {model}: its router reads the question (model.adapter.route_by_question). The server keeps "
             "a video's tokens for all questions and cannot serve it; `favchat ask` can ask it."

@@ -120,3 +120,25 @@ class Piece:
     options: dict[str, float] | None = None
     notices: tuple[dict[str, str], ...] = ()
     cached_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class FrameEffects:
+    """How likely an answer is, with all frames and without.
+
+    Attributes:
+        by: What makes it likely: the `scores`, the `words` as the language model writes them, `both`; or a `rule`
+            alone, so that no frame matters.
+        logprob: The logarithm of its probability.
+        hidden: The same with each of some frames hidden.
+        frames: Which of the clip's sampled frames they are.
+        prompt_tokens: Tokens that the language model read.
+        answer_tokens: Tokens whose probability it told.
+    """
+
+    by: Literal["scores", "words", "both", "rule"]
+    logprob: float
+    hidden: list[float]
+    frames: list[int]
+    prompt_tokens: int
+    answer_tokens: int

@@ -1,4 +1,4 @@
-"""The encoder deployment: from a clip to visual tokens, face levels and expert usage.
+"""The encoder: from a clip to visual tokens, face levels and expert usage.
 
 Shapes: T frames that the model sees, G general and F face tokens a frame, A attributes, S = T (G + F) + 2 A, K face
 levels, M expert layers, E experts, H language-model width.
@@ -6,27 +6,27 @@ levels, M expert layers, E experts, H language-model width.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Sequence
 from functools import partial
 
 import numpy as np
 import torch
-from ray import serve as ray_serve
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from favchat.config import Config
 from favchat.face_scores.values import AttributeScore, Calibration
+from favchat.hub.load import load
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
 from favchat.model.hidden_frames import hide_frames
-from favchat.model.processing_favchat import PIXELS, picked_frames
+from favchat.model.processing_favchat import PIXELS
 from favchat.model.scores import scores_of
 from favchat.model.video_scores import scores_of_clips
 from favchat.runtime.threads import allowed_cpus
 from favchat.video.clip import ProcessedClip
 from favchat.video.file_info import VideoInfo
+from favchat.video.seen_frames import picked_frames
 from serve.errors import ApiError
 from serve.store import VideoStore, gone
 from serve.view import Part, View
@@ -35,114 +35,34 @@ HIDDEN_NAMES = ("tokens", "levels", "scores")
 """What is kept of a video with a frame hidden."""
 
 
-class EncoderReplica:
-    """Encodes each video once, several in a batch; the result goes to the store."""
+class Encoder:
+    """The encoders and the adapter of a model before a store.
 
-    def __init__(self, config: Config) -> None:
-        from favchat.hub.load import load
+    Args:
+        model: The model; its language model is not needed.
+        processor: Its processor.
+        calibration: That of the model's directory.
+        store: Where clips are read and what is made of them is written.
+        batch: Windows that are scored at once.
+    """
 
-        torch.set_num_threads(config.serve.threads or int(allowed_cpus()) or 1)
-        self.model, self.processor = load(config.serve.model or "")
-        # The language model has a deployment of its own.
-        del self.model.model.language_model, self.model.lm_head
-        if config.serve.use_gpu:
-            self.model = self.model.to("cuda")
-        self.calibration = Calibration.read(config.serve.model or "")
-        self.store = VideoStore.of(config)
-        self.config = config.serve
+    def __init__(
+        self,
+        model: FaVChatForConditionalGeneration,
+        processor: FaVChatProcessor,
+        calibration: Calibration,
+        store: VideoStore,
+        batch: int,
+    ) -> None:
+        self.model, self.processor, self.calibration = model, processor, calibration
+        self.store, self.batch = store, batch
         self.encoded = self.batches = 0
-        # Nobody waits for what a first video takes.
+
+    def warm_up(self) -> None:
+        """Encode nothing once, so that nobody waits for what a first video takes."""
         video_features(self.model, self.processor, [blank_clip(self.processor)])
-        self._batch.set_max_batch_size(config.serve.encoder_batch)  # type: ignore[attr-defined]  # serve.batch adds it
 
-    async def encode(self, view: View) -> int:
-        """See that the store holds the features of a view whose clip it holds.
-
-        Returns:
-            How many were encoded at once with it; 0 where it was encoded before.
-
-        Raises:
-            ApiError: The video left the store, or the model has no part that is to be left out.
-        """
-        if await asyncio.to_thread(self.store.features(view).exists):
-            return 0
-        there = removable(self.model)
-        for part in view.without:
-            if part not in there:
-                known = f"it has {' and '.join(there)}" if there else "it has none that could be"
-                message = f"without: {part} cannot be left out of this model; {known}."
-                raise ApiError(400, message, "without", "unsupported_parameter")
-        error, size = await self._batch(view)
-        if error is not None:
-            raise error
-        return size
-
-    async def taught(self) -> tuple[list[str], Calibration]:
-        """The attributes that the model was taught, and what was measured of them on held-out clips."""
-        return self.processor.attributes, self.calibration
-
-    async def hide_frames(self, view: View) -> None:
-        """See that the store holds the features of a view with one frame hidden after the other.
-
-        Raises:
-            ApiError: The video left the store.
-        """
-        if not await asyncio.to_thread(self.store.hidden(view).exists):
-            await asyncio.to_thread(self._hide_frames, view)
-
-    def _hide_frames(self, view: View) -> None:
-        clip = self.store.read_clip(view.key, view.face)
-        picked = picked_frames(len(clip.frames), self.processor.num_frames).tolist()  # (T,), the same one repeatedly
-        distinct = list(dict.fromkeys(picked))  # where the clip has few
-        hidden = [{place for place, one in enumerate(picked) if one == frame} for frame in distinct]
-        rows: list[dict[str, Tensor]] = []
-        if len(distinct) > 1:
-            rows = without_frames(self.model, self.processor, clip, hidden, self.calibration, view.without)
-        kept = {name: torch.stack([row[name] for row in rows]) for name in HIDDEN_NAMES} if rows else {}
-        kept["frames"] = torch.tensor(distinct)
-        self.store.write(self.store.hidden(view), partial(save_file, kept))
-
-    async def removable(self) -> tuple[Part, ...]:
-        """The parts of the model that a view may leave out."""
-        return removable(self.model)
-
-    async def scores(self, view: View, clips: list[ProcessedClip | None]) -> list[list[AttributeScore]]:
-        """The scores of each clip, none of what is None.
-
-        Args:
-            view: A view that was encoded, whose clip is the first: its scores are those that the answers go by.
-            clips: As many as one likes.
-
-        Raises:
-            ApiError: The video left the store.
-        """
-        return await asyncio.to_thread(self._scores, view, clips)
-
-    def _scores(self, view: View, clips: list[ProcessedClip | None]) -> list[list[AttributeScore]]:
-        batch = self.config.encoder_batch
-        rest = scores_of_clips(self.model, self.processor, clips[1:], self.calibration, batch)
-        return [self._encoded_scores(view), *rest]
-
-    def _encoded_scores(self, view: View) -> list[AttributeScore]:
-        head = self.model.model.adapter.attribute_head
-        if head is None:
-            return []
-        try:
-            with safe_open(self.store.features(view), framework="pt") as file:
-                logits = file.get_tensor("logits")[None]
-        except FileNotFoundError:
-            raise gone() from None
-        return scores_of(logits, head.get_buffer("prior").cpu(), self.processor.attributes, self.calibration)[0]
-
-    async def counters(self) -> dict[str, int]:
-        """What this replica has done."""
-        return {"encoded": self.encoded, "encoder_batches": self.batches}
-
-    @ray_serve.batch(batch_wait_timeout_s=0.02)
-    async def _batch(self, views: list[View]) -> list[tuple[ApiError | None, int]]:
-        return [(fault, len(views)) for fault in await asyncio.to_thread(self._encode, views)]
-
-    def _encode(self, views: list[View]) -> list[ApiError | None]:
+    def encode(self, views: Sequence[View]) -> list[ApiError | None]:
         """Encode views of videos: of each what went wrong, which is nobody else's trouble."""
         faults: dict[View, ApiError] = {}
         clips = {}
@@ -163,6 +83,59 @@ class EncoderReplica:
                     faults[view] = error
             self.batches += 1
         return [faults.get(view) for view in views]
+
+    def hide_frames(self, view: View) -> None:
+        """Encode a view with one frame hidden after the other.
+
+        Raises:
+            ApiError: The video left the store.
+        """
+        clip = self.store.read_clip(view.key, view.face)
+        picked = picked_frames(len(clip.frames), self.processor.num_frames).tolist()  # (T,), the same one repeatedly
+        distinct = list(dict.fromkeys(picked))  # where the clip has few
+        hidden = [{place for place, one in enumerate(picked) if one == frame} for frame in distinct]
+        rows: list[dict[str, Tensor]] = []
+        if len(distinct) > 1:
+            rows = without_frames(self.model, self.processor, clip, hidden, self.calibration, view.without)
+        kept = {name: torch.stack([row[name] for row in rows]) for name in HIDDEN_NAMES} if rows else {}
+        kept["frames"] = torch.tensor(distinct)
+        self.store.write(self.store.hidden(view), partial(save_file, kept))
+
+    def scores(self, view: View, clips: Sequence[ProcessedClip | None]) -> list[list[AttributeScore]]:
+        """The scores of each clip, none of what is None.
+
+        Args:
+            view: A view that was encoded, whose clip is the first: its scores are those that the answers go by.
+            clips: As many as one likes.
+
+        Raises:
+            ApiError: The video left the store.
+        """
+        rest = scores_of_clips(self.model, self.processor, clips[1:], self.calibration, self.batch)
+        return [self._encoded_scores(view), *rest]
+
+    def _encoded_scores(self, view: View) -> list[AttributeScore]:
+        head = self.model.model.adapter.attribute_head
+        if head is None:
+            return []
+        try:
+            with safe_open(self.store.features(view), framework="pt") as file:
+                logits = file.get_tensor("logits")[None]
+        except FileNotFoundError:
+            raise gone() from None
+        return scores_of(logits, head.get_buffer("prior").cpu(), self.processor.attributes, self.calibration)[0]
+
+
+def load_encoder(config: Config) -> Encoder:
+    """The encoder of ``serve.model``."""
+    torch.set_num_threads(config.serve.threads or int(allowed_cpus()) or 1)
+    model, processor = load(config.serve.model or "")
+    # The language model has a deployment of its own.
+    del model.model.language_model, model.lm_head
+    if config.serve.use_gpu:
+        model = model.to("cuda")
+    calibration = Calibration.read(config.serve.model or "")
+    return Encoder(model, processor, calibration, VideoStore.of(config), config.serve.encoder_batch)
 
 
 def removable(model: FaVChatForConditionalGeneration) -> tuple[Part, ...]:

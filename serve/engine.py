@@ -7,7 +7,6 @@ import math
 import secrets
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from queue import Empty
@@ -20,6 +19,7 @@ from torch import Tensor
 from transformers import ContinuousBatchingConfig, GenerationConfig
 
 from favchat.config import Config, ServeConfig
+from favchat.hub.load import load
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
 from favchat.model.answers_by_score import is_whole, probability_of_yes
 from favchat.model.generation import starts_of
@@ -28,7 +28,6 @@ from favchat.runtime.threads import allowed_cpus
 from serve.chat import Chat, Logprob, Piece, TokenText
 from serve.decoding import Decoding, Penalties, Sampling, TokenLogprobs, drawn, processor_list
 from serve.errors import ApiError, busy
-from serve.frame_effects import FrameEffects, frame_effects
 from serve.grammars import Grammars, Matcher
 from serve.language_model import VirtualTokenLM
 from serve.likelihood import Noted, after_one_prompt
@@ -415,44 +414,12 @@ class Engine:
         return Sampling(chat.temperature, chat.top_p, seed + index, chat.top_k, chat.min_p)
 
 
-class EngineReplica:
-    """The engine as a deployment."""
-
-    def __init__(self, config: Config) -> None:
-        from favchat.hub.load import load
-
-        torch.set_num_threads(config.serve.threads or int(allowed_cpus()) or 1)
-        model, processor = load(config.serve.model or "")
-        # The encoders have a deployment of their own.
-        del model.model.vision_model, model.model.face_model
-        if config.serve.use_gpu:
-            model = model.to("cuda")
-        self.engine = Engine(model, processor, VideoStore.of(config), config.serve)
-        # In a thread: Ray Serve may make this in one that runs an event loop.
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(asyncio.run, self.engine.warm_up()).result()
-
-    async def generate(self, chat: Chat) -> AsyncIterator[Piece]:
-        """Answer a chat, see :meth:`Engine.generate`."""
-        async for piece in self.engine.generate(chat):
-            yield piece
-
-    async def frame_effects(self, chat: Chat, answer: str) -> FrameEffects:
-        """What each frame does for an answer, see :func:`serve.frame_effects.frame_effects`."""
-        return await frame_effects(self.engine, chat, answer)
-
-    async def context(self) -> int:
-        """Tokens that a chat and its answer may have together."""
-        return self.engine.context
-
-    async def counters(self) -> dict[str, int]:
-        """What this replica has done."""
-        return dict(self.engine.counters)
-
-    def check_health(self) -> None:
-        """Let Ray Serve replace a replica whose generation thread has died."""
-        self.engine.check()
-
-    def __del__(self) -> None:
-        if hasattr(self, "engine"):
-            self.engine.close()
+def load_engine(config: Config) -> Engine:
+    """The engine of ``serve.model``."""
+    torch.set_num_threads(config.serve.threads or int(allowed_cpus()) or 1)
+    model, processor = load(config.serve.model or "")
+    # The encoders have a deployment of their own.
+    del model.model.vision_model, model.model.face_model
+    if config.serve.use_gpu:
+        model = model.to("cuda")
+    return Engine(model, processor, VideoStore.of(config), config.serve)

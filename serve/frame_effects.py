@@ -16,35 +16,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from favchat.model.answer_claims import claims_of, log_likelihood
-from serve.chat import Chat
+from serve.chat import Chat, FrameEffects
 from serve.errors import ApiError
 from serve.likelihood import after_prompts
 from serve.store import gone
 
 if TYPE_CHECKING:
     from serve.engine import Engine
-
-
-@dataclass(frozen=True)
-class FrameEffects:
-    """How likely an answer is, with all frames and without.
-
-    Attributes:
-        by: What makes it likely: the `scores`, the `words` as the language model writes them, `both`; or a `rule`
-            alone, so that no frame matters.
-        logprob: The logarithm of its probability.
-        hidden: The same with each of some frames hidden.
-        frames: Which of the clip's sampled frames they are.
-        prompt_tokens: Tokens that the language model read.
-        answer_tokens: Tokens whose probability it told.
-    """
-
-    by: Literal["scores", "words", "both", "rule"]
-    logprob: float
-    hidden: list[float]
-    frames: list[int]
-    prompt_tokens: int
-    answer_tokens: int
 
 
 async def frame_effects(engine: Engine, chat: Chat, answer: str) -> FrameEffects:

@@ -14,11 +14,11 @@ import av
 
 import favchat
 from favchat.config import Config
-from favchat.model import FaVChatProcessor
-from favchat.model.video_scores import as_seen
+from favchat.hub.saved_settings import saved_clip_settings
 from favchat.video import ProcessedClip, VideoError
 from favchat.video.decode import probe
 from favchat.video.frame_cursor import Cursor
+from favchat.video.seen_frames import as_seen
 from favchat.video.windows import default_window, followed, window_clips, window_spans
 from serve.errors import ApiError
 from serve.people import RememberingDetector, count_people, told_of
@@ -67,8 +67,7 @@ class MediaReplica:
     def __init__(self, config: Config) -> None:
         self.config, self.store = config, VideoStore.of(config)
         # The clips are read as those that the model was trained on.
-        processor = FaVChatProcessor.from_pretrained(config.serve.model)
-        self.specification, self.num_frames = processor.clip_specification, processor.num_frames
+        self.specification, self.num_frames = saved_clip_settings(config.serve.model or "")
         self.detector = RememberingDetector(self.specification.make_detector())
         # Nobody waits for what a first video takes.
         self.specification.read(SAMPLE, self.detector)

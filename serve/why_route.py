@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
-from serve.chat import Chat, Piece
+from serve.chat import Chat, FrameEffects, Piece
 from serve.deployments import in_openai_s_words
 from serve.errors import ApiError
 from serve.intake import Intake
@@ -20,9 +20,6 @@ from serve.request_queue import Places
 from serve.request_record import current
 from serve.served_model import ServedModel
 from serve.view import FACES, Part, View, ordered
-
-if TYPE_CHECKING:  # it loads torch, which the API's process does without
-    from serve.frame_effects import FrameEffects
 
 LETTERS = 8192
 """Longest question and longest answer."""

@@ -13,9 +13,9 @@ from favchat.data.corpus.schema import SHARDS
 from favchat.io.paths import path_of
 from favchat.model.encoders import pool
 from favchat.model.face_pyramid import EXPRESSIONS, TRUNKS_FILE, FacePyramidConfig, FacePyramidModel, SameConv2d
-from favchat.model.processing_favchat import picked_frames
 from favchat.training.batches.samples import CLIP_COLUMNS, read_clip
 from favchat.video.align import FACE_CENTRE, TEMPLATE, TEMPLATE_SIDE
+from favchat.video.seen_frames import picked_frames
 
 REFERENCE = Path(__file__).parent / "data" / "face_trunks_reference.safetensors"
 """What face-api itself computes; made by tools/face_trunks_reference.mjs, which explains the samples."""

@@ -11,8 +11,9 @@ from fastapi.testclient import TestClient
 
 from favchat.config import Config
 from serve.api import Api
-from serve.encoder import EncoderReplica
-from serve.engine import Engine, EngineReplica
+from serve.encoder_replica import EncoderReplica
+from serve.engine import Engine
+from serve.engine_replica import EngineReplica
 from serve.errors import ApiError
 
 
@@ -61,7 +62,7 @@ class LocalEncoder(EncoderReplica):
     """An encoder that makes a batch of each video, as Ray Serve's batches need Ray Serve."""
 
     async def _batch(self, key: str) -> tuple[ApiError | None, int]:
-        return (await asyncio.to_thread(self._encode, [key]))[0], 1
+        return (await asyncio.to_thread(self.encoder.encode, [key]))[0], 1
 
     _batch.set_max_batch_size = lambda size: None
 

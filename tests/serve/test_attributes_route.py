@@ -101,7 +101,7 @@ def test_the_shipped_model_s_scores_are_those_of_the_library_and_calibrated(clip
     calibration = Calibration.read(place)
     with local_client(config, MediaReplica(config), encoder) as client:
         reports = {name: scored(client, upload(client, name), window_s=0) for name in clips}
-    expected = attribute_scores(encoder.model, encoder.processor, [*clips.values()], calibration)
+    expected = attribute_scores(encoder.encoder.model, encoder.encoder.processor, [*clips.values()], calibration)
     for report, scores in zip(reports.values(), expected, strict=True):
         rows = {row["name"]: row for row in report["attributes"]}
         assert len(scores) == 48

@@ -21,11 +21,10 @@ from favchat.model.video_processing_favchat import (
     FaceClip,
     FaVChatVideoProcessor,
     list_of_videos,
-    picked_frames,
 )
 from favchat.video.specification import ClipSpecification
 
-__all__ = ["FaVChatProcessor", "FaceClip", "PIXELS", "SYSTEM", "VIDEO_TOKEN", "picked_frames"]
+__all__ = ["FaVChatProcessor", "FaceClip", "PIXELS", "SYSTEM", "VIDEO_TOKEN"]
 
 FRAME_TOKEN = "<|frame|>"  # noqa: S105 - one token of the general stream
 FACE_TOKEN = "<|face|>"  # noqa: S105 - one token of the face stream

@@ -25,6 +25,7 @@ from favchat.video.decoded import DecodedVideo
 from favchat.video.detect import FaceDetector
 from favchat.video.motion import motion_features
 from favchat.video.mouth import mouth_features
+from favchat.video.seen_frames import NUM_FRAMES, picked_frames
 from favchat.video.specification import ClipSpecification
 
 PIXELS = ("pixel_values_videos", "pixel_values_faces")
@@ -80,7 +81,7 @@ class FaVChatVideoProcessor(VideoProcessorMixin):
 
     def __init__(
         self,
-        num_frames: int = 8,
+        num_frames: int = NUM_FRAMES,
         image_size: int = 224,
         image_mean: Sequence[float] = (0.5, 0.5, 0.5),
         image_std: Sequence[float] = (0.5, 0.5, 0.5),
@@ -230,14 +231,6 @@ def _mouth_motion(clip: FaceClip, visible: np.ndarray) -> np.ndarray:
     """What was measured before, or is measured now if all crops are there."""
     measured = getattr(clip, "mouth_motion", None)
     return mouth_features(clip.faces, visible) if measured is None else np.asarray(measured, np.float32)
-
-
-def picked_frames(count: int, wanted: int) -> np.ndarray:
-    """Which of a clip's `count` frames a model sees that takes `wanted` of them, `(wanted,)`; those, all of them.
-
-    They are the middles of equal parts: a lone frame is the middle one, and the ends, often a cut, are left out.
-    """
-    return ((np.arange(wanted) + 0.5) * count / wanted).astype(int)
 
 
 def list_of_videos(videos: Any) -> list[Any]:

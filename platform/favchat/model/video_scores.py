@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from favchat.face_scores.report import FaceReport, Scorer, face_report
 from favchat.face_scores.values import AttributeScore, Calibration
 from favchat.model.modeling_favchat import FaVChatForConditionalGeneration
-from favchat.model.processing_favchat import FaVChatProcessor, picked_frames
+from favchat.model.processing_favchat import FaVChatProcessor
 from favchat.model.scores import attribute_scores
 from favchat.video import ProcessedClip, VideoError
-from favchat.video.mouth import mouth_features
 from favchat.video.windows import default_window, followed, window_clips, window_spans
 
 BATCH = 8
@@ -97,10 +95,3 @@ def scores_of_clips(
         for (place, _), row in zip(some, rows, strict=True):
             found[place] = row
     return found
-
-
-def as_seen(clip: ProcessedClip, num_frames: int) -> ProcessedClip:
-    """A clip with the pictures alone that a model of `num_frames` sees; all else of every frame stays."""
-    picked = picked_frames(len(clip.visible), num_frames)
-    mouth = mouth_features(clip.faces, clip.visible)  # of all of them
-    return replace(clip, frames=clip.frames[picked], faces=clip.faces[picked], mouth_motion=mouth)

@@ -19,6 +19,7 @@ from favchat.io.paths import path_of
 from favchat.training.batches.batch import Sample
 from favchat.video.images import decode_images
 from favchat.video.mouth import mouth_features
+from favchat.video.seen_frames import picked_frames
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,9 +55,6 @@ def read_clip(row: dict[str, Any], frames: int | None = None) -> StoredClip:
     Raises:
         ValueError: A picture cannot be decoded.
     """
-    # Imported here: the model's package takes seconds to import, and callers that only select samples do not need it.
-    from favchat.model.processing_favchat import picked_frames
-
     count = len(row["frames"])
     picked = np.arange(count) if frames is None else picked_frames(count, frames)
     visible = np.asarray(row["visible"], dtype=bool)
