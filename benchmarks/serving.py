@@ -6,8 +6,9 @@ Starts the application on a local Ray and asks it about the sample clips over HT
 way at a time. One by one means `model.generate` in this process on the same questions, one after the other, before
 the server starts: with the encoders, as it stands in the library, and with the time that the encoders take alone
 subtracted. Decoding is in neither. The first question on a video waits for decoding, face tracking and the encoders;
-the second waits for none. "Bare" is what a first question needs and no more, in this process: decoding, tracking,
-encoders, one pass of the language model. Scores and a choice of eight options are asked for by turns with questions,
+the second waits for none. The questions are ones that the language model answers by itself. "Bare" is what a first
+question needs and no more, in this process: decoding, tracking, encoders, one pass of the language model in the
+precision that the server takes. Scores and a choice of eight options are asked for by turns with questions,
 about new videos and known ones, and compared with a question's whole answer. Without serve.model the preset's untrained
 model is used: it is as fast as a trained one. Every answer has the same length, as the end-of-turn token is switched
 off.
@@ -38,6 +39,7 @@ from favchat.runtime.environment import quiet_environment
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
 from serve.app import serving
+from serve.language_model import cast_language_model
 
 CLIPS = SAMPLE / "clips"
 KNOWN = ("pexels_0", "capture_0", "franck_1", "pyfeat_0")
@@ -46,10 +48,17 @@ TURNS = (("pexels_3", "pexels_4"), ("franck_3", "franck_4"), ("capture_4", "capt
 """New videos by pairs that are alike: a question about the one, scores of the other."""
 OPTIONS = ("neutral", "anger", "contempt", "disgust", "happy", "fear", "sadness", "surprise")
 QUESTIONS = (
+    "What would a painter notice first?",
+    "How does the face change from begin to end?",
+    "Compare the eyes and the mouth.",
+    "What happens first, and what then?",
+)
+"""The language model answers these by itself; what the scores say needs hardly a step of it."""
+FROM_SCORES = (
     "Is the person smiling?",
     "What is the person's expression?",
     "Describe the person.",
-    "Where do they look?",
+    "Is there a beard?",
 )
 CONCURRENCY = (1, 4, 16)
 
@@ -93,6 +102,15 @@ def throughput(client: OpenAI, config: Config, requests: list[tuple[str, str]], 
     return total / (time.perf_counter() - began)
 
 
+def from_scores(client: OpenAI, config: Config, count: int) -> str:
+    """The line of questions whose answers the scores give, 16 at a time."""
+    requests = [(KNOWN[index % 4], FROM_SCORES[index // 4 % 4]) for index in range(count)]
+    began = time.perf_counter()
+    throughput(client, config, requests, CONCURRENCY[-1])
+    speed = count / (time.perf_counter() - began)
+    return f"| answers from the scores, {CONCURRENCY[-1]} at a time | {speed:.1f} answers/s | |"
+
+
 def first_token(client: OpenAI, config: Config, name: str, question: str) -> float:
     """Seconds from sending a question to the first token of its answer."""
     began = time.perf_counter()
@@ -124,7 +142,7 @@ def bare(model: Any, processor: Any) -> float:
 def whole_answer(client: OpenAI, config: Config, name: str, number: int, **more: Any) -> float:
     """Seconds of a question's answer."""
     began = time.perf_counter()
-    question = f"{QUESTIONS[number % 4]} ({number})"
+    question = f"{number}. {QUESTIONS[number % 4]}"
     client.chat.completions.create(model=config.serve.name, messages=message(name, question), extra_body=more or None)
     return time.perf_counter() - began
 
@@ -177,6 +195,7 @@ def measure(config: Config, count: int) -> list[str]:
         alone = total / (whole - encoders)
         lines.append(f"| one by one, with the encoders | {total / whole:.1f} | {total / whole / alone:.2f}x |")
         lines.append(f"| one by one, without | {alone:.1f} | 1x |")
+        cast_language_model(model, config.serve)
         alone_first = bare(model, processor)
         del model
         settings = config.serve.model_copy(update={"model": folder})
@@ -187,6 +206,7 @@ def measure(config: Config, count: int) -> list[str]:
             for concurrency in CONCURRENCY:
                 speed = throughput(client, config, requests, concurrency)
                 lines.append(f"| served, {concurrency} at a time | {speed:.1f} | {speed / alone:.2f}x |")
+            lines.append(from_scores(client, config, 4 * count))
             firsts = [first_token(client, config, name, QUESTIONS[0]) for name in NEW]
             seconds = [first_token(client, config, name, QUESTIONS[1]) for name in NEW]
             turns = by_turns(client, config)

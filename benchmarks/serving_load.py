@@ -41,7 +41,13 @@ from serve.app import serving
 
 CLIPS = SAMPLE / "clips"
 NAMES = ("pexels_0", "capture_0", "franck_1", "pyfeat_0")
-QUESTIONS = ("Is the person smiling?", "Describe the person.", "What colour is the hair?", "Is there a beard?")
+QUESTIONS = (
+    "Is the person smiling?",
+    "Describe the person.",
+    "What would a painter notice first?",
+    "Compare the eyes.",
+)
+"""The scores answer the first two, the language model the others, which is what costs."""
 PARTS = ("engine", "encoder", "media", "api")
 FAULTS = ("none", *PARTS, "upload", "decoder", "disk")
 CALIBRATION_S = 20.0

@@ -85,6 +85,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "scaling": ["--rows", "200", "--steps", "plan", "dedup", "--work", "{out}/scaling"],
     "serving": ["tiny", "serve.model={model}", "--tokens", "4", "--requests", "2"],
     "serving_load": ["overload", "tiny", "serve.model={model}", "--minutes", "0.1", "--tokens", "4"],
+    "serving_precision": ["{corpus}", "{model}", "--questions", "4"],
     "stills_baselines": ["{corpus}", "{corpus}", "--frames", "2", "--resamples", "10"],
     "stills_corpus": ["{stills}", "{out}/stills"],
     "training": ["tiny", "--steps", "6", "--rounds", "1", "--samples", "2"],

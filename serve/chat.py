@@ -46,6 +46,7 @@ class Chat:
         logit_bias: See there.
         form: What the answer has to be.
         options: The answer is one of these.
+        stream: Whether each token is wanted as soon as it is there; else the first and then all others together.
     """
 
     messages: list[dict[str, Any]]
@@ -65,6 +66,7 @@ class Chat:
     logit_bias: dict[int, float] = field(default_factory=dict)
     form: Form | None = None
     options: list[str] = field(default_factory=list)
+    stream: bool = True
 
 
 @dataclass(frozen=True)

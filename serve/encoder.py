@@ -23,7 +23,7 @@ from favchat.model.hidden_frames import hide_frames
 from favchat.model.processing_favchat import PIXELS
 from favchat.model.scores import scores_of
 from favchat.model.video_scores import scores_of_clips
-from favchat.runtime.threads import allowed_cpus
+from favchat.runtime.threads import server_threads
 from favchat.video.clip import ProcessedClip
 from favchat.video.file_info import VideoInfo
 from favchat.video.seen_frames import picked_frames
@@ -128,7 +128,7 @@ class Encoder:
 
 def load_encoder(config: Config) -> Encoder:
     """The encoder of ``serve.model``."""
-    torch.set_num_threads(config.serve.threads or int(allowed_cpus()) or 1)
+    torch.set_num_threads(server_threads(config.serve.threads))
     model, processor = load(config.serve.model or "")
     # The language model has a deployment of its own.
     del model.model.language_model, model.lm_head

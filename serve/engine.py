@@ -24,12 +24,12 @@ from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
 from favchat.model.answers_by_score import is_whole, probability_of_yes
 from favchat.model.generation import starts_of
 from favchat.model.processing_favchat import SYSTEM
-from favchat.runtime.threads import allowed_cpus
+from favchat.runtime.threads import server_threads
 from serve.chat import Chat, Logprob, Piece, TokenText
 from serve.decoding import Decoding, Penalties, Sampling, TokenLogprobs, drawn, processor_list
 from serve.errors import ApiError, busy
 from serve.grammars import Grammars, Matcher
-from serve.language_model import VirtualTokenLM
+from serve.language_model import VirtualTokenLM, cast_language_model
 from serve.likelihood import Noted, after_one_prompt
 from serve.merge import merged
 from serve.store import VideoStore, gone
@@ -81,7 +81,8 @@ class Engine:
         self.spare, self.spare_places = asyncio.Lock(), processor.num_frames + 1
         """For one video at a time with its frames hidden: places of the pool beside those for videos."""
         ends = model.generation_config.eos_token_id
-        self._ends = set(ends if isinstance(ends, list) else [ends])
+        self.ends = set(ends if isinstance(ends, list) else [ends])
+        """Tokens that end an answer."""
         self._limit = min(text.max_position_embeddings, config.cache_tokens)
         self._manager = (
             VirtualTokenLM(model, self.pool)
@@ -102,9 +103,9 @@ class Engine:
             )
         )
         self._manager.logit_processor = processor_list()
-        self._grammars = Grammars(processor.tokenizer, sorted(self._ends))
+        self._grammars = Grammars(processor.tokenizer, sorted(self.ends))
         self._manager.start()
-        self._scores: dict[View, list[list[float]]] = {}
+        self.scores: dict[View, list[list[float]]] = {}
         """Of each view in the pool the scores of the attributes that the model was taught."""
         self.counters = {"requests": 0, "running": 0, "cancelled": 0, "generated_tokens": 0}
 
@@ -190,20 +191,23 @@ class Engine:
                 return
         prompt = [*ids, *begun]
         decoding = self._decoding(chat, prompt, len(begun), index, matcher)
+        text = ""
         async with aclosing(self.tokens(prompt, budget - len(begun), decoding)) as answers:
             async for written, done in answers:
                 tokens = [*begun, *written]
-                text = stream.push(tokens, last=done)
+                text += stream.push(tokens, last=done)
                 reason = None
                 if done or stream.stopped:
-                    reason = "stop" if stream.stopped or tokens[-1] in self._ends else "length"
-                if text or reason:
+                    reason = "stop" if stream.stopped or tokens[-1] in self.ends else "length"
+                # A message to another process takes as long as a row of a batch: none that nobody waits for is sent.
+                if reason or (text and (chat.stream or not told)):
                     if decoding is not None:
                         noted |= {len(begun) + step: one for step, one in list(decoding.noted.items())}
-                    end = len(tokens) - (tokens[-1] in self._ends)
+                    end = len(tokens) - (tokens[-1] in self.ends)
                     logprobs = self._logprobs(chat, noted, told, end)
                     told = end
                     yield Piece(text, len(ids), len(tokens), reason, index, logprobs)
+                    text = ""
                 if reason:
                     return
 
@@ -255,7 +259,7 @@ class Engine:
 
     def _start(self, chat: Chat) -> tuple[str | None, float]:
         """How the answer has to begin, and how likely that is; of one video alone."""
-        return self.start(chat, self._scores.get(chat.videos[0], []) if len(chat.videos) == 1 else [])
+        return self.start(chat, self.scores.get(chat.videos[0], []) if len(chat.videos) == 1 else [])
 
     def start(self, chat: Chat, values: list[list[float]]) -> tuple[str | None, float]:
         """The same of a video with these `(2, A)` scores, see `favchat.model.answers_by_score.start_of_answer`."""
@@ -302,7 +306,7 @@ class Engine:
         self.counters["running"] += 1
         try:
             taken = self._manager.add_request(
-                ids, request, max_new_tokens=budget, streaming=True, eos_token_id=list(self._ends), **settings
+                ids, request, max_new_tokens=budget, streaming=True, eos_token_id=list(self.ends), **settings
             )
             if taken is None:
                 raise busy("The engine is restarting. Try again in a moment.")
@@ -352,9 +356,9 @@ class Engine:
             features = load_file(self.store.features(view))
         except FileNotFoundError:
             raise gone() from None
-        if len(self._scores) >= 2 * self.config.max_videos:
-            self._scores = {kept: scores for kept, scores in self._scores.items() if kept in self.pool}
-        self._scores[view] = features["scores"].tolist()
+        if len(self.scores) >= 2 * self.config.max_videos:
+            self.scores = {kept: scores for kept, scores in self.scores.items() if kept in self.pool}
+        self.scores[view] = features["scores"].tolist()
         return features["tokens"], features["levels"]
 
     def prompt(self, chat: Chat, spans: list[range]) -> list[int]:
@@ -416,10 +420,11 @@ class Engine:
 
 def load_engine(config: Config) -> Engine:
     """The engine of ``serve.model``."""
-    torch.set_num_threads(config.serve.threads or int(allowed_cpus()) or 1)
+    torch.set_num_threads(server_threads(config.serve.threads))
     model, processor = load(config.serve.model or "")
     # The encoders have a deployment of their own.
     del model.model.vision_model, model.model.face_model
     if config.serve.use_gpu:
         model = model.to("cuda")
+    cast_language_model(model, config.serve)
     return Engine(model, processor, VideoStore.of(config), config.serve)

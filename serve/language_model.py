@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from favchat.config import ConfigError, ServeConfig
 from favchat.model import FaVChatForConditionalGeneration
 from serve.visual_pool import VisualPool
 
@@ -59,3 +60,21 @@ class VirtualTokenLM(PreTrainedModel, GenerationMixin):
         hidden = self.language_model(inputs_embeds=embeds, **kwargs).last_hidden_state  # (1, L, H)
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         return CausalLMOutputWithPast(logits=self.lm_head(hidden[:, kept]))
+
+
+def cast_language_model(model: FaVChatForConditionalGeneration, config: ServeConfig) -> None:
+    """Cast the decoder and its head, in place, to the precision of the ``serve`` section on the model's device.
+
+    Raises:
+        ConfigError: ``serve.precision`` is bf16, and the GPU has none.
+    """
+    if model.device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        able = torch.cpu.get_capabilities()
+        native = bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    if config.precision == "bf16" and model.device.type == "cuda" and not native:
+        raise ConfigError("serve.precision: this GPU has no bfloat16; choose fp32")
+    low = config.precision == "bf16" or (config.precision == "auto" and native)
+    for module in (model.model.language_model, model.lm_head):
+        module.to(torch.bfloat16 if low else torch.float32)

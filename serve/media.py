@@ -15,6 +15,7 @@ import av
 import favchat
 from favchat.config import Config
 from favchat.hub.saved_settings import saved_clip_settings
+from favchat.runtime.threads import server_threads
 from favchat.video import ProcessedClip, VideoError
 from favchat.video.decode import probe
 from favchat.video.frame_cursor import Cursor
@@ -68,7 +69,8 @@ class MediaReplica:
         self.config, self.store = config, VideoStore.of(config)
         # The clips are read as those that the model was trained on.
         self.specification, self.num_frames = saved_clip_settings(config.serve.model or "")
-        self.detector = RememberingDetector(self.specification.make_detector())
+        threads = server_threads(config.serve.threads)
+        self.detector = RememberingDetector(self.specification.make_detector(threads=threads))
         # Nobody waits for what a first video takes.
         self.specification.read(SAMPLE, self.detector)
         self.decoded = 0

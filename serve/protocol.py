@@ -241,6 +241,7 @@ class ChatCompletionRequest(Structured):
             logit_bias=self.logit_bias or {},
             form=form,
             options=options,
+            stream=bool(self.stream),
         )
 
     def _max_tokens(self) -> int | None:

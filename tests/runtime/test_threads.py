@@ -5,7 +5,7 @@ import pytest
 import ray
 
 from favchat.runtime import threads
-from favchat.runtime.threads import allowed_cpus, available_threads, cpu_quota
+from favchat.runtime.threads import allowed_cpus, available_threads, cpu_quota, server_threads
 
 
 def write(folder, **files):
@@ -60,6 +60,14 @@ def test_affinity_and_limit_count_and_parts_of_a_cpu_are_rounded_down(monkeypatc
     assert (allowed_cpus(), available_threads()) == (2.7, 2)
     monkeypatch.setattr(threads, "cpu_quota", lambda: 0.3)
     assert available_threads() == 1
+
+
+def test_a_server_s_process_takes_the_machine_s_cpus_whatever_ray_set_aside(monkeypatch):
+    monkeypatch.setattr(threads, "_reserved_cpus", lambda: 0.1)
+    monkeypatch.setattr(threads, "allowed_cpus", lambda: 2.7)
+    assert (available_threads(), server_threads(None), server_threads(5)) == (1, 2, 5)
+    monkeypatch.setattr(threads, "allowed_cpus", lambda: 0.5)
+    assert server_threads(None) == 1
 
 
 def test_a_worker_of_ray_has_what_was_set_aside_for_it(ray_session, monkeypatch):

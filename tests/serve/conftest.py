@@ -133,6 +133,7 @@ LIMITS = ServeConfig(
     max_queued_requests=8,
     threads=1,
     cors_origins=["https://example.org"],
+    precision="fp32",  # answers are compared with those of plain generation
 )
 
 

@@ -5,6 +5,7 @@ import math
 import threading
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -244,3 +245,20 @@ def test_answers_begin_as_the_scores_say_as_in_plain_generation(tiny_preset, cli
     assert [one.token.logprob for one in likely.logprobs] == pytest.approx([math.log(sure), 0, 0], abs=1e-4)
     assert [one.text for one in said] == ["yes, surely", "no"]
     assert said[0].options == pytest.approx({"no": 1 - sure, "yes, surely": sure}, abs=1e-4)
+
+
+def test_what_is_not_streamed_comes_in_few_messages_with_the_same_text(engine, encoded, expected) -> None:
+    async def pieces(**settings: Any) -> list[Piece]:
+        return [piece async for piece in engine.generate(encoded.chat(NAMES[0], logprobs=1, **settings))]
+
+    async def both() -> tuple[list[Piece], list[Piece]]:
+        return await pieces(), await pieces(stream=False)
+
+    streamed, whole = asyncio.run(both())
+    assert len(whole) == 3 < len(streamed)  # taken in, the first token, all others
+    for found in (streamed, whole):
+        assert "".join(piece.text for piece in found) == expected[NAMES[0]]
+        assert found[-1].completion_tokens == TOKENS
+    tokens = [[one.token.text for piece in found for one in piece.logprobs] for found in (streamed, whole)]
+    assert tokens[0] == tokens[1]
+    assert len(tokens[0]) == TOKENS

@@ -106,6 +106,9 @@ class ServeConfig(Section):
     """CPUs that Ray sets aside for each process; it does not limit what they use."""
     use_gpu: bool = False
     """Whether encoder and engine run on a GPU: a quarter of one for each encoder, three quarters for each engine."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Precision of the language model. ``auto``: bfloat16 where the processor multiplies it natively (AVX-512 BF16,
+    AMX, GPUs that have it), else float32. Encoders and scores stay in the precision that the model was saved in."""
     threads: int | None = Field(default=None, ge=1)
     """Torch threads of each process; by default the machine's cores."""
 

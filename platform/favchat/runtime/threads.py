@@ -31,6 +31,14 @@ def allowed_cpus() -> float:
     return float(bound) if quota is None else min(float(bound), quota)
 
 
+def server_threads(wanted: int | None) -> int:
+    """The threads of a process that answers one request at a time: as many as wanted, by default `allowed_cpus`.
+
+    What Ray has set aside for the process does not count: the parts of a server take turns.
+    """
+    return wanted or int(allowed_cpus()) or 1
+
+
 def cpu_quota(membership: Path = MEMBERSHIP, mounts: Path = CGROUPS) -> float | None:
     """The CPU limit of this process's control groups, of either version, in CPUs; None where there is none.
 

@@ -76,13 +76,16 @@ class ClipSpecification:
         mine, others = self.to_dict(), other.to_dict()
         return ", ".join(f"{name} {mine[name]} and {others[name]}" for name in mine if mine[name] != others[name])
 
-    def make_detector(self) -> FaceDetector:
+    def make_detector(self, *, threads: int | None = None) -> FaceDetector:
         """The face detector.
+
+        Args:
+            threads: See :class:`favchat.video.detect.CenterFaceDetector`.
 
         Raises:
             AssetError: Its weights cannot be fetched.
         """
-        return CenterFaceDetector(min_score=self.min_score)
+        return CenterFaceDetector(min_score=self.min_score, threads=threads)
 
     def tracks(
         self,
