@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from favchat import __version__
 from favchat.errors import UserError
+from favchat.runtime.collector import collector_paused
 from favchat.runtime.environment import quiet_environment
 
 if TYPE_CHECKING:
@@ -449,7 +450,8 @@ def serve(
     """Serve a model behind an OpenAI-compatible API, until Ctrl-C: serve.model=MODEL, else the one of the package."""
     every = ["serve.reload_seconds=30"] if reload else []
     settings = _settings(config, [*every, *(overrides or [])], print_config)
-    import serve.app
+    with collector_paused():
+        import serve.app
 
     serve.app.run(settings, say=typer.echo)
 

@@ -6,17 +6,15 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-from openai import APIError
 
 import favchat
 from favchat.config import Config, ConfigError
 from favchat.hub.names import SHIPPED
+from favchat.runtime.collector import collector_paused
 from favchat.runtime.ports import listen_error
-from ui.client import ApiClient
-from ui.page import Settings, building
 
 HOST = "127.0.0.1"
 SAMPLE_CLIPS = Path(favchat.__file__).parent / "sample" / "clips"
@@ -77,33 +75,61 @@ def showing(
         raise ConfigError(f"--clip {clip}: no such file")
     clip = clip and clip.absolute()
     if server is not None:
-        api = ApiClient(server)
-        try:
-            _ = api.model
-        except (APIError, ValueError) as error:
-            advice = "Start one with favchat serve, or leave --server out."
-            raise ConfigError(f"--server {server}: {error} {advice}") from error
-        with _page(api, config, clip, port, browser) as (address, _):
+        _check_server(server)
+        with _page(server, config, clip, port, browser) as (address, _):
             yield address
         return
-    # The page first: it says itself that the model starts, and takes clips meanwhile.
-    host = "127.0.0.1" if config.serve.host in ("0.0.0.0", "::") else config.serve.host  # noqa: S104 - compared with
-    with _page(ApiClient(f"http://{host}:{config.serve.port}"), config, clip, port, browser) as (address, forget):
-        say(f"the page is at {address}; starting a server for {config.serve.model or SHIPPED} ...")
-        # Imported here: it loads torch, which a page for an existing server does not need.
+    # Imported here: a page for an existing server needs no Ray.
+    with collector_paused():
         import serve.app
 
+    host = "127.0.0.1" if config.serve.host in ("0.0.0.0", "::") else config.serve.host  # noqa: S104 - compared with
+    with ExitStack() as stack, ThreadPoolExecutor(1) as beside:
+
+        def open_page() -> tuple[str, Callable[[], None]]:
+            address, forget = stack.enter_context(
+                _page(f"http://{host}:{config.serve.port}", config, clip, port, browser)
+            )
+            say(f"the page is at {address}; starting a server for {config.serve.model or SHIPPED} ...")
+            return address, forget
+
+        # Beside the server, of which most is other processes. The page is the first that is there: it says itself that
+        # the model starts, and takes clips meanwhile.
+        opening = beside.submit(open_page)
         with serve.app.serving(config):
+            address, forget = opening.result()
             try:
                 yield address
             finally:
                 forget()
 
 
+def _check_server(address: str) -> None:
+    """See that a favchat server answers.
+
+    Raises:
+        ConfigError: None does.
+    """
+    from openai import APIError
+
+    from ui.client import ApiClient
+
+    try:
+        _ = ApiClient(address).model
+    except (APIError, ValueError) as error:
+        advice = "Start one with favchat serve, or leave --server out."
+        raise ConfigError(f"--server {address}: {error} {advice}") from error
+
+
 @contextmanager
 def _page(
-    api: ApiClient, config: Config, clip: Path | None, port: int, browser: bool
+    server: str, config: Config, clip: Path | None, port: int, browser: bool
 ) -> Iterator[tuple[str, Callable[[], None]]]:
+    # Imported here: Gradio takes two seconds, in which the server's processes can start.
+    with collector_paused():
+        from ui.client import ApiClient
+        from ui.page import Settings, building
+
     settings = Settings(
         samples={words: SAMPLE_CLIPS / f"{name}.mp4" for words, name in SAMPLES.items()},
         first=clip,
@@ -113,7 +139,7 @@ def _page(
         card=_card(config.serve.model),
         runs=config.tracking.uri if (config.tracking.uri or "").startswith("http") else None,
     )
-    with building(api, settings) as page:
+    with building(ApiClient(server), settings) as page:
         _, address, _ = page.blocks.launch(
             server_name=HOST, server_port=port, inbrowser=browser, prevent_thread_lock=True, **page.options
         )

@@ -2,6 +2,10 @@
 
 import copy
 import socket
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
 
 import httpx
 import openai
@@ -11,6 +15,7 @@ from ray import serve as ray_serve
 from typer.testing import CliRunner
 
 import jobs.demo
+import serve.app
 from favchat.config import Config, ConfigError, ServeConfig
 from jobs.cli import app
 from jobs.demo import SAMPLE_CLIPS, showing
@@ -64,6 +69,27 @@ def test_a_question_passes_through_the_page_and_a_server_of_its_own(
         assert httpx.get(f"http://127.0.0.1:{settings.port}/healthz").status_code == 404  # the application is gone
     finally:
         ray_serve.shutdown()
+
+
+def test_the_page_and_the_server_start_beside_each_other(monkeypatch) -> None:
+    both, ended = threading.Barrier(2), []
+
+    @contextmanager
+    def started(name):
+        both.wait(10)  # for the other one: it breaks where one begins only when the other is up
+        yield f"{name}'s address", lambda: ended.append("uploads")
+        ended.append(name)
+
+    monkeypatch.setattr(jobs.demo, "_page", lambda *_: started("page"))
+    monkeypatch.setattr(serve.app, "serving", lambda _: started("server"))
+    with showing(Config(), server=None, clip=None, port=free_port(), browser=False, say=print) as address:
+        assert (address, ended) == ("page's address", [])
+    assert ended == ["uploads", "server", "page"]
+
+
+def test_nothing_of_the_page_is_imported_before_the_server_starts() -> None:
+    code = "import sys, jobs.demo, serve.app; print(sorted({'gradio', 'openai', 'torch'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
 def test_a_taken_port_is_refused_before_anything_starts() -> None:
