@@ -8,6 +8,7 @@ from ray import serve as ray_serve
 
 from favchat.config import Config
 from favchat.face_scores.values import AttributeScore, Calibration
+from favchat.runtime.collector import collector_paused
 from favchat.video.clip import ProcessedClip
 from serve.errors import ApiError
 from serve.view import Part, View
@@ -18,7 +19,8 @@ class EncoderReplica:
 
     def __init__(self, config: Config) -> None:
         # Imported here: whoever deploys this, and the API, need no torch, which takes seconds to import.
-        from serve.encoder import load_encoder, removable
+        with collector_paused():
+            from serve.encoder import load_encoder, removable
 
         self.encoder = load_encoder(config)
         self.parts = removable(self.encoder.model)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 from favchat.config import Config
+from favchat.runtime.collector import collector_paused
 from serve.chat import Chat, FrameEffects, Piece
 
 
@@ -15,7 +16,8 @@ class EngineReplica:
 
     def __init__(self, config: Config) -> None:
         # Imported here: whoever deploys this, and the API, need no torch, which takes seconds to import.
-        from serve.engine import load_engine
+        with collector_paused():
+            from serve.engine import load_engine
 
         self.engine = load_engine(config)
         # In a thread: Ray Serve may make this in one that runs an event loop.

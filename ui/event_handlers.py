@@ -314,7 +314,7 @@ class EventHandlers:
         return added
 
     def _choose_face(self, library: Library, clip: Clip, face: int) -> None:
-        if clip.askable and clip.asking is None and face != clip.face:
+        if clip.state == "ready" and clip.asking is None and face != clip.face:
             if clip.choose(face):
                 self._analyser.add(library, clip, first=True)
             library.changed()
@@ -354,7 +354,7 @@ class EventHandlers:
             "timeline": timeline(video, scores, clip.mattered if clip else ()) if video else "",
             "result": result_card(clip) if clip else NO_RESULT,
             "profile": profile(scores, library.order, library.untaught) if scores else "",
-            "chips": chips(taught) if clip and clip.askable else "",
+            "chips": chips(taught) if clip and clip.askable and scores else "",
             "experts": expert_usage(video) if video else "",
             "facts": _facts(clip),
             "link": {"clip": video["id"]} if video else None,

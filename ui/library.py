@@ -89,8 +89,8 @@ class Clip:
 
     @property
     def askable(self) -> bool:
-        """Whether questions can be answered."""
-        return self.state == "ready"
+        """Whether questions can be answered: no answer needs what is scored for the page."""
+        return self.state in ("scoring", "ready")
 
 
 class Library:

@@ -152,6 +152,7 @@ class FakeApi:
         previews: How many previews were fetched.
         state: What it says of itself; where it is not "ok", everything is refused with 503.
         reads: Whether reading a clip comes to an end; clips wait until then.
+        scores: Whether scoring a clip does.
         lost: Whether it has forgotten all uploads.
         places: Most uploads at a time.
         reasons: Answers whose reasons were asked for.
@@ -170,6 +171,7 @@ class FakeApi:
     previews: int = 0
     state: str = "ok"
     reads: bool = True
+    scores: bool = True
     lost: bool = False
     places: int = 1000
     reasons: list[WhyRequest] = field(default_factory=list)
@@ -203,6 +205,7 @@ class FakeApi:
 
         @app.post("/v1/videos/{file_id}/attributes", response_model=None)
         def attributes(file_id: str, body: AttributesRequest) -> dict[str, Any]:
+            until(lambda: self.scores)
             report = scored()
             if body.model == "other":
                 smile = next(row for row in report["attributes"] if row["name"] == "smile")
@@ -355,7 +358,7 @@ class Reader:
         self.page.locator("#fc-drop input[type=file]").set_input_files([str(path) for path in paths])
 
     def ready(self) -> None:
-        """Wait until questions can be asked."""
+        """Wait until a clip is read and scored."""
         self.page.wait_for_selector(".fc-emotion")
         self.button("Ask").wait_for()
 

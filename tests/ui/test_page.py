@@ -121,6 +121,19 @@ def test_an_answer_grows_is_stopped_asked_again_and_edited(reader, fake) -> None
     assert [len(request.messages) for request in fake.requests] == [1, 1, 1]
 
 
+def test_a_clip_can_be_asked_about_while_it_is_scored(reader, fake) -> None:
+    fake.scores = False
+    reader.choose("laughing")
+    reader.ask("Is the person smiling?")
+    reader.answered(ANSWER)
+    assert (
+        reader.page.locator("#fc-result .fc-bar").count() == 1 and reader.page.locator("#fc-chips button").count() == 0
+    )
+    fake.scores = True
+    reader.ready()
+    assert reader.said("bot") == [ANSWER] and reader.page.locator("#fc-chips button").count() > 0
+
+
 def test_refusals_and_silence_are_told(reader, fake) -> None:
     reader.choose("no face")
     assert "No face is to be seen in <this> video." in reader.alert()
