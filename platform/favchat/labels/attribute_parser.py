@@ -195,6 +195,16 @@ def parse_statements(text: str) -> tuple[Statement, ...]:
     return tuple(found)
 
 
+ATTRIBUTE_WORD = "attribute"
+"""What stands for the words of an attribute in :func:`without_attributes`."""
+
+
+@lru_cache(maxsize=4096)
+def without_attributes(text: str) -> str:
+    """A text in small letters in which one word stands in the place of whatever states an attribute."""
+    return _WORDS.sub(ATTRIBUTE_WORD, _HAIR_IS.sub(r"\1 hair", _NO_DENIAL.sub("", text)))
+
+
 def _of_clause(clause: str) -> list[Statement]:
     found = [(m.start(), Statement("male", m.group(1) is not None, True)) for m in _PRONOUNS.finditer(clause)]
     denials = list(_DENIAL.finditer(clause))

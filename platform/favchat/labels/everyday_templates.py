@@ -550,6 +550,7 @@ UNANSWERABLE = (
 
 CANNOT_TELL = "I can't tell that from this video."
 CANNOT_IDENTIFY = "I can't tell who this is."
+ENGLISH_ONLY = "I understand questions in English only."
 NO_FACE = "I see no face in this video."
 
 

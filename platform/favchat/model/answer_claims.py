@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from favchat.labels.attribute_parser import parse_statements
 from favchat.labels.attributes import attribute
-from favchat.model.answers_by_score import asked_attribute, is_whole, start_of_answer
+from favchat.model.answers_by_score import is_whole, start_of_answer
+from favchat.model.closed_questions import asked_attribute
 
 TINY = 1e-6
 """A score is taken to be no further than this from 0 and 1: one that rounds to 0 has a logarithm, too."""

@@ -9,107 +9,86 @@ alone.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from favchat.data.annotate.everyday_writer import person_of, statement_of
-from favchat.labels.attribute_parser import parse_statements
+from favchat.data.annotate.grammar import sentence
 from favchat.labels.attributes import EMOTION, attribute
-from favchat.labels.everyday_templates import CANNOT_TELL
-from favchat.model.open_answers import known_from, open_answer
-from favchat.model.refusals import refusal
+from favchat.labels.everyday_templates import CANNOT_IDENTIFY, CANNOT_TELL, ENGLISH_ONLY
+from favchat.labels.question_text import asking_sentences
+from favchat.model.closed_questions import Closed, asked_attribute, closed_question
+from favchat.model.open_answers import EXCLUSIVE, known_from, open_answer
+from favchat.model.refusals import asks_nothing_taught, asks_who, refusal
 
-_ASKS = re.compile(
-    r"^(?:yes or no[:,]? *)?(?:is|are|does|do|has|have|can|could|would|any|i think|it is|she|he|they|this|the|that)\b"
-)
-_OTHER = re.compile(r"\b(?:or|what|which|who|whose|how|where|when|why|describe|change|changes)\b")
-_ABILITY = re.compile(
-    r"^(?:can|could) (?:they|he|she|(?:the|this|that) [a-z]+) (?:speak|talk)\b|\bspeaks? (?!up\b)[a-z]+\?"
-)
-"""What somebody can do, or does in general, is not what the clip shows."""
 _EMOTIONS = [emotion.name for emotion in EMOTION]
-
-_SAME = tuple(
-    (re.compile(words), plain)
-    for words, plain in (
-        (r"^yes or no\b[:,]?|,? yes or no\b|,? or not\b", ""),
-        (r"\b(?:the|this|that) (?:person|man|woman|guy|lady|girl|boy)(?: in the (?:video|clip|picture))?'s\b", "their"),
-        (r"\b(?:cap or (?:a )?hat|hat or (?:a )?cap|something on (?:the|their|his|her) head)\b", "hat"),
-        (r"\bhead (?:is )?covered\b", "hat"),
-        (r"\bcurly or wavy\b|\bwavy or curly\b|\bcurly\b", "wavy"),
-        (r"\b(?:older|more) than (?:sixty|60)(?: years old)?\b", "over sixty"),
-        (r"\b(?:an? )?(?:senior|elderly|old)(?: (?:person|man|woman|lady|guy))?\b", "over sixty"),
-        (r"\blost (?:their|his|her|the) hair\b|\bwithout hair\b", "bald"),
-        (r"\bhairline (?:is )?receding\b|\bhair recede\b|\blosing hair\b|\bhigh hairline\b", "receding hairline"),
-        (r"\bhair (?:covers?|over) (?:the|their|his|her) forehead\b", "bangs"),
-        (r"\bfair hair\b|\bblonde?\b(?! hair)|\bhair blonde?\b", "blonde hair"),
-        (r"\bwhite hair\b|\bgone gr[ae]y\b", "gray hair"),
-        (r"\bhair (?:down )?to (?:the|their|his|her) shoulders\b", "long hair"),
-        (r"\bround,? (?:full )?face\b", "chubby face"),
-        (r"\blips (?:are )?painted\b|\bpainted lips\b", "lipstick"),
-        (r"\b(?:a lot of|much|lots of) make-?up\b", "heavy makeup"),
-        (r"\bunshaven\b", "stubble"),
-        (r"\b(?:face )?(?:clean[- ])?shaven\b", "clean-shaven"),
-        (r"\bbeard (?:is )?a goatee\b|\bbeard around the mouth\b", "goatee"),
-        (r"\bbeard (?:is )?a full one\b|\bthick beard\b", "full beard"),
-        (r"\bhair on (?:the|their|his|her) upper lip\b", "mustache"),
-        (r"\bknitting (?:the|their|his|her) brows\b", "frowning"),
-        (r"\b(?:teeth|lips (?:are )?apart)\b", "open mouth"),
-        (r"\blips (?:are )?closed\b", "closed mouth"),
-        (r"\bgaze (?:is )?turned away\b|\blooking (?:to the side|somewhere else)\b", "looking away"),
-        (r"\bgaze (?:is )?on the camera\b", "looking at the camera"),
-        (r"\bwaves in (?:the|their|his|her) hair\b", "wavy hair"),
-        (r"\bhead (?:is )?(?:being )?shaken\b", "shaking their head"),
-        (r"\bhead (?:goes|go) (?:left and right|from side to side)\b", "shaking their head"),
-        (r"\bmov(?:e|es|ing) (?:the|their|his|her) head (?:from side to side|left and right)\b", "shaking their head"),
-        (r"\bhead (?:goes|go) up and down\b|\bmov(?:e|es|ing) (?:the|their|his|her) head up and down\b", "nodding"),
-        (r"\b(?:tilt|rock)(?:s|ing)? (?:the|their|his|her) head\b|\bhead tilt(?:s|ing)?\b", "wagging their head"),
-        (r"\bsay(?:s|ing)? (?:something|anything)\b", "talking"),
-        (r"\bunsharp\b", "blurry"),
-        (r"\b(?:sharp|in focus)\b", "not blurry"),
-        (r"\bgr[ae]y picture\b", "black and white picture"),
-        (r"\bcolou?r picture\b", "picture in colour"),
-        (r"\b(?:in a good mood|cheerful)\b", "happy"),
-        (r"\bmad\b", "angry"),
-        (r"\ba he\b", "a man"),
-        (r"\ba she\b", "a woman"),
-    )
-)
-"""Everyday words, and the grammar's own for the same."""
-_WHOLE = {"full_beard": {"no_beard"}, "no_beard": {"goatee", "mustache"}}
-"""What a word for the first says of the others too: a full beard, and clean-shaven."""
+LONGEST = 2000
+"""Letters of the longest message whose questions are read; of a longer one only whether it asks who somebody is."""
+_REFUSALS = (CANNOT_IDENTIFY, CANNOT_TELL, ENGLISH_ONLY)
 
 
 def start_of_answer(question: str, scores: Mapping[str, float], likely: Mapping[str, float]) -> str | None:
     """How the answer to a question has to begin.
 
     Args:
-        question: What was asked.
+        question: What was asked; of several questions in a message each is answered, in their order.
         scores: Taught attribute -> score, see :class:`favchat.face_scores.values.AttributeScore`.
         likely: Taught attribute -> probability with its frequency in training, likewise.
 
     Returns:
-        The whole answer, see :func:`is_whole`: to a yes/no question about a taught attribute, as the score says; to an
+        The whole answer, see :func:`is_whole`: to a closed question about taught attributes, as the scores say; to an
         open question; or that it cannot tell: an attribute that the model was not taught, what no face shows, who it
         is. None where the language model decides.
     """
-    asked = asked_attribute(question)
-    if asked is None:
-        return open_answer(question, scores, likely) or refusal(question, scores.keys())
-    name, holds = asked
-    if name not in scores:
-        return CANNOT_TELL
-    if name in _EMOTIONS:
-        present = max((one for one in _EMOTIONS if one in scores), key=lambda one: scores[one]) == name
-    else:
-        present = scores[name] > 0.5
-    # The statement of no_beard is that of the beard.
-    true = present != attribute(name).negated
+    if len(question) > LONGEST:
+        return CANNOT_IDENTIFY if asks_who(question[:LONGEST]) or asks_who(question[-LONGEST:]) else None
+    answers = [_answer(one, scores, likely) for one in asking_sentences(question)]
+    if None in answers:  # the language model would answer the refused one too
+        return next((one for one in _REFUSALS if one in answers), None)
+    return " ".join(dict.fromkeys(one for one in answers if one))
+
+
+def _answer(question: str, scores: Mapping[str, float], likely: Mapping[str, float]) -> str | None:
+    """As :func:`start_of_answer`, of one sentence."""
+    refused = refusal(question)
+    if refused is not None:
+        return refused
+    closed = closed_question(question)
+    if closed is not None:
+        if not closed.said.keys() <= scores.keys():
+            return CANNOT_TELL
+        topic = open_answer(question, scores, likely) if closed.is_choice else None  # "young or old?"
+        return topic or _closed_answer(closed, question, scores, likely)
+    told = open_answer(question, scores, likely)
+    return told or (CANNOT_TELL if asks_nothing_taught(question, scores.keys()) else None)
+
+
+def _closed_answer(
+    closed: Closed, question: str, scores: Mapping[str, float], likely: Mapping[str, float]
+) -> str | None:
+    # Whether it is a man comes first.
+    true = {name: _holds(name, scores) for name in sorted(closed.said, key=lambda name: name != "male")}
     shown = known_from(scores, likely)
-    if name == "male":  # it is asked for: the score alone decides
-        shown |= {"male": present}
-    statement = statement_of(name, true, person_of(shown), shaven="shaven" in question.lower())
-    return f"{'Yes' if true is holds else 'No'}, {statement}."
+    if "male" in true:  # it is asked for: the score alone decides
+        shown |= {"male": true["male"]}
+    person, shaven = person_of(shown), "shaven" in question.lower()
+    if not closed.is_choice:
+        said = " and ".join(statement_of(name, true[name], person, shaven=shaven) for name in true)
+        yes = all(true[name] is holds for name, holds in closed.said.items())
+        return f"{'Yes' if yes else 'No'}, {said}."
+    if set(true) <= set(_EMOTIONS):  # one of the eight is always shown
+        there = [name for name in _EMOTIONS if name in scores and _holds(name, scores)]
+    else:
+        surest = sorted((name for name in true if true[name]), key=lambda name: -scores[name])
+        there = [name for name in surest if not any({name, one} <= set(group) for group in EXCLUSIVE for one in surest[: surest.index(name)])]
+    said = " and ".join(statement_of(name, True, person) for name in there)
+    return sentence(said or " and ".join(statement_of(name, False, person) for name in true))
+
+
+def _holds(name: str, scores: Mapping[str, float]) -> bool:
+    """Whether an attribute's statement is true by its score; of the emotions the likeliest one is."""
+    if name in _EMOTIONS:
+        return max((one for one in _EMOTIONS if one in scores), key=lambda one: scores[one]) == name
+    return (scores[name] > 0.5) != attribute(name).negated  # the statement of no_beard is that of the beard
 
 
 def probability_of_yes(question: str, scores: Mapping[str, float]) -> float | None:
@@ -126,22 +105,3 @@ def is_whole(start: str | None) -> bool:
     """Whether nothing follows a start: it is a sentence by itself."""
     return start is not None and start.endswith(".")
 
-
-def asked_attribute(question: str) -> tuple[str, bool] | None:
-    """The one attribute that a yes/no question asks for, and whether "yes" says that its statement holds.
-
-    None of a question of another kind, or one that is not understood.
-    """
-    text = question.strip().lower().replace("’", "'")
-    if not text.endswith(("?", ".")):
-        return None
-    asks = _ASKS.match(text) is not None or (len(text.split()) <= 6 and text.endswith("?"))
-    for words, plain in _SAME:
-        text = words.sub(plain, text)
-    if not asks or _OTHER.search(text) or _ABILITY.search(text):
-        return None
-    said = {one.name: one.holds for one in parse_statements(text) if not one.presupposed}
-    for name, others in _WHOLE.items():
-        if name in said and said.keys() - {name} <= others:
-            said = {name: said[name]}
-    return next(iter(said.items())) if len(said) == 1 else None

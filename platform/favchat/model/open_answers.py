@@ -11,47 +11,49 @@ from collections.abc import Mapping
 
 from favchat.data.annotate.everyday_writer import Known, open_answers
 from favchat.labels.attributes import EMOTION
+from favchat.labels.everyday_words import in_vocabulary
+from favchat.labels.question_text import core, plain_words
+from favchat.labels.question_words import is_about_course, unknown_matter
 
 _TOPICS = tuple(
     (topic, re.compile(words))
     for topic, words in (
-        ("hair colour", r"\bcolou?r\b.*\bhair\b|\bhair\b.*\bcolou?r\b|\bhair (?:black|brown|blonde?|gr[ae]y),? "),
-        ("facial hair", r"\bfacial hair\b|\bbeard(?:ed)? or (?:clean-?)?shaven\b"),
-        ("facial hair", r"\b(?:what|which|describe)\b.*\bbeard\b"),
-        ("hair", r"\b(?:what|how|describe|tell me about|which)\b.*\b(?:hair|hairstyle)\b"),
-        ("makeup", r"\b(?:what|any|describe|wear|wearing)\b.*\bmake-?up\b"),
-        ("age", r"\bhow old\b|\bwhat age\b|\bage group\b|\brough age\b|\byoung(?:,| or\b).*\b(?:old|sixty)\b|^age\?"),
-        ("sex", r"\b(?:man or (?:a )?woman|woman or (?:a )?man|male or female|female or male)\b|\b(?:sex|gender)\b"),
-        ("head motion", r"\bhead (?:do|doing|move|moves|moving)\b|\bmov(?:e|es|ing) their head\b"),
+        ("hair colour", r"\bcolour\b.*\bhair\b|\bhair\b.*\bcolour\b|\bhair (?:black|brown|blonde?|gray),? "),
+        ("facial hair", r"\bfacial hair\b|\bbeard(?:ed)? or (?:clean-?)?shaven\b|\bbeard or (?:no|not)\b"),
+        ("facial hair", r"\b(?:what|which|describe|how)\b.*\bbeard\b"),
+        ("hair", r"\b(?:what|how|describe|tell me about|which)\b.*\b(?:hair|hairstyle|haircut|hairdo)\b"),
+        ("hair", r"^(?:the |their )?(?:hair|hairstyle|haircut|hairdo)$"),
+        ("makeup", r"\b(?:what|any|describe|wear|wearing|have|has|got|how much)\b.*\bmakeup\b"),
+        ("age", r"\bhow (?:many years )?old\b|\bage group\b|\byoung(?:,| or\b).*\b(?:old|sixty)\b"),
+        ("age", r"^(?:(?:what|about|rough|approximate|estimated?|guess|give|tell|name)\b.*|their |the )?\b(?:age|how young)\b"),
+        ("sex", r"\b(?:man or (?:a )?woman|woman or (?:a )?man|male or (?:a )?female|female or (?:a )?male)\b"),
+        ("sex", r"\b(?:guy|boy|man) or (?:a )?(?:girl|lady|woman)\b|\b(?:girl|lady|woman) or (?:a )?(?:guy|boy|man)\b"),
+        ("sex", r"\b(?:sex|gender)\b"),
+        ("head motion", r"\bhead (?:do|does|doing|move|moves|moving)\b|\bmov(?:e|es|ing) (?:their|the) head\b"),
+        ("head motion", r"\bdo(?:es|ing)?\b.*\bwith (?:the|their) head\b|\bhead (?:motion|movement)s?\b"),
         ("head", r"\b(?:what|anything|something)\b.*\bon (?:the|their) head\b|\bwhat covers\b.*\bhead\b"),
-        ("mouth", r"\bmouth (?:is )?open or\b|\b(?:what|describe)\b.*\bmouth\b"),
-        ("gaze", r"\bwhere\b.*\blook(?:s|ing)?\b|\bcamera or\b|\bdirection\b.*\b(?:gaze|look)|\bwhich way\b.*\blook"),
-        ("picture", r"\b(?:picture|image|video)\b.*\b(?:sharp|blurry|clear|quality)\b|\bwhat is the picture like\b"),
-        ("picture", r"\bquality of the|\bhow sharp\b"),
-        (
-            "worn",
-            r"\bwhat (?:is|are|does|do) they (?:wear|wearing|have on)\b|\b(?:name )?what they (?:is|are) wearing\b",
-        ),
-        ("worn", r"\baccessories\b|\bglasses, a hat or\b|\bsee (?:they|their) wearing\b"),
-        ("expression", r"\b(?:expression|emotion|mood)\b|\b(?:seem to feel|feeling)\b|\bface express(?:es)?\b"),
-        ("expression", r"^how (?:does|do|is|are) they look(?:ing)?\?$"),
-        (
-            "doing",
-            r"\bwhat (?:is|are) they (?:doing|up to)\b|\bwhat they (?:is|are) doing\b|^what (?:does|do) they do\?$",
-        ),
-        ("doing", r"\bwhat(?:'s| is)? (?:going on|happening|happens)\b|\bsee (?:they|their) doing\b"),
-        ("description", r"\b(?:describe|tell me about) (?:they|(?:the|this|their) (?:video|clip|face))\b"),
-        ("description", r"\bgive a (?:short )?description\b"),
-        ("description", r"^what do you see\b|^who do you see\b|\bwhat does the (?:video|clip) show\b"),
-        ("description", r"^what (?:does|do) they look like\?$"),
+        ("mouth", r"\bmouth (?:is )?open or\b|\b(?:what|describe|how)\b.*\bmouth\b"),
+        ("gaze", r"\bwhere\b.*\b(?:look(?:s|ing)?|gaz\w+|star(?:e|es|ing))\b|\bcamera or\b"),
+        ("gaze", r"\bdirection\b.*\b(?:gaze|look)|\bwhich (?:way|direction)\b.*\blook|\b(?:what|describe) .*\bgaze\b"),
+        ("picture", r"\b(?:picture|image|video|clip|it)\b.*\b(?:sharp|blurry|clear|quality)\b"),
+        ("picture", r"\bwhat is the picture like\b|\bquality\b|\bhow (?:sharp|blurry|clear)\b"),
+        ("worn", r"\bwhat (?:all )?(?:is|are|does|do) they (?:wear|wears|wearing|have on|has on|dressed)\b"),
+        ("worn", r"(?:\b(?:describe|tell me|name|list|see) |^)what they (?:is|are)? ?(?:wear|wearing|wears)\b"),
+        ("worn", r"\baccessor(?:y|ies)\b|\bglasses, a hat or\b|\bsee (?:they|their) wearing\b|\bjewellery\b"),
+        ("expression", r"\b(?:expressions?|emotions?|emotional|moods?)\b|\b(?:seem to feel|feel|feels|feeling|feelings)\b"),
+        ("expression", r"\bface express(?:es)?\b|\bhow (?:does|do|is) their face\b|^how (?:does|do|is|are) they(?: look(?:ing)?)?$|\bhow they look\b"),
+        ("doing", r"\bwhat (?:all )?(?:is|are|does|do) they (?:do|does|doing|up to)\b|\bwhat they (?:is |are )?(?:do|doing|does)\b"),
+        ("doing", r"\bwhat(?: is)? (?:going on|happening|happens)\b|\bsee (?:they|their) doing\b|\b(?:which|what) actions?\b"),
+        ("description", r"\b(?:describe|tell (?:me )?(?:all |everything |something )?about|describing) (?:they|face)\b"),
+        ("description", r"\b(?:describe|tell (?:me )?about) (?:the|this|their) (?:video|clip|face|picture|appearance|looks)\b"),
+        ("description", r"\bdescribe what (?:you see|is (?:in|shown|seen))|\bdescription\b|^tell me (?:some )?more$|\bwhat (?:am|are) (?:i|we) looking at\b|\bsummari[sz]e\b|\bcaption\b"),
+        ("description", r"\bwhat (?:do|can|could|did) (?:you|we|i|one) see\b|^who (?:do|can) you see\b"),
+        ("description", r"\bwhat (?:does|do) the (?:video|clip|picture) show\b"),
+        ("description", r"\bwhat is (?:(?:shown|seen|to see|visible) )?(?:in|on) (?:the|this) (?:video|clip|picture)\b"),
+        ("description", r"\b(?:what|how) (?:does|do) they looks? like\b|\bwhat they looks? like\b"),
     )
 )
 """Topics of ``favchat.labels.everyday_templates.OPEN``, and the words that ask for them; the first that fits counts."""
-_PERSON = r"(?:the|this|that) (?:person|man|woman|guy|lady|girl|boy)(?: (?:in|of) (?:the|this) (?:video|clip|picture))?"
-_PLAIN = (
-    (re.compile(rf"\b(?:{_PERSON}'s|his|her(?= [a-z]))\b"), "their"),
-    (re.compile(rf"\b(?:{_PERSON}|he|she|him|her)\b"), "they"),
-)
 _OTHER_MATTERS = re.compile(
     r"\b(?:background|room|behind|outside|next|shirt|jacket|shoes|ring|clothes|eyes?|eyebrows|nose|skin|job|living|"
     r"their name|weigh|tall|think|from|voice|say|changes?|whether|if|why|when|first|last|start|beginning|end|before|"
@@ -61,6 +63,7 @@ _OTHER_MATTERS = re.compile(
 """Words of questions about something else, or about a part or the course of the clip: scores are of the whole."""
 _CHOICE = re.compile(r":|\bor\b")
 _ALL_NAMED = re.compile(r"\bglasses, a hat or jewell|\bhair black, brown, blonde or gr[ae]y\b")
+_SHAVEN_OR = re.compile(r"\b(?:beard(?:ed)?|facial hair) or (?:clean-?|shaven|no|not)|\bshaven or\b")
 _HAS_CHOICES = {"sex", "age", "facial hair", "mouth", "gaze", "picture"}
 """Topics whose answers are the few that a choice can name; another choice may not hold what the scores say."""
 
@@ -75,20 +78,14 @@ EXCLUSIVE = (
 """Attributes of which one person rarely has two at once."""
 
 
-def plain_words(question: str) -> str:
-    """A question in small letters, where whoever is asked about is "they"."""
-    text = " ".join(question.strip().lower().replace("’", "'").split())
-    for words, plain in _PLAIN:
-        text = words.sub(plain, text)
-    return text
-
-
 def topic_of(question: str) -> str | None:
     """The topic of an open question, or None where it is none of those, or not understood."""
-    text = plain_words(question)
-    if _OTHER_MATTERS.search(text):
+    text = core(plain_words(question))
+    if _OTHER_MATTERS.search(text) or is_about_course(text) or unknown_matter(in_vocabulary(text)) is not None:
         return None
     topic = next((topic for topic, words in _TOPICS if words.search(text)), None)
+    if topic == "facial hair" and _CHOICE.search(text) and not _SHAVEN_OR.search(text):
+        return None
     if _CHOICE.search(text) and topic not in _HAS_CHOICES and not _ALL_NAMED.search(text):
         return None
     return topic

@@ -1,52 +1,110 @@
-"""Questions that no video of a face answers, or that are never answered: who somebody is."""
+"""Questions that no video of a face answers, or that are never answered: who somebody is.
+
+Two rules: whatever asks for the unseen is refused, be it about somebody's smile ("why?", "whose brother?"); and so is
+what names nothing that a model was taught, in words that nobody foresaw.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
 
-from favchat.labels.attributes import attribute
-from favchat.labels.everyday_templates import CANNOT_IDENTIFY, CANNOT_TELL
-from favchat.model.open_answers import plain_words
+from favchat.labels.attribute_parser import parse_statements, without_attributes
+from favchat.labels.everyday_templates import CANNOT_IDENTIFY, CANNOT_TELL, ENGLISH_ONLY
+from favchat.labels.everyday_words import in_vocabulary
+from favchat.labels.question_text import core, is_english, plain_words, spelt_out
+from favchat.labels.question_words import is_about_course, unknown_matter, unknown_words
+from favchat.labels.unseen_matters import asks_for_unseen
 
 _WHO = re.compile(
-    r"\bwho(?:'s| is| are)(?: this| that| it| they|\?)|\bwho (?:they|this|that|it) (?:is|are)\b|\bwhose face\b|"
-    r"\btheir (?:last |first |full )?name\b|\bname (?:they|of (?:they|the|this)|this)\b|"
-    r"\b(?:identify|recogni[sz]e|famous|celebrity|somebody known)\b|"
-    r"\bwhich (?:actor|actress|singer|politician|athlete|celebrity|person)\b"
+    r"\bwho(?: is| are|) (?:this|that|it|they|\?)(?! (?:\w+ing|look|smile|nod|talk)\b)|\bwho (?:\w+ )?(?:they|this|that|it) (?:is|are|was)\b|"
+    r"\bwhose (?:face|video|picture)\b|^who is (?:in|on|shown)\b(?!.*\b(?:man|male)\b)|"
+    r"\b(?:their|the) (?:last |first |full |real |own )?(?:sur)?names?\b|"
+    r"\bnames? (?:is |are )?(?:they|of (?:they|the|this|that)|this|that)\b|\bnamed\b|"
+    r"\b(?:is|are) they called\b|\bcall(?:ed)? they\b|"
+    r"\b(?:identify|identity|recogni[sz]e|famous|celebrit(?:y|ies)|someone known|well[- ]known)\b|"
+    r"\bwhich (?:actor|actress|singer|politician|athlete|celebrity|person|one of the (?:actors|singers))\b|"
+    r"\b(?:know|seen?|met) (?:they|who)\b(?! (?:is |are )?(?:\w+ing|with|has|have)\b)|"
+    r"\b(?:instagram|facebook|tiktok|twitter|linkedin|username|profile name|full name|passport)\b|"
+    r"\bguess who\b|\bface recognition\b"
 )
-_NOT_IN_THE_PICTURE = re.compile(
-    r"\b(?:job|profession|occupation|(?:for|a) (?:a )?living|salary|rich|poor|wealthy|weigh|weight|tall|height|"
-    r"left-handed|in love|truth|"
-    r"thinking|nationality|come from|from which country|born|married|(?:is|are) they single|children|kids|"
-    r"religion|religious|politic\w*|vote|voice|sound like|phone|address|favou?rite|hobby|hobbies|"
-    r"healthy|ill|sick|intelligent|smart|lying|honest|strong|good person|languages?|filmed|recorded|which city|"
-    r"weather|what (?:day|time|year) (?:is|was)|"
-    r"happens next|did they do|behind the camera|holding the camera|outside (?:of )?the (?:picture|frame)|pockets?|"
-    r"shoes|trousers|dog|pet|live in|they live|can they (?:swim|sing|drive|cook))\b|"
-    r"\bwhat (?:is|are|do|does) they (?:say|saying|talking)\b|\b(?:can|could) they (?:speak|talk)\b|"
-    r"\bcolou?r (?:is|are|have) their (?:eyes?|shirt|clothes|top)\b|\beye colou?r\b|"
-    r"\b(?:hum(?:s|ming)?|whistl(?:e|es|ing)|blink(?:s|ing)?|tattoos?|rings?|carry|carrying|fingers|"
-    r"sitting|standing|background)\b|\bhold(?:s|ing)? (?!their head|the head)"
+_REASON = re.compile(r"\b(?:why|how come|what for|because)\b")
+_COURTESY_ALONE = re.compile(
+    r"^(?:(?:yes|no|ok|okay|thanks?|thank you|thx|great|nice|cool|bye|goodbye|hi|hello|hey|good|well|wow|please|very|much|"
+    r"so|you|too|lol|perfect|sorry|there)\b[,.! ]*)+$"
 )
 _PARTS = {
-    "nose": re.compile(r"\bnose\b"),
-    "brows": re.compile(r"\beyebrows?\b"),
-    "skin": re.compile(r"\b(?:skin|freckles|complexion)\b"),
+    r"nose|nostrils": ("big_nose", "pointy_nose"),
+    r"eyebrows?|brows?": ("arched_eyebrows", "bushy_eyebrows"),
+    r"skin|complexion|freckles": ("pale_skin", "rosy_cheeks"),
+    r"cheeks?|cheek ?bones?": ("rosy_cheeks", "high_cheekbones"),
+    r"eyes?": ("narrow_eyes", "bags_under_eyes"),
+    r"lips?": ("big_lips", "wearing_lipstick"),
+    r"ears?": ("wearing_earrings",),
+    r"chin|jaw": ("double_chin",),
+    r"forehead": ("bangs", "receding_hairline"),
 }
-"""Families of attributes, and the words for what they are about."""
+"""Words for parts of the face, and the attributes of which a model has to know one to describe them."""
+_TAUGHT_TOPIC = re.compile(
+    r"\b(?:hair\w*|beard\w*|facial hair|moustache|mouth|head|faces?|facial|ages?|old|older|young\w*|expressions?|express\w*|"
+    r"emotion\w*|moods?|feel\w*|wear\w*|accessor\w+|jewellery|makeup|gaze|looks?|looking|doing|do|does anything|happen\w*|"
+    r"going on|actions?|act|reacts?|behav\w+|describe|description|caption|summari[sz]e|see|seen|shows?|shown|sex|gender|"
+    r"appearance|features?|quality|sharp\w*|clear|movements?|mov(?:e|es|ing)|nods?|smil\w+)\b"
+)
 
 
-def refusal(question: str, taught: Collection[str] = ()) -> str | None:
-    """The answer to a question that is refused, else None.
+def refusal(question: str) -> str | None:
+    """The answer to a question that is refused whatever a model was taught, else None.
 
     Args:
-        question: What was asked.
-        taught: Attributes that the model was taught; of a part of the face without one it cannot tell.
+        question: What was asked, one sentence.
     """
     text = plain_words(question)
-    if _WHO.search(text):
+    if asks_who(question):
         return CANNOT_IDENTIFY
-    families = {attribute(name).family for name in taught}
-    unknown = any(words.search(text) for family, words in _PARTS.items() if family not in families)
-    return CANNOT_TELL if unknown or _NOT_IN_THE_PICTURE.search(text) else None
+    if not is_english(question):
+        return ENGLISH_ONLY
+    text = core(text)
+    if _REASON.search(text):
+        return CANNOT_TELL
+    if is_about_course(text):
+        return None
+    return CANNOT_TELL if text.startswith("when ") or asks_for_unseen(text) else None
+
+
+def asks_who(question: str) -> bool:
+    """Whether a question asks who somebody is."""
+    text = plain_words(question)
+    return (_WHO.search(text) is not None and _SEX_ASKED.search(text) is None) or _is_name(core(text))
+
+
+def _is_name(text: str) -> bool:
+    """Whether plain words ask for somebody by first and last name: "is this ada lovelace"."""
+    found = re.match(r"(?:is|was) (?:this|that|it|they) ([\w'-]+ [\w'-]+)$", text)
+    return found is not None and len([one for one in unknown_words(found.group(1)) if not one.endswith("ly")]) == 2
+
+
+_SEX_ASKED = re.compile(r"\b(?:man|male|woman|female)\b.*\bor\b")
+
+
+def asks_nothing_taught(question: str, taught: Collection[str]) -> bool:
+    """Whether a question is about nothing that a model was taught, or about a matter that it knows no word for.
+
+    Args:
+        question: What was asked, one sentence.
+        taught: Attributes that the model was taught; of a part of the face without one it can tell nothing.
+    """
+    text = core(plain_words(question))
+    if not text or _COURTESY_ALONE.match(spelt_out(question)):
+        return False
+    if is_about_course(text):
+        return False
+    text = in_vocabulary(text)
+    named = {one.name for one in parse_statements(text)}
+    if named and not named & set(taught):
+        return True
+    rest = without_attributes(text)
+    parts = [set(names) & set(taught) for words, names in _PARTS.items() if re.search(rf"\b(?:{words})\b", rest)]
+    if not named and (not all(parts) or not (parts or _TAUGHT_TOPIC.search(rest))):
+        return True
+    return unknown_matter(text) is not None

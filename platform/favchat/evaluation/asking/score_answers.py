@@ -9,7 +9,8 @@ from pathlib import Path
 from favchat.evaluation.asking.eval_question import EvalQuestion
 from favchat.evaluation.scoring.answer_parser import YES_NO
 from favchat.labels.attributes import EMOTION
-from favchat.model.answers_by_score import asked_attribute, probability_of_yes
+from favchat.model.answers_by_score import probability_of_yes
+from favchat.model.closed_questions import asked_attribute
 
 _PHRASES = tuple(emotion.phrase for emotion in EMOTION)
 _NAMES = [emotion.name for emotion in EMOTION]
