@@ -6,6 +6,11 @@ import re
 from functools import lru_cache
 
 _SAME = (
+    (  # how much, or how surely
+        r"\b(?:already|really|very|quite|rather|still|actually|completely|totally|a bit|a little(?: bit)?|slightly|somewhat|"
+        r"kind of|sort of|clearly|definitely) (?=\w)",
+        "",
+    ),
     (  # a question's order of words: "is their hair black"
         r"^(is|are|was|were) ((?:their|the|both) (?:\w+ )?(?:hair|hairline|nose|lips|(?:eye)?brows|eyes|mouth|face|skin|complexion|"
         r"cheek ?bones|cheeks|expression|beard|makeup|smile|video|picture|clip)) (?=\w)",
@@ -15,18 +20,19 @@ _SAME = (
     (r"\bhead (?:is )?covered\b", "hat"),
     (r"\bcurly or wavy\b|\bwavy or curly\b|\bcurly\b", "wavy"),
     (r"\b(?:older|more) than (?:sixty|60)(?: years old)?\b", "over sixty"),
-    (r"\b(?:an? )?(?<!how )(?<!years )(?:senior|elderly|old|aged)(?: (?:person|man|woman|lady|guy))?\b", "over sixty"),
+    (r"\b(?:an? )?(?<!how )(?<!years )(?:senior|elderly|old|aged)(?: (?:person|man|woman|lady|guy|citizen))?\b", "over sixty"),
     (r"\blost (?:their|his|her|the) hair\b|\bwithout hair\b", "bald"),
-    (r"\bhairline (?:is )?receding\b|\bhair recede\b|\blosing hair\b|\bhigh hairline\b", "receding hairline"),
+    (r"\bhairline (?:is )?(?:receding|recedes?)\b|\bhair recede\b|\blosing hair\b|\bhigh hairline\b", "receding hairline"),
     (r"\bhair (?:covers?|over) (?:the |their )?forehead\b", "bangs"),
     (r"\bfair hair\b|\bblonde?\b(?! hair)|\bhair blonde?\b", "blonde hair"),
     (r"\bwhite hair\b|\bgone gr[ae]y\b", "gray hair"),
-    (r"\bhair (?:down )?to (?:the |their )?shoulders\b", "long hair"),
+    (r"\bhair (?:(?:goes |falls |reaching |hanging )?(?:down )?to|reach(?:es)?|touch(?:es)?) (?:the |their )?shoulders\b", "long hair"),
+    (r"\bshoulder[- ]length\b", "long"),
     (r"\bround,? (?:full )?face\b", "chubby face"),
     (r"\blips (?:are )?painted\b|\bpainted lips\b", "lipstick"),
     (r"\b(?:a lot of|much|lots of) make-?up\b", "heavy makeup"),
     (r"\bunshaven\b", "stubble"),
-    (r"\b(?:face )?(?:clean(?:ly)?[- ])?shaven\b", "clean-shaven"),
+    (r"\b(?:face )?(?:clean(?:ly)?[- ])?shaved?n?\b", "clean-shaven"),
     (r"\bbeard (?:is )?a goatee\b|\bbeard around the mouth\b", "goatee"),
     (r"\bbeard (?:is )?a full one\b|\bthick beard\b", "full beard"),
     (r"\bhair on (?:the |their )?upper lip\b", "mustache"),
@@ -40,6 +46,7 @@ _SAME = (
         r"(?:the |this )?(?:camera|lens|me|us|viewers?)\b",
         "looking at the camera",
     ),
+    (r"\bfac(?:es|ing) (?:towards? )?(?:the camera|me|us)\b", "looking at the camera"),
     (r"\bmak(?:e|es|ing) eye[- ]contact(?: with (?:the camera|me|us))?\b", "looking at the camera"),
     (r"\b(?:makeup (?:is )?(?:very )?heavy)\b", "heavy makeup"),
     (r"\b(?:the|their) head shakes?\b", "shaking their head"),
@@ -72,7 +79,7 @@ _SAME = (
     (r"\bunsharp\b", "blurry"),
     (r"\b(?:sharp|in focus)\b", "not blurry"),
     (r"\bgr[ae]y picture\b", "black and white picture"),
-    (r"\bcolou?r picture\b", "picture in colour"),
+    (r"\bcolou?r(?:ed)? (?:picture|video|clip|image)\b", "picture in colour"),
     (r"\b(?:in a good mood|cheerful)\b", "happy"),
     (r"\bmad\b", "angry"),
     (r"\ba he\b", "a man"),

@@ -39,6 +39,7 @@ _SPELLING = _rules(
     (r"\bmake[- ]?up\b", "makeup"),
     (r"\blip stick\b", "lipstick"),
     (r"\bear rings?\b", "earrings"),
+    (r"\b(sun|eye) glasses\b", r"\1glasses"),
     (r"\bneck (?=lace|tie)", "neck"),
     (r"\bhair(?=colou?r)", "hair "),
     (r"\bblack[- ]and[- ]white\b", "black and white"),
@@ -72,6 +73,8 @@ _PEOPLE = _rules(
         "their",
     ),
     (rf"\b(?:{_PERSON}|he|she|him|hers?|them)\b(?<!\ba he)(?<!\ba she)", "they"),
+    (r"\bthe (\w+(?: colou?r)?) of they\b", r"their \1"),
+    (r"\bwhere (do|are) (?:their|the) eyes (?=look|gaz|star)", r"where \1 they "),
 )
 _CALLED = re.compile(
     r"\b(?:would|could|can|do) you (?:(?:describe|see) they as|(?:call|consider) they(?: as| to be)?) (?=\w)"
@@ -91,6 +94,10 @@ _FRAME = re.compile(
     r"|i (?:want|would like|wanted|need|would love) to know (?:if|whether)\b|i wonder (?:if|whether)\b"
     r"|do you (?:think|know|notice|believe|see|feel)(?: that| if| whether)?(?= (?:they|it|there|this|that|their)\b)"
     r"|(?:would|could|can) (?:you|one|we) say(?: that)?\b|i (?:think|guess|believe|suppose)(?: that)?\b"
+    r"|am i right (?:that|in (?:thinking|saying)(?: that)?)\b|let me know (?:if|whether)\b|any idea (?:if|whether)\b"
+    r"|(?:i want|i would like|i'd like|i need|could it be|is there any chance)(?: to know)? (?:if|whether|that)\b"
+    r"|(?:i want|i would like|i'd like|i need|let us have|show me|i am looking for) (?=(?:a|an|the|their|some)\b)"
+    r"|(?:are you|are we|am i|do we) (?:seeing|looking at|see|watching)\b"
     r"|(?:would|do) you agree(?: that)?\b|(?:is|would) it (?:be )?(?:true|right|correct|the case)(?: to say)? that\b"
     r"|some(?:one|body) says(?: that)?\b|does the video show that\b|is it possible that\b|does it (?:look|seem) (?:like|as if)\b"
     r"|it (?:looks|seems) (?:like|as if)\b|judging by the video,?|in your opinion,?|any chance(?: that)?\b)\s*"

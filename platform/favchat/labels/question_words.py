@@ -16,6 +16,8 @@ _DETERMINERS = frozenset(
     "the a an their my your our its any some no what which whose this that these those of on in at with without for about "
     "under over near around from by into onto during".split()
 )
+_HAVING = frozenset("see sees seeing notice show shows have has had having got wear wears wearing".split())
+"""Verbs that an object follows, with or without an article."""
 _FUNCTION = _DETERMINERS | frozenset(
     "is are was were be been being am do does did done has have had having got get can could may might would should must "
     "i me you we us it they one he she and or not nor n't but if whether that than then as so to too there here who how "
@@ -31,7 +33,7 @@ _ADVERBS = frozenset(
     "yes maybe correct true false enough today nowadays".split()
 )
 _PICTURE = frozenset(
-    "video clip picture image camera footage film movie scene view quality focus colour colours colored black white "
+    "video clip picture image camera footage film movie scene view quality focus colour colours colored summary "
     "second seconds start beginning end course order time times throughout over first last shown shows show showing see "
     "sees seen seeing visible recognizable noticeable notice find tell told say said name give describe description "
     "describing summarize summarise summary caption write sentence sentences word words way terms short point list "
@@ -51,7 +53,7 @@ _FACE = frozenset(
     "shape style styled length kind type sort sporting sport sports rock rocks rocking having has keep keeps keeping "
     "hold holds hide covered cover covers covering make makes making made give gives giving get gets getting start starts "
     "begin begins stop stops try trying turn turns change changes stay stays become becomes show stand stands out "
-    "sign signs trace hint display grown call consider guess think estimate describe identify use fit fits best word choose pick options option one fits "
+    "black brown blonde blond gray dark fair hiding hides use uses using goes tell tells possible chance sign signs trace hint display grown call consider guess think estimate describe identify use fit fits best word choose pick options option one fits "
     "remain remains develop develops follow follows read can come comes turn express".split()
 )
 _KNOWN = _FUNCTION | _ADVERBS | _PICTURE | _FACE
@@ -77,9 +79,11 @@ _PREDICATES = tuple(
         rf"\b(?:has|have|had|haven't|hasn't) they {_DEGREE}([a-z]+(?:ed|en))\b",
         rf"\b(?:{ATTRIBUTE_WORD}|hair|face|mouth|head|eyes|expression|smile) (?:is |are |was |looks |seems )?{_DEGREE}"
         r"([a-z]+)$",
+        rf"^(?:is|are|was|were|does|do|did|has|have) (?:their|the|a|an|my|your|our) ([a-z]+) {ATTRIBUTE_WORD}\b",
     )
 )
-"""The main verb, the adjective that is said of whoever is asked about, and that of an attribute or a part of the face."""
+"""The main verb, the adjective that is said of whoever is asked about, and that of an attribute or a part of
+the face; whose brother it is ("is their brother smiling")."""
 
 
 def unknown_matter(text: str) -> str | None:
@@ -94,7 +98,7 @@ def unknown_matter(text: str) -> str | None:
         before = words[place - 1] if place else ""
         after = words[place + 1] if place + 1 < len(words) else ""
         # An unknown word before a noun that is known is an adjective: "a thick beard".
-        is_noun = before in _DETERMINERS and after not in _NOUNS
+        is_noun = before in _DETERMINERS | _HAVING and after not in _NOUNS
         if is_noun and word not in _KNOWN and word != ATTRIBUTE_WORD:
             return word
     for word in (found.group(1) for predicate in _PREDICATES for found in predicate.finditer(rest)):

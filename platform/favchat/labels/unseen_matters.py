@@ -25,13 +25,13 @@ _KINDS = {
         r"summer|winter|morning|evening)s?|years?(?! old)|months?|weeks?|hours?|ago|soon|will|won't|going to|later on|someday|"
         r"as an? (?:child|kid|boy|girl|teenager|baby|student)|used to|in (?:the )?(?:future|past)|childhood|ha(?:s|ve) (?:they )?ever|always|"
         r"usually|often|normally|generally|daily|since|still be|when (?:they|it) (?:was|were)|anymore|any more|no longer|"
-        r"already|lately|recently|yet|born|birthday|grow(?:ing)?|grew|went|before (?:it|they) |about to(?! their)|would (?:they|it|their)|before (?:the|this) (?:video|clip)"
-        r"|after (?:the|this|that)|(?:do|doing|did|happen\w*|going on|look\w*) (?:\w+ )?(?:before|after|afterwards|later|earlier|next)|(?:happens|comes|come) next|(?:do|be) next|morning|evening"
+        r"lately|recently|yet|born|birthday|grow(?:ing)?|grew|went|before (?:it|they) |about to(?! their)|would (?:they|it|their)|before (?:the|this) (?:video|clip)"
+        r"|after (?:the|this|that)|(?:do|doing|did|happen\w*|going on|look\w*) (?:\w+ )?(?:before|after|afterwards|later|earlier|next)|(?:happens|comes|come) next|(?:before|formerly|previously|afterwards)$|(?:do|be) next|morning|evening"
     ),
     "a cause, or whom something is for": (
         r"why|reasons?|because|cause[sd]?|how come|mad(?:e|ing) (?:they|their)|makes (?:they|their)|what for|due to|purpose"
         r"|(?:smil|laugh|frown|nod|star|look|point|shout|talk|speak)\w* (?:at|to|with|about) (?:who|whom|what)"
-        r"|(?:who|whom|what) (?:is|are|does|do|was) (?:they|their \w+) (?!up to)(?:\w+ing|\w+) (?:about|to|with|for|of)$"
+        r"|(?:who|whom|what) (?:is|are|does|do|was) (?:they|their \w+) (?!up to)(?:\w+ing|\w+) (?:about|to|with|for|of|at)$"
         r"|(?:who|whom) (?:is|are|does|do) they (?:smil|laugh|look|star|nod|talk|speak)\w*(?: \w+)?$"
         r"|talk(?:s|ing)? (?:to|with|about)|speak(?:s|ing)? (?:to|with|about)"
     ),
@@ -53,14 +53,14 @@ _KINDS = {
     ),
     "who and what somebody is": (
         r"jobs?|profession|occupation|for (?:a )?living|for work|salary|earns?|money|rich|poor|wealthy|weighs?|weight|"
-        r"tall|height|nationality|citizen|countr(?:y|ies)|ethnic\w*|race|religio\w+|politic\w*|married|divorced|dating|"
+        r"tall|height|nationality|citizenship|countr(?:y|ies)|ethnic\w*|race|religio\w+|politic\w*|married|divorced|dating|"
         r"health\w*|sick|ill|disease|illness|depress\w*|drunk|drugs?|pregnant|iq|smart|intelligent|personality|character|"
         r"guilty|criminal|crime|dangerous|hire|trust\w*|addict\w*|strong|lives? in|address|phone number|email|school|"
         r"universit\w+|studie[sd]|studying"
     ),
     "where and when it was filmed": (
         r"filmed|recorded|taken|shot|city|place|location|indoors?|outdoors?|weather|background|room|walls?|window|"
-        r"behind|outside (?:of )?the|film(?:ing|s)|cameraman|(?:hold|held)\w* the camera|what (?:day|time|year)|what camera|"
+        r"behind (?:they|the|a|me|you|their)|outside (?:of )?the|film(?:ing|s)|cameraman|(?:hold|held)\w* the camera|what (?:day|time|year)|what camera|"
         r"which camera|day or night|date"
     ),
     "a thing that is held or worn elsewhere": (
@@ -80,7 +80,7 @@ _KINDS = {
     ),
 }
 _WORDS = re.compile(r"\b(?:" + "|".join(_KINDS.values()) + r")(?![\w'])")
-_OTHER_COLOUR = re.compile(r"\b(?:what|which|name the|describe the|tell me the) colour\b(?!.*\bhair\b)|\bcolour of\b(?!.*\bhair)")
+_OTHER_COLOUR = re.compile(r"^(?!.*\bhair\b).*\b(?:(?:what|which|name the|describe the|tell me the) colour\b|colour of\b)")
 
 
 def asks_for_unseen(text: str) -> bool:

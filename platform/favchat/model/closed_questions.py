@@ -64,6 +64,8 @@ def closed_question(question: str) -> Closed | None:
     said = dict(statements)
     if len(said) < len(set(statements)):  # the same attribute both ways: "glasses or no glasses"
         return Closed(MappingProxyType(dict.fromkeys(said, True)), True) if len(said) == 1 else None
+    if said.get("full_beard"):
+        said.pop("no_beard", None)
     for name, others in _WHOLE.items():
         if name in said and said.keys() - {name} <= others:
             said = {name: said[name]}

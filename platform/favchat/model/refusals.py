@@ -29,6 +29,10 @@ _WHO = re.compile(
     r"\bguess who\b|\bface recognition\b"
 )
 _REASON = re.compile(r"\b(?:why|how come|what for|because)\b")
+_OF_THE_UNSEEN = re.compile(
+    r"^when\b|^where\b(?!.*\b(?:look|gaz|star|eyes)\w*)|^(?:(?:to|with|for|from|of|at|by) )?(?:who|whom|whose)\b"
+    r"(?! (?:do|can) you see\b)(?!.*\b(?:man|woman|male|female)\b.*\bor\b)"
+)
 _COURTESY_ALONE = re.compile(
     r"^(?:(?:yes|no|ok|okay|thanks?|thank you|thx|great|nice|cool|bye|goodbye|hi|hello|hey|good|well|wow|please|very|much|"
     r"so|you|too|lol|perfect|sorry|there)\b[,.! ]*)+$"
@@ -47,8 +51,8 @@ _PARTS = {
 """Words for parts of the face, and the attributes of which a model has to know one to describe them."""
 _TAUGHT_TOPIC = re.compile(
     r"\b(?:hair\w*|beard\w*|facial hair|moustache|mouth|head|faces?|facial|ages?|old|older|young\w*|expressions?|express\w*|"
-    r"emotion\w*|moods?|feel\w*|wear\w*|accessor\w+|jewellery|makeup|gaze|looks?|looking|doing|do|does anything|happen\w*|"
-    r"going on|actions?|act|reacts?|behav\w+|describe|description|caption|summari[sz]e|see|seen|shows?|shown|sex|gender|"
+    r"emotion\w*|moods?|feel\w*|wear\w*|accessor\w+|jewellery|makeup|gaze|looks?|looking|doing|what (?:do|does|did) they do|what they do|happen\w*|"
+    r"going on|goes on|actions?|act|reacts?|behav\w+|describe|description|caption|summari[sz]e|see|seen|shows?|shown|sex|gender|"
     r"appearance|features?|quality|sharp\w*|clear|movements?|mov(?:e|es|ing)|nods?|smil\w+)\b"
 )
 
@@ -69,7 +73,7 @@ def refusal(question: str) -> str | None:
         return CANNOT_TELL
     if is_about_course(text):
         return None
-    return CANNOT_TELL if text.startswith("when ") or asks_for_unseen(text) else None
+    return CANNOT_TELL if _OF_THE_UNSEEN.search(text) or asks_for_unseen(text) else None
 
 
 def asks_who(question: str) -> bool:
