@@ -14,7 +14,8 @@ from favchat.labels.everyday_templates import (
     held_out,
     taught,
 )
-from favchat.model.answers_by_score import asked_attribute, start_of_answer
+from favchat.model.answers_by_score import start_of_answer
+from favchat.model.closed_questions import asked_attribute
 
 SCORES = {"eyeglasses": 0.9, "smile": 0.2, "no_beard": 0.8, "male": 0.1, "neutral": 0.2, "happy": 0.45, "anger": 0.35}
 
@@ -36,6 +37,10 @@ SCORES = {"eyeglasses": 0.9, "smile": 0.2, "no_beard": 0.8, "male": 0.1, "neutra
         ("Is she angry?", "No, she does not look angry."),
         ("Is she talking?", CANNOT_TELL),  # nobody taught it
         ("Does she have a pointy nose?", CANNOT_TELL),
+        ("Is she smiling and wearing glasses?", "No, she is not smiling and she is wearing eyeglasses."),
+        ("Why is she smiling?", CANNOT_TELL),
+        ("Is she charming?", CANNOT_TELL),
+        ("Which of them is taller?", CANNOT_TELL),
     ],
 )
 def test_an_answer_is_what_the_score_says(question, start):
@@ -45,12 +50,8 @@ def test_an_answer_is_what_the_score_says(question, start):
 @pytest.mark.parametrize(
     "question",
     [
-        "Is she smiling and wearing glasses?",
-        "Why is she smiling?",
         "Describe her smile.",
         "Does her expression change?",
-        "Is she charming?",
-        "Which of them is taller?",
         "smile",
         "",
     ],

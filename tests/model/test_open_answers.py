@@ -8,7 +8,7 @@ from favchat.data.annotate.grammar import MAN, UNKNOWN, WOMAN
 from favchat.labels.attribute_parser import parse_statements
 from favchat.labels.attributes import EMOTION, attribute
 from favchat.labels.everyday_templates import IDENTITY, OPEN, UNANSWERABLE
-from favchat.model.answers_by_score import asked_attribute
+from favchat.model.closed_questions import asked_attribute
 from favchat.model.open_answers import open_answer, topic_of
 
 NAMES = ["male", "young", "senior", "black_hair", "blonde_hair", "bald", "long_hair", "eyeglasses", "wearing_hat"]

@@ -7,12 +7,14 @@ from functools import lru_cache
 
 _SAME = (
     (  # how much, or how surely
-        r"\b(?:already|really|very|quite|rather|still|actually|completely|totally|a bit|a little(?: bit)?|slightly|somewhat|"
+        r"\b(?:already|really|very|quite|rather|still|actually|completely|totally|a bit|a little(?: bit)?|slightly|"
+        r"somewhat|"
         r"kind of|sort of|clearly|definitely) (?=\w)",
         "",
     ),
     (  # a question's order of words: "is their hair black"
-        r"^(is|are|was|were) ((?:their|the|both) (?:\w+ )?(?:hair|hairline|nose|lips|(?:eye)?brows|eyes|mouth|face|skin|complexion|"
+        r"^(is|are|was|were) ((?:their|the|both) (?:\w+ )?(?:hair|hairline|nose|lips|(?:eye)?brows|eyes|mouth|face|"
+        r"skin|complexion|"
         r"cheek ?bones|cheeks|expression|beard|makeup|smile|video|picture|clip)) (?=\w)",
         r"\2 \1 ",
     ),
@@ -20,13 +22,23 @@ _SAME = (
     (r"\bhead (?:is )?covered\b", "hat"),
     (r"\bcurly or wavy\b|\bwavy or curly\b|\bcurly\b", "wavy"),
     (r"\b(?:older|more) than (?:sixty|60)(?: years old)?\b", "over sixty"),
-    (r"\b(?:an? )?(?<!how )(?<!years )(?:senior|elderly|old|aged)(?: (?:person|man|woman|lady|guy|citizen))?\b", "over sixty"),
+    (
+        r"\b(?:an? )?(?<!how )(?<!years )(?:senior|elderly|old|aged)(?: (?:person|man|woman|lady|guy|citizen))?\b",
+        "over sixty",
+    ),
     (r"\blost (?:their|his|her|the) hair\b|\bwithout hair\b", "bald"),
-    (r"\bhairline (?:is )?(?:receding|recedes?)\b|\bhair recede\b|\blosing hair\b|\bhigh hairline\b", "receding hairline"),
+    (
+        r"\bhairline (?:is )?(?:receding|recedes?)\b|\bhair recede\b|\blosing hair\b|\bhigh hairline\b",
+        "receding hairline",
+    ),
     (r"\bhair (?:covers?|over) (?:the |their )?forehead\b", "bangs"),
     (r"\bfair hair\b|\bblonde?\b(?! hair)|\bhair blonde?\b", "blonde hair"),
     (r"\bwhite hair\b|\bgone gr[ae]y\b", "gray hair"),
-    (r"\bhair (?:(?:goes |falls |reaching |hanging )?(?:down )?to|reach(?:es)?|touch(?:es)?) (?:the |their )?shoulders\b", "long hair"),
+    (
+        r"\bhair (?:(?:goes |falls |reaching |hanging )?(?:down )?to|reach(?:es)?|touch(?:es)?) (?:the |"
+        r"their )?shoulders\b",
+        "long hair",
+    ),
     (r"\bshoulder[- ]length\b", "long"),
     (r"\bround,? (?:full )?face\b", "chubby face"),
     (r"\blips (?:are )?painted\b|\bpainted lips\b", "lipstick"),
@@ -37,7 +49,10 @@ _SAME = (
     (r"\bbeard (?:is )?a full one\b|\bthick beard\b", "full beard"),
     (r"\bhair on (?:the |their )?upper lip\b", "mustache"),
     (r"\bknitting (?:the |their )?brows\b", "frowning"),
-    (r"\beyes (?:are |stay )?(?:wide |kept )?open(?:ed)?\b|\bopen(?:s|ed|ing)? (?:the |their )?eyes\b", "not closed eyes"),
+    (
+        r"\beyes (?:are |stay )?(?:wide |kept )?open(?:ed)?\b|\bopen(?:s|ed|ing)? (?:the |their )?eyes\b",
+        "not closed eyes",
+    ),
     (r"\b(?:teeth|lips (?:are )?apart)\b", "open mouth"),
     (r"\blips (?:are )?closed\b", "closed mouth"),
     (r"\bgaze (?:is )?turned away\b|\blooking (?:to the side|somewhere else)\b", "looking away"),

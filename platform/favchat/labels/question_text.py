@@ -10,7 +10,10 @@ import re
 from functools import lru_cache
 
 from favchat.labels.attribute_parser import parse_statements
+from favchat.labels.typing_errors import without_typing_errors
 
+LONGEST = 2000
+"""Letters of the longest message whose questions are read."""
 Rules = tuple[tuple[re.Pattern[str], str], ...]
 
 
@@ -86,21 +89,20 @@ _COURTESY = re.compile(
     r"|yes or no\b[:,]? *|(?:just )?(?:answer|tell me|say)[^:?]{0,30}: *)+"
 )
 _FRAME = re.compile(
-    r"^(?:(?:can|could|would|will) (?:you|u|one|i) (?:please )?(?:tell|say|check|confirm|see|judge|look)(?: me| us)?"
-    r" (?:if|whether|that)\b"
-    r"|(?:can|could|would|will) (?:you|u) (?:please )?(?=(?:tell|say|describe|explain|name|list|give|guess|estimate|"
-    r"summari[sz]e|write|show)\b)|(?:tell|explain|show)(?: to)?(?: me| us)? (?=(?:what|which|how|where)\b)"
-    r"|(?:please )?(?:tell|show) (?:me|us) (?:if|whether)\b|(?:please )?check (?:if|whether)\b"
-    r"|i (?:want|would like|wanted|need|would love) to know (?:if|whether)\b|i wonder (?:if|whether)\b"
-    r"|do you (?:think|know|notice|believe|see|feel)(?: that| if| whether)?(?= (?:they|it|there|this|that|their)\b)"
-    r"|(?:would|could|can) (?:you|one|we) say(?: that)?\b|i (?:think|guess|believe|suppose)(?: that)?\b"
-    r"|am i right (?:that|in (?:thinking|saying)(?: that)?)\b|let me know (?:if|whether)\b|any idea (?:if|whether)\b"
-    r"|(?:i want|i would like|i'd like|i need|could it be|is there any chance)(?: to know)? (?:if|whether|that)\b"
-    r"|(?:i want|i would like|i'd like|i need|let us have|show me|i am looking for) (?=(?:a|an|the|their|some)\b)"
-    r"|(?:are you|are we|am i|do we) (?:seeing|looking at|see|watching)\b"
-    r"|(?:would|do) you agree(?: that)?\b|(?:is|would) it (?:be )?(?:true|right|correct|the case)(?: to say)? that\b"
-    r"|some(?:one|body) says(?: that)?\b|does the video show that\b|is it possible that\b|does it (?:look|seem) (?:like|as if)\b"
-    r"|it (?:looks|seems) (?:like|as if)\b|judging by the video,?|in your opinion,?|any chance(?: that)?\b)\s*"
+    r"^(?:(?:can|could|would|will) (?:you|u|one|i) (?:please )?(?:tell|say|check|confirm|see|judge|look)(?: me|"
+    r" us)? (?:if|whether|that)\b|(?:can|could|would|will) (?:you|u) (?:please )?(?=(?:tell|say|describe|explain|name|"
+    r"list|give|guess|estimate|summari[sz]e|write|show)\b)|(?:tell|explain|show)(?: to)?(?: me| us)? (?=(?:what|which|"
+    r"how|where)\b)|(?:please )?(?:tell|show) (?:me|us) (?:if|whether)\b|(?:please )?check (?:if|whether)\b|i (?:want|"
+    r"would like|wanted|need|would love) to know (?:if|whether)\b|i wonder (?:if|whether)\b|do you (?:think|know|"
+    r"notice|believe|see|feel)(?: that| if| whether)?(?= (?:they|it|there|this|that|their)\b)|(?:would|could|"
+    r"can) (?:you|one|we) say(?: that)?\b|i (?:think|guess|believe|suppose)(?: that)?\b|am i right (?:that|"
+    r"in (?:thinking|saying)(?: that)?)\b|let me know (?:if|whether)\b|any idea (?:if|whether)\b|(?:i want|"
+    r"i would like|i'd like|i need|could it be|is there any chance)(?: to know)? (?:if|whether|that)\b|(?:i want|"
+    r"i would like|i'd like|i need|let us have|show me|i am looking for) (?=(?:a|an|the|their|some)\b)|(?:are you|"
+    r"are we|am i|do we) (?:seeing|looking at|see|watching)\b|(?:would|do) you agree(?: that)?\b|(?:is|"
+    r"would) it (?:be )?(?:true|right|correct|the case)(?: to say)? that\b|some(?:one|body) says(?: that)?\b|"
+    r"does the video show that\b|is it possible that\b|does it (?:look|seem) (?:like|as if)\b|it (?:looks|"
+    r"seems) (?:like|as if)\b|judging by the video,?|in your opinion,?|any chance(?: that)?\b)\s*"
 )
 _ASIDE = re.compile(
     r"\b(?:do|would|can|could|might) (?:you|one) (?:think|say|guess|estimate|reckon|believe|suppose)(?: that)?\b"
@@ -109,8 +111,8 @@ _ASIDE = re.compile(
 _SURELY = re.compile(r"^(is|are|was|were|does|do|did|has|have)n't\b")
 """A question that begins with a denial asks for the same as one without: "isn't she smiling?"."""
 _TAG = re.compile(
-    r"(?:,? *(?<!and )(?<!or )(?<!the )(?<!to )\b(?:right|correct|yes|yeah|yep|no|ok|okay|huh|true|innit|or not|or what|yes or no|am i right|am i wrong|"
-    r"is that (?:right|true|correct|so)|please|thanks|thank you|thx|lol|"
+    r"(?:,? *(?<!and )(?<!or )(?<!the )(?<!to )\b(?:right|correct|yes|yeah|yep|no|ok|okay|huh|true|innit|or not|"
+    r"or what|yes or no|am i right|am i wrong|is that (?:right|true|correct|so)|please|thanks|thank you|thx|lol|"
     r"(?:or )?(?:is|are|does|do|has|have|isn't|aren't|doesn't|don't|hasn't|haven't) (?:they|it|there))) *$"
 )
 _TAG_ALONE = re.compile(
@@ -119,12 +121,14 @@ _TAG_ALONE = re.compile(
 )
 _SENTENCE_END = re.compile(r"(?<=[.?!])[.?!)]*\s+|\n+")
 _CLAUSE_END = re.compile(
-    r"(?<=,) +(?=(?:(?:is|are|does|do|did|has|have) (?:he|she|they|it|the|this|that|there|his|her) |(?:what|how|which|who|"
+    r"(?<=,) +(?=(?:(?:is|are|does|do|did|has|have) (?:he|she|they|it|the|this|that|there|his|her) |(?:what|how|"
+    r"which|who|"
     r"where|can you|do you)\b))",
     re.IGNORECASE,
 )
 _IS_CLAUSE = re.compile(
-    r"^(?:i|we|my|he|she|they|it|this|that|there|so|sorry|hi|hello|what|who|how|where|is|are|does|do|did|has|have|who's|"
+    r"^(?:i|we|my|he|she|they|it|this|that|there|so|sorry|hi|hello|what|who|how|where|is|are|does|do|did|has|have|"
+    r"who's|"
     r"what's|how's)\b",
     re.IGNORECASE,
 )
@@ -135,55 +139,6 @@ _BEGINS_TO_ASK = re.compile(
 _FORM = re.compile(r"^(?:just )?(?:answer|respond|reply|use|be (?:honest|brief|short)|keep|choose|pick|only)\b")
 
 _OPTIONS = re.compile(r"^(?:options?|choices?|answers?|choose|pick|select|one of|[a-d][).:])")
-
-_OFTEN_MISTYPED = (
-    "wearing glasses eyeglasses spectacles sunglasses smiling smiles smile laughing frowning talking speaking nodding "
-    "shaking beard bearded mustache moustache goatee stubble earrings earring necklace necktie lipstick makeup looking "
-    "camera mouth closed blonde brown black curly straight young happy angry surprised scared disgusted neutral person "
-    "woman describe doing happening colour hairline receding fringe bangs chubby expression emotion feeling wears "
-    "video picture hairstyle shaven singing crying eating drinking sleeping"
-).split()
-_NO_ERROR = frozenset("bread wares close closes smiled surprise disgust scarred similes stinging".split()) | frozenset(_OFTEN_MISTYPED)
-_FOREIGN = frozenset(
-    "der das dem den des ist sind ein eine einen einer und oder nicht mit wie wer wo wann warum welche welcher er sie ihr ihre ihren "
-    "sein seine ihm dieser diese dieses trägt macht hier auf zu von haare brille jemand mann frau alt "
-    "el la los las un una es está qué que quién cómo dónde cuándo cuántos cuántas y o lleva tiene su sus él ella en de del por "
-    "este esta esto hombre mujer persona hace haciendo está pelo gafas "
-    "le les une des est sont et ou elle il ils qui quoi quel quelle quels comment où quand pourquoi avec dans ce cette "
-    "se porte fait son sa ses sur homme femme cheveux lunettes vidéo "
-    "che chi cosa come dove quando perché è una gli lei lui uomo donna occhiali fa suo sua sono "
-    "o que quem como onde ele ela óculos cabelo está tem usando uma "
-    "wat wie waar hij zij een het draagt heeft".split()
-) - frozenset("o on sa y en de la le du es come fa se ou il or son a".split())
-"""Frequent words of German, Spanish, French, Italian, Portuguese and Dutch that are none of English."""
-_ENGLISH = frozenset(
-    "the is are what does do did he she they his her their this that how who which where when why you any of with wearing "
-    "have has person man woman video can could would my your it its them him and or not describe tell me hair".split()
-)
-
-
-def without_typing_errors(text: str) -> str:
-    """Replace words that are one of ``_OFTEN_MISTYPED`` but for a letter left out, doubled, swapped or too many."""
-    return re.sub(r"[a-z]{5,}", lambda found: _mended(found.group()), text)
-
-
-@lru_cache(maxsize=4096)
-def _mended(word: str) -> str:
-    if word in _NO_ERROR:
-        return word
-    for known in _OFTEN_MISTYPED:
-        if word[0] == known[0] and abs(len(word) - len(known)) <= 1 and len(known) >= 5 and _one_slip(word, known):
-            return known
-    return word
-
-
-def _one_slip(word: str, known: str) -> bool:
-    if len(word) == len(known):
-        differ = [place for place in range(len(word)) if word[place] != known[place]]
-        swapped = len(differ) == 2 and differ[1] == differ[0] + 1
-        return swapped and word[differ[0]] == known[differ[1]] and word[differ[1]] == known[differ[0]]
-    short, long = sorted((word, known), key=len)
-    return any(long[:place] + long[place + 1 :] == short for place in range(len(long)))
 
 
 @lru_cache(maxsize=4096)
@@ -250,16 +205,3 @@ def _asks(sentence: str) -> bool:
     if _FORM.match(plain):
         return False
     return bool(plain) and (sentence.rstrip(" )").endswith("?") or _BEGINS_TO_ASK.match(plain) is not None)
-
-
-@lru_cache(maxsize=4096)
-def is_english(question: str) -> bool:
-    """Whether a question is in English, as far as its most frequent words and its letters tell."""
-    words = re.findall(r"[^\W\d_]+", question.lower())
-    if "¿" in question or "¡" in question:
-        return False
-    latin = sum(word.isascii() or ord(max(word)) < 0x250 for word in words)
-    if words and latin < len(words) / 2:
-        return False
-    foreign = sum(word in _FOREIGN for word in words)
-    return foreign == 0 or foreign < sum(word in _ENGLISH for word in words)

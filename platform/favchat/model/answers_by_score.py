@@ -1,28 +1,25 @@
 """Keeps words and scores together.
 
-The answer to a yes/no question about one attribute is the sentence that training taught for what its score says; an
-open question about the face is answered by :mod:`favchat.model.open_answers`. Yes/no questions are read by the grammar
-that checks annotations against labels (``favchat.labels.attribute_parser``), after everyday words are replaced by its
-own. A question that it does not understand, or that asks for several things at once, is left to the language model
-alone.
+The answer to a closed question (:mod:`favchat.model.closed_questions`) is the sentence that training taught for what
+the scores say; an open question about the face is answered by :mod:`favchat.model.open_answers`. What no face shows,
+and what names nothing that was taught, is refused (:mod:`favchat.model.refusals`). A question that names something
+taught and is still not understood is left to the language model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from favchat.data.annotate.everyday_writer import person_of, statement_of
 from favchat.data.annotate.grammar import sentence
 from favchat.labels.attributes import EMOTION, attribute
 from favchat.labels.everyday_templates import CANNOT_IDENTIFY, CANNOT_TELL, ENGLISH_ONLY
-from favchat.labels.question_text import asking_sentences
+from favchat.labels.question_text import LONGEST, asking_sentences
 from favchat.model.closed_questions import Closed, asked_attribute, closed_question
 from favchat.model.open_answers import EXCLUSIVE, known_from, open_answer
 from favchat.model.refusals import asks_nothing_taught, asks_who, refusal
 
 _EMOTIONS = [emotion.name for emotion in EMOTION]
-LONGEST = 2000
-"""Letters of the longest message whose questions are read; of a longer one only whether it asks who somebody is."""
 _REFUSALS = (CANNOT_IDENTIFY, CANNOT_TELL, ENGLISH_ONLY)
 
 
@@ -39,7 +36,7 @@ def start_of_answer(question: str, scores: Mapping[str, float], likely: Mapping[
         open question; or that it cannot tell: an attribute that the model was not taught, what no face shows, who it
         is. None where the language model decides.
     """
-    if len(question) > LONGEST:
+    if len(question) > LONGEST:  # only whether it asks who somebody is
         return CANNOT_IDENTIFY if asks_who(question[:LONGEST]) or asks_who(question[-LONGEST:]) else None
     answers = [_answer(one, scores, likely) for one in asking_sentences(question)]
     if None in answers:  # the language model would answer the refused one too
@@ -62,9 +59,7 @@ def _answer(question: str, scores: Mapping[str, float], likely: Mapping[str, flo
     return told or (CANNOT_TELL if asks_nothing_taught(question, scores.keys()) else None)
 
 
-def _closed_answer(
-    closed: Closed, question: str, scores: Mapping[str, float], likely: Mapping[str, float]
-) -> str | None:
+def _closed_answer(closed: Closed, question: str, scores: Mapping[str, float], likely: Mapping[str, float]) -> str:
     # Whether it is a man comes first.
     true = {name: _holds(name, scores) for name in sorted(closed.said, key=lambda name: name != "male")}
     shown = known_from(scores, likely)
@@ -78,10 +73,18 @@ def _closed_answer(
     if set(true) <= set(_EMOTIONS):  # one of the eight is always shown
         there = [name for name in _EMOTIONS if name in scores and _holds(name, scores)]
     else:
-        surest = sorted((name for name in true if true[name]), key=lambda name: -scores[name])
-        there = [name for name in surest if not any({name, one} <= set(group) for group in EXCLUSIVE for one in surest[: surest.index(name)])]
+        there = _compatible(sorted((name for name in true if true[name]), key=lambda name: -scores[name]))
     said = " and ".join(statement_of(name, True, person) for name in there)
     return sentence(said or " and ".join(statement_of(name, False, person) for name in true))
+
+
+def _compatible(names: Sequence[str]) -> list[str]:
+    """Attributes of which one person may have all, of those that exclude each other the first."""
+    kept: list[str] = []
+    for name in names:
+        if not any(name in group and one in group for group in EXCLUSIVE for one in kept):
+            kept.append(name)
+    return kept
 
 
 def _holds(name: str, scores: Mapping[str, float]) -> bool:
@@ -104,4 +107,3 @@ def probability_of_yes(question: str, scores: Mapping[str, float]) -> float | No
 def is_whole(start: str | None) -> bool:
     """Whether nothing follows a start: it is a sentence by itself."""
     return start is not None and start.endswith(".")
-

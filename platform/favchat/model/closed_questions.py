@@ -1,7 +1,7 @@
 """Questions that name what they ask for: one attribute, several at once, or a choice between some.
 
-They are read by the grammar that checks annotations against labels (``favchat.labels.attribute_parser``), after everyday
-words are replaced by its own.
+They are read by the grammar that checks annotations against labels (``favchat.labels.attribute_parser``), after
+everyday words are replaced by its own.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 from favchat.labels.attribute_parser import parse_statements
 from favchat.labels.everyday_words import in_vocabulary
-from favchat.labels.question_text import asking_sentences, core, plain_words
+from favchat.labels.question_text import LONGEST, asking_sentences, core, plain_words
 from favchat.labels.question_words import is_about_course, unknown_matter, unknown_words
 from favchat.model.refusals import refusal
 
 _ASKS = re.compile(
-    r"(?:^|[,;:] *|\b(?:and|but|so|then) )(?:is|are|was|were|does|do|did|has|have|had|can|could|would|any|it is|this|that|"
+    r"(?:^|[,;:] *|\b(?:and|but|so|then) )(?:is|are|was|were|does|do|did|has|have|had|can|could|would|any|it is|this|"
+    r"that|"
     r"they|there|isn't|aren't|doesn't|don't|hasn't|haven't)\b"
 )
 _OTHER = re.compile(
@@ -45,9 +46,13 @@ class Closed(NamedTuple):
     """Whether it asks which of them holds, rather than whether all do."""
 
 
-@lru_cache(maxsize=4096)
 def closed_question(question: str) -> Closed | None:
     """Read a question of one sentence; None of another kind, of one that is refused, or that is not understood."""
+    return _read(question) if len(question) <= LONGEST else None
+
+
+@lru_cache(maxsize=4096)
+def _read(question: str) -> Closed | None:
     sentences = asking_sentences(question)
     if len(sentences) != 1 or refusal(sentences[0]) is not None:
         return None

@@ -25,7 +25,11 @@ _TOPICS = tuple(
         ("hair", r"^(?:the |their )?(?:hair|hairstyle|haircut|hairdo)$"),
         ("makeup", r"\b(?:what|any|describe|wear|wearing|have|has|got|use|uses|using|how much)\b.*\bmakeup\b"),
         ("age", r"\bhow (?:many years )?old\b|\bage group\b|\byoung(?:,| or\b).*\b(?:old|sixty)\b"),
-        ("age", r"^(?:(?:what|about|rough|approximate|estimated?|guess|give|tell|name)\b.*|their |the )?\b(?:age|how young)\b"),
+        (
+            "age",
+            r"^(?:(?:what|about|rough|approximate|estimated?|guess|give|tell|name)\b.*|their |the )?\b(?:age|"
+            r"how young)\b",
+        ),
         (
             "age",
             r"\b(?:older|younger|over|under|above|below|more|less|about|around|at least)(?: than)? \d+\b|"
@@ -45,16 +49,45 @@ _TOPICS = tuple(
         ("worn", r"\bwhat (?:all )?(?:is|are|does|do) they (?:wear|wears|wearing|have on|has on|dressed)\b"),
         ("worn", r"(?:\b(?:describe|tell me|name|list|see) |^)what they (?:is|are)? ?(?:wear|wearing|wears)\b"),
         ("worn", r"\baccessor(?:y|ies)\b|\bglasses, a hat or\b|\bsee (?:they|their) wearing\b|\bjewellery\b"),
-        ("expression", r"\b(?:expressions?|emotions?|emotional|moods?)\b|\b(?:seem to feel|feel|feels|feeling|feelings)\b"),
-        ("expression", r"\bwhat\b.*\bface (?:express|tell|say|show|reveal)(?:s|es)?\b|\bhow (?:does|do|is) their face\b|^how (?:does|do|is|are) they(?: look(?:ing)?)?$|\bhow they look\b"),
-        ("doing", r"\bwhat (?:all )?(?:is|are|does|do) they (?:do|does|doing|up to)\b|\bwhat they (?:is |are )?(?:do|doing|does)\b"),
-        ("doing", r"\bwhat\b.*\b(?:going on|goes on|happen(?:s|ing)?)\b|\bsee (?:they|their) doing\b|\b(?:which|what) actions?\b"),
-        ("description", r"\b(?:describe|tell (?:me )?(?:all |everything |something )?about|describing) (?:they|face)\b"),
-        ("description", r"\b(?:describe|tell (?:me )?(?:everything |all |something )?about) (?:the|this|their) (?:video|clip|face|picture|appearance|looks)\b"),
-        ("description", r"\bdescribe what (?:you see|is (?:in|shown|seen))|\b(?:description|summary)\b|^tell me (?:some )?more$|\bwhat (?:am|are) (?:i|we) looking at\b|\bsummari[sz]e\b|\bcaption\b"),
+        (
+            "expression",
+            r"\b(?:expressions?|emotions?|emotional|moods?)\b|\b(?:seem to feel|feel|feels|feeling|feelings)\b",
+        ),
+        (
+            "expression",
+            r"\bwhat\b.*\bface (?:express|tell|say|show|reveal)(?:s|es)?\b|\bhow (?:does|do|is) their face\b|"
+            r"^how (?:does|do|is|are) they(?: look(?:ing)?)?$|\bhow they look\b",
+        ),
+        (
+            "doing",
+            r"\bwhat (?:all )?(?:is|are|does|do) they (?:do|does|doing|up to)\b|\bwhat they (?:is |are )?(?:do|doing|"
+            r"does)\b",
+        ),
+        (
+            "doing",
+            r"\bwhat\b.*\b(?:going on|goes on|happen(?:s|ing)?)\b|\bsee (?:they|their) doing\b|\b(?:which|"
+            r"what) actions?\b",
+        ),
+        (
+            "description",
+            r"\b(?:describe|tell (?:me )?(?:all |everything |something )?about|describing) (?:they|face)\b",
+        ),
+        (
+            "description",
+            r"\b(?:describe|tell (?:me )?(?:everything |all |something )?about) (?:the|this|their) (?:video|clip|"
+            r"face|picture|appearance|looks)\b",
+        ),
+        (
+            "description",
+            r"\bdescribe what (?:you see|is (?:in|shown|seen))|\b(?:description|summary)\b|^tell me (?:some )?more$|"
+            r"\bwhat (?:am|are) (?:i|we) looking at\b|\bsummari[sz]e\b|\bcaption\b",
+        ),
         ("description", r"\bwhat (?:do|can|could|did) (?:you|we|i|one) see\b|^who (?:do|can) you see\b"),
         ("description", r"\bwhat (?:does|do) (?:the|this) (?:video|clip|picture) show\b"),
-        ("description", r"\bwhat is (?:(?:shown|seen|to see|visible) )?(?:in|on) (?:the|this) (?:video|clip|picture)\b"),
+        (
+            "description",
+            r"\bwhat is (?:(?:shown|seen|to see|visible) )?(?:in|on) (?:the|this) (?:video|clip|picture)\b",
+        ),
         ("description", r"\b(?:what|how) (?:does|do) they looks? like\b|\bwhat they looks? like\b"),
     )
 )

@@ -10,32 +10,32 @@ import re
 from collections.abc import Collection
 
 from favchat.labels.attribute_parser import parse_statements, without_attributes
+from favchat.labels.english import is_english
 from favchat.labels.everyday_templates import CANNOT_IDENTIFY, CANNOT_TELL, ENGLISH_ONLY
 from favchat.labels.everyday_words import in_vocabulary
-from favchat.labels.question_text import core, is_english, plain_words, spelt_out
+from favchat.labels.question_text import core, plain_words, spelt_out
 from favchat.labels.question_words import is_about_course, unknown_matter, unknown_words
 from favchat.labels.unseen_matters import asks_for_unseen
 
 _WHO = re.compile(
-    r"\bwho(?: is| are|) (?:this|that|it|they|\?)(?! (?:\w+ing|look|smile|nod|talk)\b)|\bwho (?:\w+ )?(?:they|this|that|it) (?:is|are|was)\b|"
-    r"\bwhose (?:face|video|picture)\b|^who is (?:in|on|shown)\b(?!.*\b(?:man|male)\b)|"
-    r"\b(?:their|the) (?:last |first |full |real |own )?(?:sur)?names?\b|"
-    r"\bnames? (?:is |are )?(?:they|of (?:they|the|this|that)|this|that)\b|\bnamed\b|"
-    r"\b(?:is|are) they called\b|\bcall(?:ed)? they\b|"
-    r"\b(?:identify|identity|recogni[sz]e|famous|celebrit(?:y|ies)|someone known|well[- ]known)\b|"
-    r"\bwhich (?:actor|actress|singer|politician|athlete|celebrity|person|one of the (?:actors|singers))\b|"
-    r"\b(?:know|seen?|met) (?:they|who)\b(?! (?:is |are )?(?:\w+ing|with|has|have)\b)|"
-    r"\b(?:instagram|facebook|tiktok|twitter|linkedin|username|profile name|full name|passport)\b|"
-    r"\bguess who\b|\bface recognition\b"
+    r"\bwho(?: is| are|) (?:this|that|it|they|\?)(?! (?:\w+ing|look|smile|nod|talk)\b)|\bwho (?:\w+ )?(?:they|this|"
+    r"that|it) (?:is|are|was)\b|\bwhose (?:face|video|picture)\b|^who is (?:in|on|shown)\b(?!.*\b(?:man|male)\b)|"
+    r"\b(?:their|the) (?:last |first |full |real |own )?(?:sur)?names?\b|\bnames? (?:is |are )?(?:they|of (?:they|the|"
+    r"this|that)|this|that)\b|\bnamed\b|\b(?:is|are) they called\b|\bcall(?:ed)? they\b|\b(?:identify|identity|"
+    r"recogni[sz]e|famous|celebrit(?:y|ies)|someone known|well[- ]known)\b|\bwhich (?:actor|actress|singer|politician|"
+    r"athlete|celebrity|person|one of the (?:actors|singers))\b|\b(?:know|seen?|met) (?:they|who)\b(?! (?:is |"
+    r"are )?(?:\w+ing|with|has|have)\b)|\b(?:instagram|facebook|tiktok|twitter|linkedin|username|profile name|"
+    r"full name|passport)\b|\bguess who\b|\bface recognition\b"
 )
+_SEX_ASKED = re.compile(r"\b(?:man|male|woman|female)\b.*\bor\b")
 _REASON = re.compile(r"\b(?:why|how come|what for|because)\b")
 _OF_THE_UNSEEN = re.compile(
     r"^when\b|^where\b(?!.*\b(?:look|gaz|star|eyes)\w*)|^(?:(?:to|with|for|from|of|at|by) )?(?:who|whom|whose)\b"
     r"(?! (?:do|can) you see\b)(?!.*\b(?:man|woman|male|female)\b.*\bor\b)"
 )
 _COURTESY_ALONE = re.compile(
-    r"^(?:(?:yes|no|ok|okay|thanks?|thank you|thx|great|nice|cool|bye|goodbye|hi|hello|hey|good|well|wow|please|very|much|"
-    r"so|you|too|lol|perfect|sorry|there)\b[,.! ]*)+$"
+    r"^(?:(?:yes|no|ok|okay|thanks?|thank you|thx|great|nice|cool|bye|goodbye|hi|hello|hey|good|well|wow|please|very|"
+    r"much|so|you|too|lol|perfect|sorry|there)\b[,.! ]*)+$"
 )
 _PARTS = {
     r"nose|nostrils": ("big_nose", "pointy_nose"),
@@ -50,10 +50,11 @@ _PARTS = {
 }
 """Words for parts of the face, and the attributes of which a model has to know one to describe them."""
 _TAUGHT_TOPIC = re.compile(
-    r"\b(?:hair\w*|beard\w*|facial hair|moustache|mouth|head|faces?|facial|ages?|old|older|young\w*|expressions?|express\w*|"
-    r"emotion\w*|moods?|feel\w*|wear\w*|accessor\w+|jewellery|makeup|gaze|looks?|looking|doing|what (?:do|does|did) they do|what they do|happen\w*|"
-    r"going on|goes on|actions?|act|reacts?|behav\w+|describe|description|caption|summari[sz]e|see|seen|shows?|shown|sex|gender|"
-    r"appearance|features?|quality|sharp\w*|clear|movements?|mov(?:e|es|ing)|nods?|smil\w+)\b"
+    r"\b(?:hair\w*|beard\w*|facial hair|moustache|mouth|head|faces?|facial|ages?|old|older|young\w*|expressions?|"
+    r"express\w*|emotion\w*|moods?|feel\w*|wear\w*|accessor\w+|jewellery|makeup|gaze|looks?|looking|doing|what (?:do|"
+    r"does|did) they do|what they do|happen\w*|going on|goes on|actions?|act|reacts?|behav\w+|describe|description|"
+    r"caption|summari[sz]e|see|seen|shows?|shown|sex|gender|appearance|features?|quality|sharp\w*|clear|movements?|"
+    r"mov(?:e|es|ing)|nods?|smil\w+)\b"
 )
 
 
@@ -63,12 +64,11 @@ def refusal(question: str) -> str | None:
     Args:
         question: What was asked, one sentence.
     """
-    text = plain_words(question)
     if asks_who(question):
         return CANNOT_IDENTIFY
     if not is_english(question):
         return ENGLISH_ONLY
-    text = core(text)
+    text = core(plain_words(question))
     if _REASON.search(text):
         return CANNOT_TELL
     if is_about_course(text):
@@ -86,9 +86,6 @@ def _is_name(text: str) -> bool:
     """Whether plain words ask for somebody by first and last name: "is this ada lovelace"."""
     found = re.match(r"(?:is|was) (?:this|that|it|they) ([\w'-]+ [\w'-]+)$", text)
     return found is not None and len([one for one in unknown_words(found.group(1)) if not one.endswith("ly")]) == 2
-
-
-_SEX_ASKED = re.compile(r"\b(?:man|male|woman|female)\b.*\bor\b")
 
 
 def asks_nothing_taught(question: str, taught: Collection[str]) -> bool:
