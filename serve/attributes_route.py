@@ -21,7 +21,7 @@ from serve.notices import of_video
 from serve.openapi import errors
 from serve.served_model import ServedModel
 from serve.store import VideoStore
-from serve.view import FACES, View
+from serve.view import FACES, Part, View, ordered
 
 CSV = "text/csv"
 SHORTEST = 0.25
@@ -37,6 +37,13 @@ class AttributesRequest(BaseModel):
     stride_s: float | None = Field(default=None, ge=SHORTEST, description="Seconds between two windows' begins.")
     face: int = Field(default=0, ge=0, lt=FACES, description="Which face: 0 the main one.")
     model: str | None = Field(default=None, description="Which model scores; null: the first.")
+    without: Annotated[list[Part], Field(max_length=2)] | None = Field(
+        default=None, description="Parts of the model to leave out."
+    )
+
+    def view(self, key: str) -> View:
+        """The view of a video that is asked about."""
+        return View(key, self.face, ordered(self.without or []))
 
 
 class AttributesRoute:
@@ -88,9 +95,9 @@ class AttributesRoute:
         return Response(report.model_dump_json(), media_type="application/json")
 
     async def _report(self, served: ServedModel, key: str, asked: AttributesRequest) -> FaceReport:
-        scorer = await self._scorer(served)
+        scorer, view = await self._scorer(served), asked.view(key)
         try:
-            await self._prepare(View(key, asked.face), served)
+            await self._prepare(view, served)
         except ApiError as error:
             if error.code != "no_face":
                 raise
@@ -98,7 +105,7 @@ class AttributesRoute:
             return face_report(key, scorer, None, track=asked.face, cautions=cautions)
         with in_openai_s_words():
             windows = await served.media.windows.remote(key, asked.face, asked.window_s, asked.stride_s)
-            rows = await served.encoder.scores.remote(View(key, asked.face), windows.clips)
+            rows = await served.encoder.scores.remote(view, windows.clips)
         report = await asyncio.to_thread(
             lambda: face_report(
                 key,
@@ -126,9 +133,9 @@ class AttributesRoute:
 
 
 def _remembered(store: VideoStore, key: str, asked: AttributesRequest) -> FaceReport | None:
-    """What was last told of this face, if the same was asked."""
+    """What was last told of this view, if the same was asked."""
     with suppress(FileNotFoundError):
-        found = json.loads(store.attributes(key, asked.face).read_text())
+        found = json.loads(store.attributes(asked.view(key)).read_text())
         if found["asked"] == asked.model_dump():
             return FaceReport(**found["report"])
     return None
@@ -136,4 +143,4 @@ def _remembered(store: VideoStore, key: str, asked: AttributesRequest) -> FaceRe
 
 def _remember(store: VideoStore, key: str, asked: AttributesRequest, report: FaceReport) -> None:
     text = json.dumps({"asked": asked.model_dump(), "report": report.model_dump()})
-    store.write(store.attributes(key, asked.face), lambda path: path.write_text(text))
+    store.write(store.attributes(asked.view(key)), lambda path: path.write_text(text))

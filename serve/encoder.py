@@ -102,7 +102,7 @@ class Encoder:
         self.store.write(self.store.hidden(view), partial(save_file, kept))
 
     def scores(self, view: View, clips: Sequence[ProcessedClip | None]) -> list[list[AttributeScore]]:
-        """The scores of each clip, none of what is None.
+        """The scores of each clip, none of what is None, without the parts that the view does without.
 
         Args:
             view: A view that was encoded, whose clip is the first: its scores are those that the answers go by.
@@ -111,18 +111,39 @@ class Encoder:
         Raises:
             ApiError: The video left the store.
         """
-        rest = scores_of_clips(self.model, self.processor, clips[1:], self.calibration, self.batch)
+        if view.without:
+            rest = self._scores_without(view.without, clips[1:])
+        else:
+            rest = scores_of_clips(self.model, self.processor, clips[1:], self.calibration, self.batch)
         return [self._encoded_scores(view), *rest]
 
+    def _scores_without(
+        self, parts: Sequence[Part], clips: Sequence[ProcessedClip | None]
+    ) -> list[list[AttributeScore]]:
+        found: list[list[AttributeScore]] = [[] for _ in clips]
+        there = [(place, clip) for place, clip in enumerate(clips) if clip is not None]
+        for first in range(0, len(there), self.batch):
+            some = there[first : first + self.batch]
+            encoded = video_features(
+                self.model, self.processor, [clip for _, clip in some], self.calibration, [parts] * len(some)
+            )
+            for (place, _), features in zip(some, encoded, strict=True):
+                found[place] = self._scores_of(features["logits"][None])
+        return found
+
     def _encoded_scores(self, view: View) -> list[AttributeScore]:
-        head = self.model.model.adapter.attribute_head
-        if head is None:
-            return []
         try:
             with safe_open(self.store.features(view), framework="pt") as file:
                 logits = file.get_tensor("logits")[None]
         except FileNotFoundError:
             raise gone() from None
+        return self._scores_of(logits)
+
+    def _scores_of(self, logits: Tensor) -> list[AttributeScore]:
+        """The scores of one clip, from its `(1, A)` logits; none of a model without attributes."""
+        head = self.model.model.adapter.attribute_head
+        if head is None:
+            return []
         return scores_of(logits, head.get_buffer("prior").cpu(), self.processor.attributes, self.calibration)[0]
 
 

@@ -14,7 +14,7 @@
                                         was asked for
     videos/SHA256/VERSION/features-VIEW.safetensors     visual tokens of a further face, or without parts of the model
     videos/SHA256/VERSION/hidden-VIEW.safetensors       visual tokens with one frame hidden after the other
-    videos/SHA256/VERSION/attributes-N.json     what was last told of a face in numbers
+    videos/SHA256/VERSION/attributes-VIEW.json  what was last told of a view in numbers
     videos/SHA256/VERSION/preview.mp4   the video as browsers can play it
 
 A video is known by the SHA-256 of its bytes, however it came. VERSION changes with the model and the settings.
@@ -331,9 +331,9 @@ class VideoStore:
         """Where a view's visual tokens with one frame hidden after the other lie, once they exist."""
         return self.features(view).with_name(f"hidden-{view.name or 0}.safetensors")
 
-    def attributes(self, key: str, face: int) -> Path:
-        """Where lies what was last told in numbers of a video's face, once it exists."""
-        return self.root / "videos" / key / self.version / f"attributes-{face}.json"
+    def attributes(self, view: View) -> Path:
+        """Where lies what was last told in numbers of a view, once it exists."""
+        return self.root / "videos" / view.key / self.version / f"attributes-{view.name or 0}.json"
 
     def clip(self, key: str, face: int = 0) -> Path:
         """Where a video's decoded clip lies, once it exists: that of its main face, or of a further one."""

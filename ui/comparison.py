@@ -84,9 +84,9 @@ async def _ask(api: ApiClient, clip: Clip, question: str, way: Way) -> Told:
         async for piece in api.answer(clip.file_id or "", turns, face=clip.face, model=model, without=without)
     ]
     took = time.monotonic() - began
-    if part:  # the API scores whole models alone
-        return Told("".join(pieces).strip() or "(no word)", took, {}, {})
-    told = await asyncio.to_thread(api.scores, clip.file_id or "", model, face=clip.face or None, window_s=0)
+    told = await asyncio.to_thread(
+        api.scores, clip.file_id or "", model, face=clip.face or None, window_s=0, without=without
+    )
     rows = [row for row in told["attributes"] if row["score"] is not None]
     return Told(
         "".join(pieces).strip() or "(no word)",

@@ -22,6 +22,7 @@ from favchat.model.scores import attribute_scores
 from favchat.model.video_scores import video_scores
 from favchat.video import ClipSpecification
 from favchat.video.windows import window_clips
+from serve.encoder import video_features
 from serve.media import MAX_WINDOWS, MediaReplica
 from tests.serve.conftest import LIMITS, clip_path, video_file
 from tests.serve.local import LocalEncoder, local_client
@@ -229,3 +230,32 @@ def test_windows_of_a_long_clip_are_read_from_its_file(clips, centerface) -> Non
     for part, own in zip(parts, again, strict=True):
         np.testing.assert_allclose(part.timestamps, own.timestamps, atol=0.05)
         np.testing.assert_allclose(part.boxes, own.boxes, atol=0.02)
+
+
+def test_parts_of_the_model_are_left_out_of_clip_and_windows(client, folder, clips, centerface) -> None:
+    """As `serve.encoder.video_features` leaves them out; kept apart, and no other answer's business."""
+    video = upload(client, "capture_0")
+    whole, blind = scored(client, video, window_s=1), scored(client, video, window_s=1, without=["face_encoder"])
+    assert blind["attributes"] != whole["attributes"] and blind["emotion"] != whole["emotion"]
+    assert blind["over_time"]["windows"] != whole["over_time"]["windows"]
+    assert blind["track"] == whole["track"]
+    assert scored(client, video, window_s=1) == whole == scored(client, video, window_s=1, without=[])
+
+    model, processor = load(str(folder))
+    spans = [(window["start"], window["end"]) for window in blind["over_time"]["windows"]]
+    read = processor.clip_specification
+    windows = window_clips(clip_path("capture_0"), read.make_detector(), read, clips["capture_0"], spans)
+    given = [clips["capture_0"], *windows]
+    expected = video_features(model, processor, given, CALIBRATION, [("face_encoder",)] * len(given))
+    names = processor.attributes
+    rows = {row["name"]: row["score"] for row in blind["attributes"] if row["taught"]}
+    assert rows == pytest.approx(dict(zip(names, expected[0]["scores"][0].tolist(), strict=True)), abs=1e-3)
+    for window, features in zip(blind["over_time"]["windows"], expected[1:], strict=True):
+        own = dict(zip(names, features["scores"][0].tolist(), strict=True))
+        assert window["scores"] == pytest.approx({name: own[name] for name in window["scores"]}, abs=1e-3)
+
+
+@pytest.mark.parametrize("without", [["experts"], ["level_injection"] * 3])
+def test_what_is_no_part_is_refused_by_name(client, without) -> None:
+    answer = client.post(f"/v1/videos/{upload(client, 'pexels_0')}/attributes", json={"without": without})
+    assert answer.status_code == 400 and "without" in answer.json()["error"]["message"]

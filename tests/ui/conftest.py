@@ -207,9 +207,11 @@ class FakeApi:
         def attributes(file_id: str, body: AttributesRequest) -> dict[str, Any]:
             until(lambda: self.scores)
             report = scored()
+            smile = next(row for row in report["attributes"] if row["name"] == "smile")
             if body.model == "other":
-                smile = next(row for row in report["attributes"] if row["name"] == "smile")
                 smile["score"] = 0.31
+            if body.without == ["face_encoder"]:
+                smile["score"] = 0.52
             return report
 
         @app.post("/v1/files", response_model=None)
