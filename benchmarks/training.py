@@ -1,9 +1,9 @@
 """Training measured: what Ray Train and DeepSpeed add to a step, what workers, packing and cached features bring.
 
-    python benchmarks/training.py [CONFIG] [--stage questions] [--steps 12] [--rounds 2] [--samples 8] [--out RESULT.md]
+    python benchmarks/training.py [CONFIG] [--stage words] [--steps 12] [--rounds 2] [--samples 8] [--out RESULT.md]
 
 Prints Markdown tables, and says on standard error what it is at. The sample clips are prepared and annotated once into
-a temporary corpus; a stage of the configuration (default: the nano preset's questions) is trained on them, on the CPU,
+a temporary corpus; a stage of the configuration (default: the nano preset's words) is trained on them, on the CPU,
 in the stage's precision, with `--samples` a step. The defaults are meant for less than a quarter of an hour on two
 cores.
 
@@ -376,7 +376,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", nargs="?", default="nano", help="a preset or a YAML file")
-    parser.add_argument("--stage", default="questions", help="one of its stages")
+    parser.add_argument("--stage", default="words", help="one of its stages")
     parser.add_argument("--steps", type=int, default=12, help=f"at least {WARM + 1}")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--samples", type=int, default=8, help="samples a step")

@@ -9,6 +9,7 @@ from favchat.training.batches.batch import Sample
 from favchat.training.batches.packing import block_lengths, pack, prefix_length, rows_of, with_mask
 from favchat.training.batches.samples import pad
 from favchat.training.batches.stage_source import StageSource
+from favchat.training.stage import packed_attention
 from jobs.cli import CONFIGS
 
 
@@ -46,7 +47,7 @@ def by_one(model, processor, samples, clips):
     return losses
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager", packed_attention.NAME])
 def test_the_loss_of_a_packed_batch_is_that_of_its_samples_one_by_one(attentive, tiny, given, attention):
     model, processor = copy.deepcopy(attentive), tiny[1]
     model.model.language_model.set_attn_implementation(attention)
@@ -72,11 +73,13 @@ def test_the_loss_of_a_packed_batch_is_that_of_its_samples_one_by_one(attentive,
             )
 
 
-def test_gradients_are_those_of_the_padded_batch(attentive, tiny, given):
+@pytest.mark.parametrize("attention", ["sdpa", packed_attention.NAME])
+def test_gradients_are_those_of_the_padded_batch(attentive, tiny, given, attention):
     samples, clips = given
     gradients = []
     for make in (pack, pad):
         model = copy.deepcopy(attentive)
+        model.model.language_model.set_attn_implementation(attention)
         batch, _ = make(tiny[1], samples, clips)
         model(**(with_mask(batch) if make is pack else batch)).language_loss.backward()
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})

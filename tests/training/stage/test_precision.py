@@ -3,6 +3,7 @@ import torch
 
 from favchat.config import StageConfig, TrainingConfig, load
 from favchat.model.build import build
+from favchat.training.stage import packed_attention
 from favchat.training.stage.optimizer import set_trainable
 from favchat.training.stage.precision import prepare_model
 from jobs.cli import CONFIGS
@@ -40,10 +41,18 @@ def test_in_bfloat16_what_learns_and_batch_norms_stay_in_float32(with_batch_norm
         assert torch.allclose(found[name].float(), value, atol=0.05 * value.abs().max().item()), name
 
 
-@pytest.mark.parametrize(("precision", "attention"), [(torch.float32, "sdpa"), (torch.bfloat16, "eager")])
-def test_in_bfloat16_a_cpu_computes_attention_as_matrix_products(tiny_preset, precision, attention):
+@pytest.mark.parametrize(
+    ("packed", "precision", "attention"),
+    [
+        (True, torch.float32, packed_attention.NAME),
+        (True, torch.bfloat16, packed_attention.NAME),
+        (False, torch.float32, "sdpa"),
+        (False, torch.bfloat16, "eager"),
+    ],
+)
+def test_a_cpu_computes_attention_by_what_the_batches_are(tiny_preset, packed, precision, attention):
     model, _ = build(tiny_preset.model, seed=0)
-    stage = StageConfig(name="s", task="qa", trainable=["adapter"])
+    stage = StageConfig(name="s", task="qa", trainable=["adapter"], packed=packed)
     set_trainable(model, stage.trainable)
     prepare_model(model, TrainingConfig(), stage, precision)
     assert model.model.language_model.config._attn_implementation == attention

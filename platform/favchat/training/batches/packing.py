@@ -93,9 +93,11 @@ def with_mask(batch: Mapping[str, Tensor]) -> dict[str, Any]:
 
     Returns:
         The batch with `attention_mask` `(B, 1, L, L)` float32, what is added to the scores (a mask of truth values
-        would be added too where attention is computed eagerly), and `logits_to_keep` `(B, L)` bool.
+        would be added too where attention is computed eagerly); `packed_layout`, which says the same by places: those
+        of each sequence's prefix `(S, P)` and questions `(S, N, M)` among the `B * L` tokens, and of each token its
+        place in both, one after the other, `(B * L,)`, -1 on padding; and `logits_to_keep` `(B, L)` bool.
     """
-    inputs = dict(batch)
+    inputs: dict[str, Any] = dict(batch)
     inputs.pop("places", None)
     sequences, blocks, labels = inputs.pop("sequences"), inputs.pop("blocks"), inputs["labels"]
     length = sequences.shape[1]
@@ -105,8 +107,31 @@ def with_mask(batch: Mapping[str, Tensor]) -> dict[str, Any]:
     mask &= torch.ones(length, length, dtype=torch.bool).tril()
     hidden = torch.full(mask.shape, torch.finfo(torch.float32).min)
     inputs["attention_mask"] = hidden.masked_fill(mask, 0.0).unsqueeze(1)
+    inputs["packed_layout"] = layout_of(sequences, blocks)
     inputs["logits_to_keep"] = torch.nn.functional.pad(labels[:, 1:] != IGNORED, (0, 1))
     return inputs
+
+
+def layout_of(sequences: Tensor, blocks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The places of prefixes and questions, from their numbers `(B, L)`; see :func:`with_mask`."""
+    flat = blocks.flatten()
+    rows = torch.arange(len(sequences)).repeat_interleave(sequences.shape[1])
+    names = rows * (int(sequences.max()) + 1) + sequences.flatten()
+    owners = [(names == name).nonzero().flatten() for name in names[sequences.flatten() > 0].unique()]
+    parts = [
+        [places[flat[places] == number] for number in range(int(flat[places].max()) + 1)] for places in owners
+    ]  # of each sequence the places of its prefix, then of its questions
+    longest = max((len(places) for prefix, *questions in parts for places in questions), default=0)
+    prefixes = torch.full((len(parts), max(len(prefix) for prefix, *_ in parts)), -1)
+    questions = torch.full((len(parts), max(len(own) for own in parts) - 1, longest), -1)
+    for sequence, (prefix, *own) in enumerate(parts):
+        prefixes[sequence, : len(prefix)] = prefix
+        for number, places in enumerate(own):
+            questions[sequence, number, : len(places)] = places
+    there = torch.cat([prefixes.flatten(), questions.flatten()])
+    back = torch.full((len(flat),), -1)
+    back[there[there >= 0]] = (there >= 0).nonzero().flatten()
+    return prefixes, questions, back
 
 
 def rows_of(lengths: Sequence[int]) -> list[list[int]]:

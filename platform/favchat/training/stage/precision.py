@@ -11,6 +11,7 @@ from transformers.utils import is_flash_attn_2_available
 
 from favchat.config import ConfigError, OptimisationConfig, StageConfig, TrainingConfig
 from favchat.model.face_pyramid import ChannelStandardisation
+from favchat.training.stage import packed_attention
 
 
 def stage_precision(stage: OptimisationConfig, on_gpu: bool) -> torch.dtype:
@@ -31,14 +32,17 @@ def prepare_model(model: PreTrainedModel, training: TrainingConfig, stage: Stage
     """Prepare a model, whose parameters are already frozen or trainable, for training on its device.
 
     Trainable parameters are in float32, frozen ones in `precision` except batch norms. FlashAttention 2 is used where
-    it is installed, but not with packing, whose mask it does not support. In bfloat16 on a CPU attention is eager,
-    because torch's fused kernel takes twice as long there, mainly in the backward pass.
+    it is installed, but not with packing, whose mask it does not support. On a CPU packed sequences have an attention
+    of their own, which skips what their mask hides; other batches in bfloat16 have the eager one there, because torch's
+    fused kernel takes twice as long, mainly in the backward pass.
     """
     cast_frozen(model, precision)
     language = model.get_submodule("model.language_model")
     on_gpu = next(model.parameters()).is_cuda
     if on_gpu and precision == torch.bfloat16 and not stage.packed and is_flash_attn_2_available():
         language.set_attn_implementation("flash_attention_2")
+    elif not on_gpu and stage.packed:
+        language.set_attn_implementation(packed_attention.NAME)
     elif not on_gpu and precision == torch.bfloat16:
         language.set_attn_implementation("eager")
     if stage.gradient_checkpointing:

@@ -1,0 +1,155 @@
+"""Attention of packed sequences that computes no score which the mask would hide.
+
+A packed row holds clips' prefixes with some questions each, and a token attends to its clip's prefix and to its own
+question alone. Of a mask over the whole row, with all pairs of its tokens, nine tenths would hide something. Here the
+prefixes attend to themselves, and the questions to the prefix and to themselves, as products of matrices.
+
+Shapes: B rows, L tokens of a row, H heads of queries, K heads of keys, G = H / K, D width of a head, S sequences, P
+tokens of the longest prefix, N most questions of a sequence, M tokens of the longest question.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import eager_mask
+from transformers.models.llama.modeling_llama import eager_attention_forward
+
+NAME = "favchat_packed"
+"""What the attention is called in transformers' register."""
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The places of a batch's tokens, from `packed_layout` of :func:`favchat.training.batches.packing.with_mask`."""
+
+    prefixes: Tensor
+    """`(S, P)` places among the `B * L` tokens, -1 on padding."""
+    blocks: Tensor
+    """`(S, N, M)`, likewise."""
+    back: Tensor
+    """`(B * L,)`: of each token its place in prefixes and blocks, one after the other; -1 on padding."""
+
+    @property
+    def there(self) -> Tensor:
+        """`(S * P + S * N * M,)`: the inverse of `back`."""
+        return torch.cat([self.prefixes.flatten(), self.blocks.flatten()])
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    packed_layout: tuple[Tensor, Tensor, Tensor] | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """Attention as transformers calls it; of batches that are not packed, that of matrix products.
+
+    Args:
+        module: The layer's attention.
+        query: `(B, H, L, D)`.
+        key: `(B, K, L, D)`.
+        value: `(B, K, L, D)`.
+        attention_mask: `(B, 1, L, L)`; read without `packed_layout`, which says the same.
+        scaling: Of the scores.
+        dropout: Of the weights.
+        packed_layout: See :class:`_Layout`.
+        **kwargs: What transformers hands to every kind of attention.
+
+    Returns:
+        `(B, L, H, D)`, and no weights where the batch is packed.
+    """
+    if packed_layout is None:
+        return eager_attention_forward(module, query, key, value, attention_mask, scaling, dropout, **kwargs)
+    layout = _Layout(*packed_layout)
+    (rows, heads, length, width), keys = query.shape, key.shape[1]
+    groups = heads // keys
+    (sequences, prefix), (_, number, block) = layout.prefixes.shape, layout.blocks.shape
+    there, split = layout.there, sequences * prefix
+
+    def parted(states: Tensor) -> tuple[Tensor, Tensor]:
+        """The states of the prefixes, `(S, P, heads, D)`, and of the questions, `(S, N, M, heads, D)`."""
+        flat = states.transpose(1, 2).reshape(rows * length, -1)
+        ordered = _Reorder.apply(flat, there, layout.back)
+        shape = (states.shape[1], width)
+        return (
+            ordered[:split].view(sequences, prefix, *shape),
+            ordered[split:].view(sequences, number, block, *shape),
+        )
+
+    (query_p, query_b), (key_p, key_b), (value_p, value_b) = parted(query * scaling), parted(key), parted(value)
+    key_p, value_p = (states.transpose(1, 2) for states in (key_p, value_p))  # (S, K, P, D)
+    key_b, value_b = (states.permute(0, 3, 1, 2, 4) for states in (key_b, value_b))  # (S, K, N, M, D)
+    query_p = query_p.view(sequences, prefix, keys, groups, width).permute(0, 2, 3, 1, 4)  # (S, K, G, P, D)
+    query_b = query_b.view(sequences, number, block, keys, groups, width).permute(
+        0, 3, 1, 4, 2, 5
+    )  # (S, K, N, G, M, D)
+
+    def weights(scores: Tensor) -> Tensor:
+        chances = scores.softmax(dim=-1, dtype=torch.float32).to(query.dtype)
+        return nn.functional.dropout(chances, p=dropout, training=module.training)
+
+    def products(left: Tensor, right: Tensor) -> Tensor:
+        """`(S, K, X, ..., Y) x (S, K, Y, Z)`: one product for all that shares the right side."""
+        return (left.flatten(2, -2) @ right).view(*left.shape[:-1], right.shape[-1])
+
+    # Prefixes are padded at their end: the past of a token holds no padding.
+    inner_p = products(query_p, key_p.transpose(2, 3)) + _past(prefix, query)
+    out_p = products(weights(inner_p), value_p)  # (S, K, G, P, D)
+
+    outer = products(query_b, key_p.transpose(2, 3)) + _hidden(layout.prefixes < 0, query)[:, None, None, None, None]
+    merged = query_b.reshape(sequences, keys, number, groups * block, width)  # (S, K, N, G * M, D)
+    inner = (merged @ key_b.transpose(3, 4)).view(*query_b.shape[:-1], block) + _past(block, query)
+    chances = weights(torch.cat([outer, inner], dim=-1))  # (S, K, N, G, M, P + M)
+    own = chances[..., prefix:].reshape(sequences, keys, number, groups * block, block) @ value_b
+    out_b = products(chances[..., :prefix], value_p) + own.view(query_b.shape)
+
+    ordered = torch.cat(
+        [
+            out_p.permute(0, 3, 1, 2, 4).reshape(split, heads * width),
+            out_b.permute(0, 2, 4, 1, 3, 5).reshape(-1, heads * width),
+        ]
+    )
+    return _Reorder.apply(ordered, layout.back, there).view(rows, length, heads, width), None
+
+
+class _Reorder(Function):
+    """Rows in another order. Each but padding comes once, so that the gradient needs no sums."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, there: Tensor, back: Tensor) -> Tensor:
+        """Take row `there[i]` to place `i`; -1 takes any."""
+        ctx.save_for_backward(back)
+        return rows.index_select(0, there.clamp_min(0))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        """The gradients in the first order, 0 where nothing was taken."""
+        (back,) = ctx.saved_tensors
+        taken = gradients[0].index_select(0, back.clamp_min(0))
+        return taken.masked_fill_((back < 0).unsqueeze(1), 0.0), None, None
+
+
+def _past(length: int, like: Tensor) -> Tensor:
+    """`(length, length)`: what hides the tokens to come."""
+    return _hidden(torch.ones(length, length, dtype=torch.bool, device=like.device).triu(1), like)
+
+
+def _hidden(places: Tensor, like: Tensor) -> Tensor:
+    """What is added to the scores of hidden places."""
+    return torch.zeros(places.shape, dtype=like.dtype, device=like.device).masked_fill_(
+        places, torch.finfo(like.dtype).min
+    )
+
+
+AttentionInterface.register(NAME, packed_attention)
+AttentionMaskInterface.register(NAME, eager_mask)
