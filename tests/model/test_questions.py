@@ -100,6 +100,7 @@ def test_what_people_ask_is_refused_or_answered_by_the_right_fact(name, refused,
     "question",
     [
         "who is this?",
+        "And who?",
         "Describe her. And who is she?",
         "ok, but if you had to guess: who is he",
         "Is she smiling? What's her name?",

@@ -2,8 +2,10 @@ from random import Random
 
 import pytest
 
+from favchat.data.annotate import formal_templates
 from favchat.data.annotate.everyday_writer import subject, yes_no_question
 from favchat.data.annotate.grammar import MAN, UNKNOWN, WOMAN
+from favchat.labels.attributes import ACTION, APPEARANCE, EMOTION, EXTRA
 from favchat.labels.everyday_templates import (
     CANNOT_IDENTIFY,
     CANNOT_TELL,
@@ -72,3 +74,24 @@ def test_nothing_that_a_face_shows_is_refused():
             who = subject(UNKNOWN if key in ("male", "female") else WOMAN, random)
             question = yes_no_question(key, who, random, forms)
             assert asked_attribute(question) or refusal(question) is None, question
+
+
+def test_what_annotations_ask_of_taught_attributes_is_not_refused():
+    taught = [one.name for one in (*APPEARANCE, *ACTION, *EMOTION, *EXTRA)]
+    scores = dict.fromkeys(taught, 0.1) | {"male": 0.9, "happy": 0.9}
+    asked = [form.format(the="the man") for some in formal_templates.OPEN_OF_FAMILY.values() for form in some]
+    for topic, plural in formal_templates.TOPICS.values():
+        words = {"topic": f"the man's {topic}", "does": "do" if plural else "does", "is_": "are" if plural else "is"}
+        asked += [form.format(**words) for form in formal_templates.OPEN]
+    for one in (*APPEARANCE, *ACTION, *EMOTION):
+        claim = f"the man {MAN.predicate(one)}"
+        asked += [form.format(claim=claim) for form in formal_templates.CLAIMS]
+    for forms in (
+        formal_templates.CHANGES,
+        formal_templates.STAYS,
+        formal_templates.COURSE,
+        formal_templates.DESCRIPTION,
+    ):
+        asked += [form.format(the="the man") for form in forms]
+    refused = [one for one in asked if start_of_answer(one, scores, scores) in (CANNOT_TELL, CANNOT_IDENTIFY)]
+    assert len(asked) > 1000 and refused == []

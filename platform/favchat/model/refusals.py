@@ -18,6 +18,7 @@ from favchat.labels.question_words import is_about_course, unknown_matter, unkno
 from favchat.labels.unseen_matters import asks_for_unseen
 
 _WHO = re.compile(
+    r"^(?:and |but |so )?who ?\??$|"
     r"\bwho(?: is| are|) (?:this|that|it|they|\?)(?! (?:\w+ing|look|smile|nod|talk)\b)|\bwho (?:\w+ )?(?:they|this|"
     r"that|it) (?:is|are|was)\b|\bwhose (?:face|video|picture)\b|^who is (?:in|on|shown)\b(?!.*\b(?:man|male)\b)|"
     r"\b(?:their|the) (?:last |first |full |real |own )?(?:sur)?names?\b|\bnames? (?:is |are )?(?:they|of (?:they|the|"
