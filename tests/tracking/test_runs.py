@@ -31,6 +31,12 @@ def test_many_parameters_are_logged_in_batches(store):
     assert len(run.client.get_run(run.run_id).data.params) == 250
 
 
+def test_a_setting_of_all_stages_can_be_a_parameter(store):
+    run = start_run(TrackingConfig(), "swept")
+    run.log_params({"training.stages.*.learning_rate": 0.1})
+    assert run.client.get_run(run.run_id).data.params == {"training.stages.all.learning_rate": "0.1"}
+
+
 def test_children_that_a_dead_process_left_running_are_ended(store):
     run = start_run(TrackingConfig(), "parent")
     finished, running = run.child("finished"), run.child("running")

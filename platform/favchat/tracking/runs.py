@@ -44,8 +44,8 @@ class Run:
         return _begin(self.client, self.uri, self.experiment_id, name, {MLFLOW_PARENT_RUN_ID: self.run_id})
 
     def log_params(self, settings: Mapping[str, Any]) -> None:
-        """Log a nested mapping as dotted parameters."""
-        params = [Param(key, str(value)) for key, value in flatten(settings).items()]
+        """Log a nested mapping as dotted parameters; ``*``, which MLflow refuses in names, becomes ``all``."""
+        params = [Param(key.replace("*", "all"), str(value)) for key, value in flatten(settings).items()]
         for begin in range(0, len(params), 100):  # the limit of one call
             self.client.log_batch(self.run_id, params=params[begin : begin + 100])
 
