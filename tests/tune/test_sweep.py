@@ -1,4 +1,4 @@
-"""Sweeps on a real local Ray. One that is killed runs in a process of its own."""
+"""Sweeps on a real local Ray. One is hit by every kind of death, at first in a process of its own."""
 
 import csv
 import json
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import ray
 from PIL import Image
+from ray import cloudpickle
 
 import tune.sweep
 from favchat.config import Config, ConfigError, load
@@ -22,6 +23,7 @@ from favchat.io.settings_record import changes
 from favchat.training.curriculum import train
 from favchat.training.stage.step_log import read_steps
 from jobs.cli import CONFIGS
+from tests.tune import killed_sweep
 from tune.report import SweepResult
 from tune.space import decode
 from tune.trial import COUNTER
@@ -32,7 +34,7 @@ PARENT = "tags.mlflow.parentRunId = '{}'"
 def words(corpus, out, *more):
     """Settings of a sweep over one short stage, by two times two combinations, one after the other."""
     # Without the cache, for which each trial would load the model's package and the model once more.
-    stage = "{name: questions, task: qa, steps: 3, batch_size: 4, trainable: [adapter], cache_features: false}"
+    stage = "{name: questions, task: qa, steps: 5, batch_size: 4, trainable: [adapter], cache_features: false}"
     return [
         f"data.out={corpus}",
         f"tune.out={out}",
@@ -43,7 +45,7 @@ def words(corpus, out, *more):
         "training.val_answer_tokens=8",
         "training.threads=1",
         "training.checkpoint_every=1",
-        "tune.reports=3",
+        "tune.reports=5",
         # The better ones come first, so that ASHA, which keeps the better half, stops others after their first report.
         "tune.num_experts=[2,4]",
         "tune.top_k=[1,2]",
@@ -56,7 +58,10 @@ def words(corpus, out, *more):
 
 @dataclass(frozen=True)
 class Swept:
-    """A sweep of two times two, killed in the middle of its first trial, then run again to its end."""
+    """A sweep of two times two, killed in the middle of its first trial, then run again to its end.
+
+    On the way there that trial loses its worker first and then its own process.
+    """
 
     config: Config
     free: float
@@ -69,7 +74,8 @@ def swept(ray_session, corpus, new_store, tmp_path_factory):
     out = tmp_path_factory.mktemp("sweep") / "grid"
     new_store(out.with_name("grid.db"))
     settings = words(corpus, out)
-    command = [sys.executable, "-m", "jobs.cli", "tune", "tiny", *settings]
+    address = ray.get_runtime_context().gcs_address
+    command = [sys.executable, killed_sweep.__file__, address, *settings]
     lines = []
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         too_long = threading.Timer(300, os.killpg, (process.pid, signal.SIGKILL))
@@ -80,11 +86,14 @@ def swept(ray_session, corpus, new_store, tmp_path_factory):
                 break
         too_long.cancel()
         os.killpg(process.pid, signal.SIGKILL)
-    assert re.match(r"tune num_experts2-top_k1: step 2", lines[-1]), "".join(lines)
+    assert re.match(rf"tune {killed_sweep.VICTIM}: step 2", lines[-1]), "".join(lines)
     assert not (out / "best.yaml").exists()
     config = load(CONFIGS / "tiny.yaml", settings)
-    # This Ray has no dashboard, whose watchers would look after stopped trials too.
-    result = tune.sweep.run(config)
+    cloudpickle.register_pickle_by_value(killed_sweep)  # Ray's workers cannot import it
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tune.sweep, "run_trial", killed_sweep.run_trial)
+        # This Ray has no dashboard, whose watchers would look after stopped trials too.
+        result = tune.sweep.run(config)
     return Swept(config, ray.available_resources().get("CPU", 0.0), result)
 
 
@@ -94,22 +103,46 @@ def settings_of(trial):
     return settings["model.adapter.num_experts"], settings["model.adapter.top_k"]
 
 
-def told(swept, name):
-    """What Ray Tune was told by a trial, before and after the kill, in order."""
+def last_told(swept, name):
+    """What Ray Tune was told by a trial in the end."""
     for file in (Path(swept.config.tune.out) / "ray").rglob("result.json"):
-        lines = [json.loads(line) for line in file.read_text().splitlines()]
-        if decode(lines[0]["config"]["point"]).name == name:
-            return lines
+        *_, last = map(json.loads, file.read_text().splitlines())
+        if decode(last["config"]["point"]).name == name:
+            return last
     raise AssertionError(f"no trial {name}")
 
 
 def test_a_killed_trial_goes_on_counting_where_it_was(swept):
-    lines = told(swept, "num_experts2-top_k1")
-    # The last one says that it has finished.
-    assert [line[COUNTER] for line in lines] == [1, 2, 3, 3]
-    assert [line["training_iteration"] for line in lines] == [1, 2, 3, 4]
-    steps = read_steps(Path(swept.config.tune.out) / "trials/num_experts2-top_k1/stages/questions/steps.jsonl")
-    assert [line["step"] for line in steps] == [1, 2, 3]
+    last = last_told(swept, killed_sweep.VICTIM)
+    # Each report has come once, and then one that says that the trial has finished.
+    assert (last[COUNTER], last["training_iteration"]) == (5, 6)
+    trial = Path(swept.config.tune.out) / "trials" / killed_sweep.VICTIM
+    for name in ("steps.jsonl", "reports.jsonl"):
+        assert [line["step"] for line in read_steps(trial / "stages" / "questions" / name)] == [1, 2, 3, 4, 5]
+    # The sweep, the worker and the trial were killed after steps 2, 3 and 4; the checkpoint of step 2 comes after the
+    # report that the sweep was killed by.
+    first, *later = (trial / "starts.txt").read_text().split()
+    assert (first, later) in (("0", ["1", "3", "4"]), ("0", ["2", "3", "4"]))
+
+
+def results(table):
+    """Rows of a sweep's table by trial, without what was measured of time and memory."""
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        assert float(row.pop("seconds")) > 0 and float(row.pop("step_seconds")) > 0 and float(row.pop("memory_gb")) > 0
+    return {row["trial"]: row for row in rows}
+
+
+def test_after_every_kind_of_death_the_table_is_that_of_an_undisturbed_sweep(swept, corpus, new_store, tmp_path):
+    out = tmp_path / "undisturbed"
+    new_store(out.with_name("undisturbed.db"))
+    # The first two combinations: what came later cannot change how these were judged.
+    config = load(CONFIGS / "tiny.yaml", words(corpus, out, "tune.num_experts=[2]"))
+    undisturbed = results(tune.sweep.run(config).table)
+    assert [row["status"] for row in undisturbed.values()] == ["finished", "stopped"]
+    found = results(swept.result.table)
+    assert {name: found[name] for name in undisturbed} == undisturbed
 
 
 def test_the_cpus_of_trials_that_were_stopped_early_come_back(swept):
@@ -189,7 +222,8 @@ def test_mlflow_has_a_parent_with_a_child_for_each_trial(swept):
         if child.info.status == "FINISHED":
             stages = client.search_runs([result.run.experiment_id], PARENT.format(child.info.run_id))
             (stage,) = (stage for stage in stages if stage.info.status == "FINISHED")
-            assert [metric.step for metric in client.get_metric_history(stage.info.run_id, "val_loss")] == [1, 2, 3]
+            history = client.get_metric_history(stage.info.run_id, "val_loss")
+            assert sorted({metric.step for metric in history}) == [1, 2, 3, 4, 5]
 
 
 def test_a_trained_model_to_start_from_is_refused():
@@ -210,5 +244,5 @@ def test_what_a_sweep_compares_is_what_its_settings_say(corpus, tmp_path):
     )
     assert changes(before, now, {}) == [
         "training.stages[questions].batch_size was 4 and is 8 now",
-        "tune.reports was 3 and is 2 now",
+        "tune.reports was 5 and is 2 now",
     ]

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,8 @@ class Record:
     """Steps taken. Sampler, rates and random numbers follow from it and the seed."""
     settings: dict[str, Any]
     """Where its weights belong: `init`, the `model` section, the `stage` and the seed."""
+    unreported: dict[str, Any] = field(default_factory=dict)
+    """What was measured since the last report, see :class:`favchat.training.stage.metrics_recorder.Recorder`."""
 
 
 def newest(folder: Path) -> Path | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -26,12 +27,22 @@ SYSTEM_SECONDS = 10
 
 
 class Recorder:
-    """Accumulates a stage's metrics after step `begun` and writes them on rank 0."""
+    """Accumulates a stage's metrics after step `begun` and writes them on rank 0.
 
-    def __init__(self, job: StageJob, rank: int, begun: int):
+    Args:
+        job: The stage.
+        rank: Of this worker.
+        begun: Steps that earlier workers took.
+        unreported: What they had measured since their last report; as :meth:`unreported` returned it.
+    """
+
+    def __init__(self, job: StageJob, rank: int, begun: int, unreported: Mapping[str, Any] | None = None):
         self._job, self._rank = job, rank
-        self._losses: list[float] = []
-        self._choices: Tensor | None = None
+        before = unreported or {}
+        self._losses: list[float] = list(before.get("losses", []))
+        # The counts are those of all workers, so that one of them takes them over.
+        counted = before.get("choices") if rank == 0 else None
+        self._choices: Tensor | None = None if counted is None else torch.tensor(counted)
         self._steps = StepFile(job.step_file, after=begun) if rank == 0 else None
         self._reports = StepFile(job.report_file, after=begun) if rank == 0 else None
         self._log: BackgroundLog | None = None
@@ -64,7 +75,8 @@ class Recorder:
         """Record a step that took `seconds`, of which `waited` for data."""
         self._losses.append(main_loss(result.metrics))
         if result.expert_choices is not None:
-            self._choices = result.expert_choices if self._choices is None else self._choices + result.expert_choices
+            counted = result.expert_choices
+            self._choices = counted if self._choices is None else self._choices.to(counted.device) + counted
         metrics = {
             **result.metrics,
             "seconds": seconds,
@@ -79,6 +91,11 @@ class Recorder:
             self._steps.add(step, metrics)
         if self._log:
             self._log.log_metrics(metrics, step)
+
+    def unreported(self) -> dict[str, Any]:
+        """The steps' losses and all workers' expert usage since the last report, as JSON; a collective call."""
+        choices = None if self._choices is None else all_reduce_sum(self._choices.clone()).tolist()
+        return {"losses": list(self._losses), "choices": choices}
 
     def mean_loss(self) -> float:
         """Mean loss per token over the steps since the last call."""
