@@ -34,13 +34,13 @@ from favchat.model.adapter import active_parameters
 from favchat.training.batches.stage_source import StageSource
 from favchat.training.features.feature_encoder import compute_features
 from favchat.training.stage.expert_usage import usage_entropy
-from favchat.training.stage.job import REPORTS, StageJob
+from favchat.training.stage.job import REPORTS, StageJob, report_steps
 from favchat.training.stage.metrics_recorder import peak_memory
 from favchat.training.stage.optimizer import make_optimizer
 from favchat.training.stage.precision import prepare_model, stage_precision
 from favchat.training.stage.starting_model import set_learning, starting_model
 from favchat.training.stage.step import Stepper, TorchEngine
-from favchat.training.stage.train_loop import report_steps, set_prior
+from favchat.training.stage.train_loop import set_prior
 from favchat.training.stage.validation import evaluating
 from jobs.cli import CONFIGS
 from tune.goal import Goal, evaluation_of

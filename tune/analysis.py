@@ -21,7 +21,7 @@ class Combination:
     """One combination of settings over its seeds; finished trials alone."""
 
     point: Point
-    """Without a seed."""
+    """Without a seed; of a population, what the trial has in the end."""
     trials: list[Trial]
     mean: float
     low: float | None
@@ -94,11 +94,11 @@ def main_effects(trials: Sequence[Trial]) -> dict[str, float]:
 
     By Optuna's fANOVA (Hutter et al. 2014, https://proceedings.mlr.press/v32/hutter14.html): a forest is fitted to the
     finished trials. The seed counts as a setting where it was repeated. Settings that not all trials have are left out.
-    Empty with fewer than `FEWEST` trials or where all reached the same.
+    Empty with fewer than `FEWEST` trials, where all reached the same, and where settings changed on the way.
     """
     done = [trial for trial in trials if trial.status == "finished" and trial.metric is not None]
     values = [trial.metric for trial in done if trial.metric is not None]
-    if len(done) < FEWEST or len(set(values)) < 2:
+    if len(done) < FEWEST or len(set(values)) < 2 or any(trial.perturbations for trial in done):
         return {}
     # Takes a second to import.
     import optuna
@@ -129,7 +129,7 @@ def _combination(trials: list[Trial]) -> Combination:
     mean, spread = fmean(values), stdev(values) if len(values) > 1 else None
     half = None if spread is None else _t_quantile(len(values) - 1) * spread / len(values) ** 0.5
     low, high = (None, None) if half is None else (mean - half, mean + half)
-    return Combination(trials[0].point._replace(seed=None), trials, mean, low, high, spread)
+    return Combination(trials[0].present._replace(seed=None), trials, mean, low, high, spread)
 
 
 def _difference(best: Combination, other: Combination) -> Difference:

@@ -35,7 +35,7 @@ def page(found: Findings, title: str) -> str:
             figure.update_layout(template="plotly_white", margin={"l": 60, "r": 20, "t": 20, "b": 50})
             drawn = figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
             body.append(f"<h2>{escape(heading)}</h2><p>{escape(words)}</p>{drawn}")
-    body.append(_trial_table(found))
+    body += [_trial_table(found), _perturbation_table(found)]
     return html("Sweep", title, "".join(body))
 
 
@@ -130,6 +130,20 @@ def _trial_table(found: Findings) -> str:
     return _table("Trials", [*headings, "memory (GB)"], lines)
 
 
+def _perturbation_table(found: Findings) -> str:
+    """How the settings of a population's trials came about."""
+    changed = [trial for trial in found.trials if trial.perturbations]
+    if not changed:
+        return ""
+    lines = []
+    for trial in changed:
+        first = trial.perturbations[0].source
+        lines.append([trial.point.name, "0", "", first])
+        lines += [["", str(one.step), one.source, one.point.label] for one in trial.perturbations]
+    headings = ["trial", "from step", "from the weights of", "with the settings"]
+    return _table("What changed on the way to each trial's weights", headings, lines)
+
+
 def _pareto(found: Findings) -> Any:
     if not found.combinations:
         return None
@@ -162,7 +176,7 @@ def _parallel(found: Findings) -> Any:
     keys = swept_keys(trials)
     if not keys:
         return None
-    axes = [_axis(name, [trial.point.swept.get(key) for trial in trials]) for key, name in short_names(keys).items()]
+    axes = [_axis(name, [trial.present.swept.get(key) for trial in trials]) for key, name in short_names(keys).items()]
     values = [trial.metric for trial in trials]
     axes.append({"label": found.goal.metric, "values": values})
     line = {"color": values, "colorscale": "Viridis", "reversescale": found.goal.mode == "min", "showscale": True}

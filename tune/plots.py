@@ -55,7 +55,7 @@ def parallel(found: Findings, figure: Any) -> None:
 
     trials = [trial for trial in found.trials if trial.metric is not None]
     keys = swept_keys(trials)
-    columns = [[trial.point.swept.get(key) for trial in trials] for key in keys]
+    columns = [[trial.present.swept.get(key) for trial in trials] for key in keys]
     columns.append([trial.metric for trial in trials])
     names = [*short_names(keys).values(), found.goal.metric.rpartition("/")[2]]
     axes = _axes(figure, "", "")

@@ -39,7 +39,7 @@ class Progress(Callback):
         )
         free, there = ray.available_resources(), ray.cluster_resources()
         resources = [f"{free.get(name, 0):g} of {there[name]:g} {name}s" for name in ("CPU", "GPU") if there.get(name)]
-        _print(
+        say(
             f"no report for {silent:.0f} s: {running} trials run, {waiting} wait; {', '.join(resources) or 'none'} free"
         )
 
@@ -62,8 +62,9 @@ class Progress(Callback):
 
     def _say(self, trial: Any, words: str) -> None:
         self._heard, self._patience = time.monotonic(), QUIET_S
-        _print(f"{chosen(trial.config).name}: {words}")
+        say(f"{chosen(trial.config).name}: {words}")
 
 
-def _print(words: str) -> None:
+def say(words: str) -> None:
+    """Print a line about the sweep."""
     Console(stderr=True, soft_wrap=True).print(f"tune {words}", highlight=False)

@@ -20,7 +20,7 @@ from tune.results import (
     SweepResult,
     Trial,
     best_config,
-    best_point,
+    best_trials,
     rank,
     read_kept,
     read_trials,
@@ -45,9 +45,9 @@ def write_report(results: ResultGrid, config: Config, goal: Goal, run: Run, out:
         errors = "; ".join(str(error) for error in results.errors) or "none was started"
         raise RuntimeError(f"no trial of the sweep in {out} finished: {errors}")
     result = SweepResult(goal, trials, out / "best.yaml", out / "results.csv", out / PAGE, run)
-    point = best_point(trials, goal)
-    reached = fmean(trial.metric for trial in trials if trial.point.label == point.label and trial.metric is not None)
-    result.best.write_text(best_config(config, point, f"{goal.metric} {reached:.4f}"))
+    best = best_trials(trials, goal)
+    reached = fmean(trial.metric for trial in best if trial.metric is not None)
+    result.best.write_text(best_config(config, best, f"{goal.metric} {reached:.4f}"))
     write_table(trials, result.table)
     Kept(trials, goal, [stage.name for stage in config.training.stages]).write(out / TRIALS)
     for path in (result.best, result.table, out / TRIALS, *redraw(out)):

@@ -24,6 +24,7 @@ from favchat.tracking import Run
 from favchat.training.stage.job import REPORTS
 from favchat.training.stage.step_log import read_steps
 from tune.goal import Goal
+from tune.perturbation import Perturbation, decode_perturbations, perturbations, present_point
 from tune.space import Point, chosen, decode, short_names
 from tune.trial import COUNTER, FINISHED, trial_config
 
@@ -55,6 +56,18 @@ class Trial:
     """Median of a step in the last stage."""
     memory_gb: float | None
     """The most memory that its worker took."""
+    perturbations: tuple[Perturbation, ...] = ()
+    """Of a population: what has changed on the way to its state, the trials that it took over from included."""
+
+    @property
+    def present(self) -> Point:
+        """The settings that it has in the end."""
+        return self.perturbations[-1].point if self.perturbations else self.point
+
+    @property
+    def history(self) -> str:
+        """Its perturbations for people."""
+        return "; ".join(f"step {one.step}: from {one.source}, {one.point.label}" for one in self.perturbations)
 
 
 @dataclass(frozen=True)
@@ -80,7 +93,7 @@ class SweepResult:
         for heading in headings:
             table.add_column(heading, justify="left" if heading == "status" else "right")
         for trial in self.trials:
-            settings = trial.point.swept
+            settings = trial.present.swept
             table.add_row(
                 *(str(settings.get(key, "-")) for key in swept),
                 f"{trial.active_parameters:,}",
@@ -93,40 +106,50 @@ class SweepResult:
 
     def summary(self) -> str:
         """One line for a person."""
-        point = best_point(self.trials, self.goal)
+        best = best_trials(self.trials, self.goal)
+        point = best[0].present
         words = ", ".join(f"{key} = {value}" for key, value in point.settings.items()) or "as it is"
-        metrics = [
-            trial.metric for trial in self.trials if trial.point.label == point.label and trial.metric is not None
-        ]
+        metrics = [trial.metric for trial in best if trial.metric is not None]
         seeds = f" (mean of {len(metrics)} seeds)" if len(metrics) > 1 else ""
         return f"best: {words}, {self.goal.metric} {fmean(metrics):.4f}{seeds} -> {self.best}, {self.page}"
 
 
-def best_point(trials: list[Trial], goal: Goal) -> Point:
-    """The combination whose trials, all of them finished, have the best mean; seeds do not compete."""
+def best_trials(trials: list[Trial], goal: Goal) -> list[Trial]:
+    """Those of the combination whose trials, all of them finished, have the best mean; seeds do not compete."""
     groups: defaultdict[str, list[Trial]] = defaultdict(list)
     for trial in trials:
         groups[trial.point.label].append(trial)
     whole = [group for group in groups.values() if all(trial.status == "finished" for trial in group)]
     # Where no combination is whole, the best single trial.
-    found = min(whole or [trials[:1]], key=lambda group: goal.cost(fmean(trial.metric or 0.0 for trial in group)))
-    return found[0].point._replace(seed=None) if len(found) > 1 else found[0].point
+    return min(whole or [trials[:1]], key=lambda group: goal.cost(fmean(trial.metric or 0.0 for trial in group)))
 
 
-def best_config(config: Config, point: Point, quality: str) -> str:
+def best_config(config: Config, best: list[Trial], quality: str) -> str:
     """The sweep's configuration with the best settings and without its folders, as YAML."""
+    first = best[0]
+    point = first.present._replace(seed=None) if len(best) > 1 else first.present
     settings = point.apply(config).model_dump(mode="json", exclude={"tune": True, "training": {"out"}})
-    return f"# The best of a sweep: {point.name}, {quality}.\n" + yaml.safe_dump(settings, sort_keys=False)
+    lines = [f"The best of a sweep: {point.name if first.present == first.point else first.point.name}, {quality}."]
+    if first.perturbations:
+        lines.append("These are its settings at the end. What its weights learned with on the way:")
+        lines.append(f"  at first as {first.perturbations[0].source} began")
+        lines += [f"  from step {one.step} on {one.point.label}" for one in first.perturbations]
+    return "".join(f"# {line}\n" for line in lines) + yaml.safe_dump(settings, sort_keys=False)
 
 
 def write_table(trials: list[Trial], path: Path) -> None:
-    """Write the trials as CSV: a column for each swept setting, then those of :class:`Trial`."""
-    swept, rest = swept_keys(trials), [field.name for field in fields(Trial) if field.name != "point"]
+    """Write the trials as CSV: a column for each swept setting, then those of :class:`Trial`.
+
+    Of a population the settings are those at the end, and one more column says how they came about.
+    """
+    changing = ["history"] if any(trial.perturbations for trial in trials) else []
+    columns = [field.name for field in fields(Trial) if field.name not in ("point", "perturbations")]
+    swept, rest = swept_keys(trials), columns + changing
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["trial", *swept, *rest])
         writer.writeheader()
         for trial in trials:
-            settings = {key: value for key, value in trial.point.swept.items() if value is not None}
+            settings = {key: value for key, value in trial.present.swept.items() if value is not None}
             writer.writerow({"trial": trial.point.name} | settings | {name: getattr(trial, name) for name in rest})
 
 
@@ -138,7 +161,10 @@ def swept_keys(trials: list[Trial]) -> list[str]:
 def read_trials(results: list[Result], config: Config, goal: Goal) -> list[Trial]:
     """The trials; of a combination that was drawn again, the better one."""
     points = [chosen(result.config or {}) for result in results]
-    configs = {point: trial_config(config, point) for point in points}
+    configs = {
+        point: trial_config(config, point, present_point(result.config or {}))
+        for point, result in zip(points, results, strict=True)
+    }
     count = _parameter_count(list(configs.values()))
     by_point: dict[Point, Trial] = {}
     for point, result in zip(points, results, strict=True):
@@ -150,6 +176,7 @@ def read_trials(results: list[Result], config: Config, goal: Goal) -> list[Trial
             steps=values.get(COUNTER, 0),
             metric=values.get(goal.metric),
             **_costs(configs[point]),
+            perturbations=perturbations(result.config or {}),
         )
         by_point[point] = min(trial, by_point.get(point, trial), key=partial(rank, goal=goal))
     return list(by_point.values())
@@ -219,7 +246,14 @@ class Kept:
 
     def write(self, path: Path) -> None:
         """Write it to a file."""
-        rows = [{**asdict(trial), "point": trial.point.encode()} for trial in self.trials]
+        rows = [
+            {
+                **asdict(trial),
+                "point": trial.point.encode(),
+                "perturbations": [one.encode() for one in trial.perturbations],
+            }
+            for trial in self.trials
+        ]
         content = {"metric": self.goal.metric, "stages": self.stages, "trials": rows}
         write_text_whole(path, json.dumps(content, indent=1))
 
@@ -232,7 +266,16 @@ def read_kept(path: Path) -> Kept:
     """
     try:
         content = json.loads(path.read_text())
-        trials = [Trial(**{**row, "point": decode(row["point"])}) for row in content["trials"]]
+        trials = [
+            Trial(
+                **row
+                | {
+                    "point": decode(row["point"]),
+                    "perturbations": decode_perturbations(row.get("perturbations", [])),
+                }
+            )
+            for row in content["trials"]
+        ]
         return Kept(trials, Goal(content["metric"]), content["stages"])
     except FileNotFoundError:
         raise ConfigError(f"{path.parent}: no finished sweep lies here; {path.name} is missing") from None

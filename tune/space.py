@@ -152,7 +152,12 @@ def grid(config: Config) -> dict[str, Any]:
     """
     points = grid_points(config).found
     every = [point._replace(seed=seed) for seed in seeds(config) for point in points]
-    return {"point": ray_tune.grid_search([point.encode() for point in every])}
+    return choices(every)
+
+
+def choices(points: list[Point]) -> dict[str, Any]:
+    """The parameter space of some combinations: a trial each."""
+    return {"point": ray_tune.grid_search([point.encode() for point in points])}
 
 
 def short_names(keys: list[str]) -> dict[str, str]:

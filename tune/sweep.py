@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import warnings
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -29,12 +30,15 @@ from favchat.training.stage_settings import common_settings, one_stage
 from tune.budget import GpuHours
 from tune.goal import Goal
 from tune.leftovers import Leftovers, wait_for_groups
+from tune.memory import Memory, Remembering
+from tune.perturbation import drop_snapshots
+from tune.population import Population, first_points, stops
 from tune.progress import Progress
 from tune.quality import check_quality
 from tune.report import SweepResult, write_report
 from tune.schedule import scheduler
 from tune.search import searcher
-from tune.space import check_space, chosen, grid, grid_points
+from tune.space import check_space, choices, chosen, grid, grid_points
 from tune.trial import Sweep, curriculum_steps, run_trial, trial_folder
 
 RAY_FOLDER = "ray"
@@ -82,20 +86,27 @@ def run(config: Config) -> SweepResult:
         check_quality(config, goal.metric)
     out = Path(folder).absolute()
     # Trials have working directories of their own.
-    config = config.model_copy(update={"data": config.data.model_copy(update={"out": absolute(corpus)})})
+    places = {
+        "data": config.data.model_copy(update={"out": absolute(corpus)}),
+        "tune": config.tune.model_copy(update={"out": str(out)}),
+    }
+    config = config.model_copy(update=places)
     refusal = f"tune.out = {out} holds a sweep with other settings; choose another or delete it"
     check_settings(out / RECORD, sweep_settings(config), sweep_settings(Config(training=_bare(config))), refusal)
     # The watchers that Ray Train starts see with the dashboard alone that a stopped trial is gone, and end.
     ray_cluster.start(config.ray, dashboard=True, demands=demands(config, config.tune.gpus_per_worker))
     parent = _parent_run(config, out)
     try:
-        sweep = Sweep(config, parent, goal, config.tune.max_concurrent or _fit_at_once(config))
+        stages = curriculum_steps(config)
+        at_once = config.tune.max_concurrent or _fit_at_once(config)
+        sweep = Sweep(config, parent, goal, at_once, stops(config, stages))
         if not goal.is_loss:
             encode_all(config)
-        results = _fit(_tuner(sweep, out))
+        results = _fit(_tuner(sweep, stages, out))
         wait_for_groups()
         parent.end_children()
         result = write_report(results, config, goal, parent, out)
+        drop_snapshots(out)
         # Ray Tune kills a trial's processes in no order: one whose workers died first still calls its run failed.
         stopped = [trial_folder(config, trial.point) for trial in result.trials if trial.status == "stopped"]
         parent.end_children(not_failed=[tracking.training_name(folder) for folder in stopped])
@@ -160,7 +171,7 @@ def default_metric(config: Config, corpus: str) -> str:
     return "val_loss" if held_out.num_rows else otherwise
 
 
-def _tuner(sweep: Sweep, out: Path) -> ray_tune.Tuner:
+def _tuner(sweep: Sweep, stages: dict[str, int], out: Path) -> ray_tune.Tuner:
     config, goal = sweep.config, sweep.goal
     # The CPUs and GPUs belong to the workers of its training.
     trainable = ray_tune.with_resources(ray_tune.with_parameters(run_trial, sweep=sweep), TRIAL)
@@ -168,17 +179,21 @@ def _tuner(sweep: Sweep, out: Path) -> ray_tune.Tuner:
     if ray_tune.Tuner.can_restore(str(place)):
         return ray_tune.Tuner.restore(str(place), trainable, resume_unfinished=True, resume_errored=True)
     tune = config.tune
-    is_grid = tune.search == "grid"
+    judge = scheduler(config, goal, stages, sweep.at_once)
+    memory = [Memory(judge)] if isinstance(judge, Remembering) else []
+    is_population = isinstance(judge, Population)
+    # A population's members are all there from the beginning, and wait for each other.
+    listed = choices(first_points(config, goal)) if is_population else grid(config) if tune.search == "grid" else None
     return ray_tune.Tuner(
         trainable,
-        param_space=grid(config) if is_grid else {},
+        param_space=listed or {},
         tune_config=ray_tune.TuneConfig(
             metric=None if tune.scheduler else goal.metric,
             mode=None if tune.scheduler else goal.mode,
-            scheduler=scheduler(tune.scheduler, goal, sum(curriculum_steps(config).values())),
-            search_alg=None if is_grid else searcher(config, goal),
-            num_samples=1 if is_grid else tune.num_samples * tune.seeds,
-            max_concurrent_trials=sweep.at_once,
+            scheduler=judge,
+            search_alg=None if listed else searcher(config, goal),
+            num_samples=1 if listed else tune.num_samples * tune.seeds,
+            max_concurrent_trials=None if is_population else sweep.at_once,
             time_budget_s=tune.hours and 3600 * tune.hours,
             trial_dirname_creator=_state_folder,
         ),
@@ -186,7 +201,7 @@ def _tuner(sweep: Sweep, out: Path) -> ray_tune.Tuner:
             name=RAY_FOLDER,
             storage_path=str(out),
             verbose=0,
-            callbacks=[Progress(goal.metric), Leftovers()],
+            callbacks=[Progress(goal.metric), Leftovers(), *memory],
             stop=GpuHours(out, tune.gpu_hours, config) if tune.gpu_hours else None,
             failure_config=ray_tune.FailureConfig(max_failures=tune.max_failures),
         ),
@@ -217,7 +232,9 @@ def _fit(tuner: ray_tune.Tuner) -> ray_tune.ResultGrid:
     before = signal.getsignal(signal.SIGINT)
     try:
         # Ray Tune prints a header that no setting turns off; progress goes to standard error.
-        with redirect_stdout(StringIO()):
+        with redirect_stdout(StringIO()), warnings.catch_warnings():
+            # A process that trains is not used again: with the next settings it would not be a fresh one.
+            warnings.filterwarnings("ignore", message="Consider boosting PBT performance")
             results = tuner.fit()
         # Its own handler puts the former one back when it is called, and only then.
         interrupted = signal.getsignal(signal.SIGINT) is before

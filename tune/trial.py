@@ -21,6 +21,7 @@ from favchat.training.batches.stage_source import StageSource
 from favchat.training.stage.job import REPORTS
 from favchat.training.stage.step_log import main_loss, read_steps
 from tune.goal import Goal
+from tune.perturbation import keep_snapshot, perturbations, present_point, take_over
 from tune.quality import RungMetric, final_metric
 from tune.space import Point, chosen
 
@@ -45,6 +46,8 @@ class Sweep:
     """What is compared."""
     at_once: int = 1
     """Trials that run at once."""
+    stops: tuple[int, ...] = ()
+    """Steps of the curriculum at which each trial waits for the others of its population."""
 
 
 def trial_folder(config: Config, point: Point) -> Path:
@@ -52,9 +55,15 @@ def trial_folder(config: Config, point: Point) -> Path:
     return Path(config.tune.out or "").absolute() / "trials" / point.name
 
 
-def trial_config(config: Config, point: Point) -> Config:
-    """The configuration of one trial: its settings, a folder below ``tune.out``, and nothing registered."""
-    config = point.apply(config)
+def trial_config(config: Config, point: Point, present: Point | None = None) -> Config:
+    """The configuration of one trial: its settings, a folder below ``tune.out``, and nothing registered.
+
+    Args:
+        config: The sweep's.
+        point: What the trial began with, which names its folder.
+        present: What it has now, where that is something else.
+    """
+    config = (present or point).apply(config)
     training = config.training.model_copy(
         update={
             "out": str(trial_folder(config, point)),
@@ -81,18 +90,29 @@ def run_trial(parameters: dict[str, Any], sweep: Sweep) -> None:
     The reports are those that the workers keep in the trial's folder. A trial that was interrupted tells those after
     the last that Ray Tune remembers, then trains on from its last checkpoint: none is lost and none comes twice. A
     combination that is drawn again costs nothing: it waits for the folder of the first and tells what lies there.
+
+    Of a population, it stops where the trials are compared: with the report, Ray Tune ends this process, and the next
+    one goes on from there or from another trial's state.
     """
     quiet_environment()
     point = chosen(parameters)
-    config = trial_config(sweep.config, point)
+    config = trial_config(sweep.config, point, present_point(parameters))
     out = Path(config.training.out or "")
     out.mkdir(parents=True, exist_ok=True)
     about = active(config) if "active_parameters" in config.tune.objectives else {}
     with FileLock(out / ".lock"):
-        training = Training(config, sweep, point)
-        report: dict[str, Any] = {}
-        for report in training.reports(after=_told()):
-            _tell(report | about)
+        if sweep.stops:
+            take_over(out, perturbations(parameters))
+        told, report = _told(), dict[str, Any]()
+        for until in (*(stop for stop in sweep.stops if stop > told), None):
+            training = Training(config, sweep, point, until)
+            for report in training.reports(after=told, until=until):
+                told = report[COUNTER]
+                if told == until:
+                    training.wait()
+                    keep_snapshot(out, told)
+                _tell(report | about)
+            training.wait()
         seconds = training.seconds()
         # Where all had been told before, there is none to repeat.
         last = report or list(kept_reports(config, sweep.goal))[-1]
@@ -114,31 +134,35 @@ def final_values(config: Config, goal: Goal, folder: Path) -> dict[str, float]:
 
 
 class Training:
-    """A training in a thread of its own, and what it reports meanwhile."""
+    """A training in a thread of its own, to a step of the curriculum or to its end, and what it reports meanwhile."""
 
-    def __init__(self, config: Config, sweep: Sweep, point: Point):
-        self._config, self._sweep, self._point = config, sweep, point
+    def __init__(self, config: Config, sweep: Sweep, point: Point, until: int | None = None):
+        self._config, self._sweep, self._point, self._until = config, sweep, point, until
         self._error: BaseException | None = None
         self._seconds = 0.0
         # A daemon: a trial that is stopped ends, and its training with it.
         self._thread = threading.Thread(target=self._train, daemon=True)
         self._thread.start()
 
-    def reports(self, after: int) -> Iterator[dict[str, Any]]:
-        """The reports beyond a step of the curriculum, as they come.
-
-        Raises:
-            BaseException: That of the training.
-        """
+    def reports(self, after: int, until: int | None = None) -> Iterator[dict[str, Any]]:
+        """The reports beyond a step of the curriculum, and not beyond another one, as they come."""
         while True:
             ended = not self._thread.is_alive()
             for report in kept_reports(self._config, self._sweep.goal):
-                if report[COUNTER] > after:
+                if after < report[COUNTER] <= (until or report[COUNTER]):
                     after = report[COUNTER]
                     yield report
             if ended:
                 break
             time.sleep(LOOK_S)
+
+    def wait(self) -> None:
+        """Wait for the end.
+
+        Raises:
+            BaseException: That of the training.
+        """
+        self._thread.join()
         if self._error:
             raise self._error
 
@@ -148,19 +172,20 @@ class Training:
 
     def _train(self) -> None:
         # Where trials run: what starts the sweep does not train.
-        from favchat.training.curriculum import train
+        from favchat.training.curriculum import train_until
 
         try:
             sweep, goal = self._sweep, self._sweep.goal
-            result = train(
+            result = train_until(
                 self._config,
+                self._until,
                 parent=sweep.run,
                 runs_at_once=sweep.at_once,
                 gpus_per_worker=sweep.config.tune.gpus_per_worker,
                 swept=self._point.swept,
                 measure=None if goal.is_loss else RungMetric(self._config, goal.metric),
             )
-            self._seconds = sum(stage.seconds for stage in result.stages)
+            self._seconds = sum(stage.seconds for stage in result.stages) if result else 0.0
         except BaseException as error:
             self._error = error
 

@@ -18,6 +18,9 @@ LOSSES = ("val_loss", "language_loss", "attribute_loss")
 """What training measures by itself, smaller being better."""
 STEPS = re.compile(r"\.(steps|epochs|batch_size|tokens|packed|mix|task)\b")
 """Settings of a stage that decide how many steps it takes, or what it learns."""
+MUTABLE = ("learning_rate", "learning_rates", "weight_decay", "max_grad_norm", "schedule", "warmup", "final_rate")
+"""Settings of a stage that may change while it runs."""
+MUTABLE_KEY = re.compile(rf"training\.stages\.(\*|\d+)\.({'|'.join(MUTABLE)})(\.|$)")
 
 
 class DimensionConfig(Section):
@@ -50,12 +53,20 @@ class DimensionConfig(Section):
 class SchedulerConfig(Section):
     """Which trials go on, decided while they run."""
 
-    name: Literal["asha", "hyperband", "median"]
+    name: Literal["asha", "hyperband", "median", "pbt"]
     """``asha`` stops the poorer ones at rungs; ``hyperband`` has them wait for each other there; ``median`` stops what
-    is worse than the median of the others."""
+    is worse than the median of the others. ``pbt`` (population based training) stops none: the poorest ones go on from
+    the weights of the best, with settings near those."""
     grace_steps: int | None = Field(default=None, ge=1)
     """Optimiser steps of the whole curriculum before which no trial is judged; null: a quarter of them all. Not of
     ``hyperband``."""
+    interval_steps: int | None = Field(default=None, ge=1)
+    """``pbt``: at least so many optimiser steps lie between two comparisons, which come at reports; null: as
+    ``grace_steps``."""
+    quantile: float = Field(default=0.25, gt=0, le=0.5)
+    """``pbt``: which part of the trials takes over from as many of the best."""
+    resample: float = Field(default=0.25, ge=0, le=1)
+    """``pbt``: how likely a setting is drawn anew; else it moves by a fifth, or to a neighbouring choice."""
     reduction_factor: float = Field(default=3, gt=1)
     """``asha`` and ``hyperband``: of the trials that come to a rung one in so many goes on."""
 
@@ -105,7 +116,7 @@ class TuneConfig(Section):
     objectives: list[Literal["metric", "active_parameters"]] = ["metric"]
     """What ``optuna`` searches by: both together look for the best trade-offs."""
     scheduler: SchedulerConfig | None = None
-    """Stops poor trials early; null: every trial runs to its end."""
+    """Stops poor trials early, or has them take over from good ones; null: every trial runs to its end."""
 
     @field_validator("space", mode="before")
     @classmethod
@@ -158,6 +169,25 @@ class TuneConfig(Section):
                 f"scheduler: {', '.join(changed)} changes how many steps a stage takes, so that at the same step one "
                 "trial's loss would be compared with that of another stage; leave the scheduler or the setting out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _population_can_change(self) -> TuneConfig:
+        if self.scheduler is None or self.scheduler.name != "pbt":
+            return self
+        fixed = sorted(key for key in self.dimensions if not MUTABLE_KEY.match(key))
+        if fixed:
+            raise ValueError(
+                f"scheduler: pbt changes settings while trials run, and {', '.join(fixed)} cannot change then: the "
+                "weights of one trial would not fit another. Give space a stage's learning_rate, weight_decay, "
+                f"{', '.join(MUTABLE[3:])}, such as training.stages.*.learning_rate"
+            )
+        if self.search not in ("grid", "random"):
+            raise ValueError(f"scheduler: pbt looks by itself; set search to grid or random, not to {self.search}")
+        if self.seeds > 1:
+            raise ValueError("scheduler: pbt and seeds do not go together: no two trials keep the same settings")
+        if any(dimension.when for dimension in self.space.values()):
+            raise ValueError("scheduler: pbt changes each setting by itself; leave out when")
         return self
 
     @property

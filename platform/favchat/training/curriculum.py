@@ -109,6 +109,33 @@ def train(
         ConnectionError: Ray cannot be reached or started.
         TrainingError: A stage could not be finished; the message says why.
     """
+    return cast(TrainResult, train_until(config, None, parent, runs_at_once, gpus_per_worker, swept, measure))
+
+
+def train_until(
+    config: Config,
+    until: int | None,
+    parent: tracking.Run | None = None,
+    runs_at_once: int = 1,
+    gpus_per_worker: float = 1,
+    swept: Mapping[str, Any] | None = None,
+    measure: Measure | None = None,
+) -> TrainResult | None:
+    """Run the curriculum as :func:`train` does, but stop at a step of it, with a checkpoint of the stage it is in.
+
+    Args:
+        config: As for :func:`train`, as are the errors. The next call may have other learning rates and the like, if
+            the stages' ``settings.json`` are removed before.
+        until: Optimiser steps of all stages together; None: to the end.
+        parent: As for :func:`train`.
+        runs_at_once: As for :func:`train`.
+        gpus_per_worker: As for :func:`train`.
+        swept: As for :func:`train`.
+        measure: As for :func:`train`.
+
+    Returns:
+        None where it stopped before the end.
+    """
     corpus, folder = require(config, "data.out", "training.out")
     if not config.training.stages:
         raise ConfigError("training.stages is empty: there is nothing to train")
@@ -150,7 +177,13 @@ def train(
     try:
         for stage, init, kept in zip(config.training.stages, inits, settings, strict=True):
             start = init or (str(results[-1].model) if results else None)
-            results.append(_run_stage(config, stage, start, kept, run, runs_at_once, resources, measure))
+            left = None if until is None else until - int(sum(result.metrics["step"] for result in results))
+            if left is not None and left <= 0:
+                return None
+            done = _run_stage(config, stage, start, kept, run, runs_at_once, resources, measure, left)
+            if done is None:
+                return None
+            results.append(done)
         _calibrate(config, config.training.stages[-1], results[-1].model)
         _link_tree(results[-1].model, out / "model")
         tracking.attempt("the run's metrics are not logged", lambda: _log_results(run, results))
@@ -212,7 +245,9 @@ def _run_stage(
     runs_at_once: int,
     resources: ScalingConfig,
     measure: Measure | None,
-) -> StageResult:
+    until: int | None,
+) -> StageResult | None:
+    """Run a stage to its end, or to a step of it; None where that comes before the end."""
     folder = _folder(config, stage)
     record = folder / "stage.json"
     keep_settings(folder / SETTINGS, settings)
@@ -224,7 +259,8 @@ def _run_stage(
     source.features = stage_features(config, stage, init, source.index.files)
     steps = source.steps
     run = tracking.attempt(f"stage '{stage.name}' is not tracked", lambda: _stage_run(parent, folder, stage))
-    job = StageJob(config, stage, steps, init, source, folder, asdict(run) if run else None, runs_at_once, measure)
+    tracked = asdict(run) if run else None
+    job = StageJob(config, stage, steps, init, source, folder, tracked, runs_at_once, measure, until)
     try:
         with progress_bar(job.step_file, stage.name, steps):
             metrics = _fit(job, resources)
@@ -233,6 +269,8 @@ def _run_stage(
             ended = tracking.status_of(error)
             tracking.attempt("the stage's run is not marked as ended", lambda: run.finish(ended))
         raise
+    if until is not None and until < steps:
+        return None
     lines = read_steps(job.step_file)
     losses = [main_loss(line) for line in lines]
     tenth = max(1, len(losses) // 10)

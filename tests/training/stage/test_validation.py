@@ -5,7 +5,7 @@ from torch import nn
 from favchat.config import load
 from favchat.training.batches import samples
 from favchat.training.batches.samples import collate, some_samples
-from favchat.training.stage.train_loop import report_steps
+from favchat.training.stage.job import report_steps
 from favchat.training.stage.validation import Validation, evaluating
 from favchat.video.images import decode_images
 from jobs.cli import CONFIGS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ class StageJob:
     """How many trainings share the machines."""
     measure: Measure | None = None
     """What else each report says of the model."""
+    until: int | None = None
+    """The step after which the workers write a checkpoint and end, for the stage to be gone on with; None: its last."""
 
     @property
     def checkpoints(self) -> Path:
@@ -62,3 +65,10 @@ class StageJob:
     def report_file(self) -> Path:
         """The reports, a line each as in the step file, with how often each expert was chosen since the one before."""
         return self.folder / REPORTS
+
+
+def report_steps(steps: int, reports: int, every: int | None = None) -> set[int]:
+    """Steps after which a stage validates and reports: the last one, and every `every`-th or `reports` in total."""
+    if every is not None:
+        return {*range(every, steps, every), steps}
+    return {math.ceil(steps * number / reports) for number in range(1, reports + 1)}

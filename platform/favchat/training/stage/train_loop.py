@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import time
@@ -25,7 +24,7 @@ from favchat.training.batches.index import read_index
 from favchat.training.stage import checkpoints
 from favchat.training.stage.collectives import all_gather_objects
 from favchat.training.stage.deepspeed_engine import DeepSpeedEngine
-from favchat.training.stage.job import StageJob
+from favchat.training.stage.job import StageJob, report_steps
 from favchat.training.stage.metrics_recorder import Recorder
 from favchat.training.stage.optimizer import make_optimizer
 from favchat.training.stage.precision import prepare_model, stage_precision
@@ -35,7 +34,7 @@ from favchat.training.stage.validation import Validation, evaluating
 
 
 def train_stage(job: StageJob) -> dict[str, float]:
-    """Train one stage; see :func:`favchat.training.stage.worker.run`.
+    """Train one stage, or a part of it; see :func:`favchat.training.stage.worker.run`.
 
     Returns:
         The last report.
@@ -48,7 +47,8 @@ def train_stage(job: StageJob) -> dict[str, float]:
     precision = stage_precision(stage, training.use_gpu)
 
     last = checkpoints.newest(job.checkpoints)
-    begun = checkpoints.read_record(last).step if last else 0
+    record = checkpoints.read_record(last) if last else checkpoints.Record(0, {})
+    begun = record.step
     model, processor = starting_model(job.config.model, job.config.seed, job.init)
     if stage.frames is not None:
         processor.num_frames = stage.frames
@@ -74,8 +74,9 @@ def train_stage(job: StageJob) -> dict[str, float]:
     batches = shares(job, rank, workers, begun)
     reports = report_steps(job.steps, training.reports, stage.validate_every)
     report: dict[str, float] = {"step": begun}
-    with Recorder(job, rank, begun) as recorder:
-        for step in range(begun + 1, job.steps + 1):
+    end = min(job.until or job.steps, job.steps)
+    with Recorder(job, rank, begun, record.unreported) as recorder:
+        for step in range(begun + 1, end + 1):
             began = time.perf_counter()
             share = next(batches)
             waited = time.perf_counter() - began
@@ -96,17 +97,18 @@ def train_stage(job: StageJob) -> dict[str, float]:
                     report["val_loss"] = val_loss
                 recorder.validation(report, answers)
                 ray.train.report(report)
-            if step % training.checkpoint_every == 0 and step < job.steps:
+            if step < job.steps and (step % training.checkpoint_every == 0 or step == end):
                 checkpoints.write(
                     job.checkpoints,
-                    checkpoints.Record(step, saved_settings(job.config, stage, job.init)),
+                    checkpoints.Record(step, saved_settings(job.config, stage, job.init), recorder.unreported()),
                     engine.states(),
                     checkpoints.learning_buffers(engine.module),
                     keep=training.keep,
                     rank=rank,
                     workers=workers,
                 )
-    save_model(job, engine, processor, precision)
+    if end == job.steps:
+        save_model(job, engine, processor, precision)
     return report
 
 
@@ -128,13 +130,6 @@ def set_prior(model: FaVChatForConditionalGeneration, job: StageJob) -> None:
     # Emotions are mutually exclusive, a softmax, whose logits already learn the frequencies.
     prior[head.emotions] = 0.0
     head.get_buffer("prior").copy_(prior)
-
-
-def report_steps(steps: int, reports: int, every: int | None = None) -> set[int]:
-    """Steps after which a stage validates and reports: the last one, and every `every`-th or `reports` in total."""
-    if every is not None:
-        return {*range(every, steps, every), steps}
-    return {math.ceil(steps * number / reports) for number in range(1, reports + 1)}
 
 
 def shares(job: StageJob, rank: int, workers: int, begun: int) -> Iterator[list[Batch]]:

@@ -14,6 +14,8 @@ from favchat.training.stage.job import StageJob
 def run(settings: dict[str, StageJob]) -> dict[str, Any]:
     """Train one stage, from its last checkpoint if there is one, and save the finished model in its folder.
 
+    Where the job says how far to go, a checkpoint takes the model's place.
+
     Every report to Ray Train has ``step``, ``language_loss`` (mean of the steps since the last report) and, where the
     corpus has clips for it, ``val_loss``.
 
