@@ -63,6 +63,11 @@ def _summary(found: Findings) -> str:
         )
     elif found.differences:
         text += " With one seed a combination nothing is known of how much of the differences seeds make."
+    if any(trial.perturbations for trial in found.trials):
+        text += (
+            " Settings changed while trials trained: names say what a trial began with, tables what it has in the end, "
+            "and a curve is that of the weights it ended with, the past of others included."
+        )
     return f"<p>{escape(text)}</p>"
 
 

@@ -233,6 +233,7 @@ def test_table_page_and_best_configuration_tell_the_last_settings_and_how_they_c
     assert rows["learning_rate0.01"]["history"] == ""
     page, *_ = redraw(out)
     assert "What changed on the way to each trial&#x27;s weights" in page.read_text()
+    assert "Settings changed while trials trained" in page.read_text()
     best = load(result.best)
     assert {stage.learning_rate for stage in best.training.stages} == {result.trials[0].present.settings[RATE]}
     told = [line for line in result.best.read_text().splitlines() if line.startswith("#")]
