@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from favchat.config import SchedulerConfig
+from favchat.config import Config, SchedulerConfig, TuneConfig
 from tune.goal import Goal
 from tune.memory import Memory
 from tune.schedule import scheduler
@@ -29,7 +29,8 @@ class Sweep:
 
     def __init__(self, name):
         section = SchedulerConfig(name=name, grace_steps=2, reduction_factor=2)
-        self.judge = scheduler(section, Goal("val_loss"), STEPS)
+        config = Config(tune=TuneConfig(scheduler=section))
+        self.judge = scheduler(config, Goal("val_loss"), {"questions": STEPS}, 1)
         self.memory = Memory(self.judge)
         self.trials = [Member(one) for one in LEVELS]
         self.reached = {}
