@@ -28,6 +28,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from serving import QUESTIONS
 
 import serve.engine
 from favchat.config import ServeConfig
@@ -42,14 +43,6 @@ from serve.store import VideoStore
 from serve.view import View
 
 CLIPS = ("pexels_0", "capture_0", "franck_1", "pyfeat_0")
-QUESTIONS = (
-    "Where might this have been filmed?",
-    "What stands out about this person?",
-    "Say something about the light.",
-    "Which season could it be?",
-    "Tell a story about the person.",
-)
-"""Those that neither scores nor rules answer are asked: the language model has to."""
 
 
 def timed(spent: dict[str, list[float]], name: str, work: Callable[[], Any]) -> Any:

@@ -32,21 +32,17 @@ import av
 import httpx
 import numpy as np
 import psutil
+import serving
 
 from favchat.config import Config, load
 from favchat.runtime.environment import quiet_environment
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
-from serve.app import serving
+from serve.app import serving as started
 
 CLIPS = SAMPLE / "clips"
 NAMES = ("pexels_0", "capture_0", "franck_1", "pyfeat_0")
-QUESTIONS = (
-    "Is the person smiling?",
-    "Describe the person.",
-    "What would a painter notice first?",
-    "Compare the eyes.",
-)
+QUESTIONS = ("Is the person smiling?", "Describe the person.", *serving.QUESTIONS[:2])
 """The scores answer the first two, the language model the others, which is what costs."""
 PARTS = ("engine", "encoder", "media", "api")
 FAULTS = ("none", *PARTS, "upload", "decoder", "disk")
@@ -362,7 +358,7 @@ def main() -> None:
         first = ["serve.media_timeout=15", "serve.max_videos=24"] if arguments.what == "faults" else []
         config = load(preset if preset.is_file() else arguments.config, [store, *first, *arguments.overrides])
         load_before = os.getloadavg()[0]
-        with serving(config) as base:
+        with started(config) as base:
             run = (
                 overload(base, config, arguments.minutes, arguments.tokens)
                 if arguments.what == "overload"
