@@ -16,12 +16,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig
 from transformers.masking_utils import eager_mask
 from transformers.models.llama.modeling_llama import eager_attention_forward
 
 NAME = "favchat_packed"
 """What the attention is called in transformers' register."""
+
+
+def fits(config: PreTrainedConfig) -> bool:
+    """Whether a language model's attention is the plain one: over all tokens in every layer, its scores as they are."""
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    windowed = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
+    capped = getattr(config, "attn_logit_softcapping", None)
+    return kinds == {"full_attention"} and not windowed and not capped
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def prepare_model(model: PreTrainedModel, training: TrainingConfig, stage: Stage
     on_gpu = next(model.parameters()).is_cuda
     if on_gpu and precision == torch.bfloat16 and not stage.packed and is_flash_attn_2_available():
         language.set_attn_implementation("flash_attention_2")
-    elif not on_gpu and stage.packed:
+    elif not on_gpu and stage.packed and packed_attention.fits(model.config.text_config):
         language.set_attn_implementation(packed_attention.NAME)
     elif not on_gpu and precision == torch.bfloat16:
         language.set_attn_implementation("eager")
