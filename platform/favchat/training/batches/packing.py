@@ -93,11 +93,12 @@ def with_mask(batch: Mapping[str, Tensor]) -> dict[str, Any]:
 
     Returns:
         The batch with `attention_mask` `(B, 1, L, L)` float32, what is added to the scores (a mask of truth values
-        would be added too where attention is computed eagerly); `packed_layout`, which says the same by places: those
-        of each sequence's prefix `(S, P)` and questions `(S, N, M)` among the `B * L` tokens, and of each token its
-        place in both, one after the other, `(B * L,)`, -1 on padding; and `logits_to_keep` `(B, L)` bool.
+        would be added too where attention is computed eagerly). The same by places: `packed_prefixes` `(S, P)` and
+        `packed_blocks` `(S, N, M)`, those of each sequence's prefix and questions among the `B * L` tokens, and
+        `packed_back` `(B * L,)`, of each token its place in both, one after the other; -1 on padding. And
+        `logits_to_keep` `(B, L)` bool.
     """
-    inputs: dict[str, Any] = dict(batch)
+    inputs = dict(batch)
     inputs.pop("places", None)
     sequences, blocks, labels = inputs.pop("sequences"), inputs.pop("blocks"), inputs["labels"]
     length = sequences.shape[1]
@@ -107,12 +108,12 @@ def with_mask(batch: Mapping[str, Tensor]) -> dict[str, Any]:
     mask &= torch.ones(length, length, dtype=torch.bool).tril()
     hidden = torch.full(mask.shape, torch.finfo(torch.float32).min)
     inputs["attention_mask"] = hidden.masked_fill(mask, 0.0).unsqueeze(1)
-    inputs["packed_layout"] = layout_of(sequences, blocks)
+    inputs |= places_of(sequences, blocks)
     inputs["logits_to_keep"] = torch.nn.functional.pad(labels[:, 1:] != IGNORED, (0, 1))
     return inputs
 
 
-def layout_of(sequences: Tensor, blocks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def places_of(sequences: Tensor, blocks: Tensor) -> dict[str, Tensor]:
     """The places of prefixes and questions, from their numbers `(B, L)`; see :func:`with_mask`."""
     flat = blocks.flatten()
     rows = torch.arange(len(sequences)).repeat_interleave(sequences.shape[1])
@@ -131,7 +132,7 @@ def layout_of(sequences: Tensor, blocks: Tensor) -> tuple[Tensor, Tensor, Tensor
     there = torch.cat([prefixes.flatten(), questions.flatten()])
     back = torch.full((len(flat),), -1)
     back[there[there >= 0]] = (there >= 0).nonzero().flatten()
-    return prefixes, questions, back
+    return {"packed_prefixes": prefixes, "packed_blocks": questions, "packed_back": back}
 
 
 def rows_of(lengths: Sequence[int]) -> list[list[int]]:

@@ -10,7 +10,6 @@ tokens of the longest prefix, N most questions of a sequence, M tokens of the lo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -32,23 +31,6 @@ def fits(config: PreTrainedConfig) -> bool:
     return kinds == {"full_attention"} and not windowed and not capped
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """The places of a batch's tokens, from `packed_layout` of :func:`favchat.training.batches.packing.with_mask`."""
-
-    prefixes: Tensor
-    """`(S, P)` places among the `B * L` tokens, -1 on padding."""
-    blocks: Tensor
-    """`(S, N, M)`, likewise."""
-    back: Tensor
-    """`(B * L,)`: of each token its place in prefixes and blocks, one after the other; -1 on padding."""
-
-    @property
-    def there(self) -> Tensor:
-        """`(S * P + S * N * M,)`: the inverse of `back`."""
-        return torch.cat([self.prefixes.flatten(), self.blocks.flatten()])
-
-
 def packed_attention(
     module: nn.Module,
     query: Tensor,
@@ -57,7 +39,9 @@ def packed_attention(
     attention_mask: Tensor | None,
     scaling: float,
     dropout: float = 0.0,
-    packed_layout: tuple[Tensor, Tensor, Tensor] | None = None,
+    packed_prefixes: Tensor | None = None,
+    packed_blocks: Tensor | None = None,
+    packed_back: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """Attention as transformers calls it; of batches that are not packed, that of matrix products.
@@ -67,27 +51,29 @@ def packed_attention(
         query: `(B, H, L, D)`.
         key: `(B, K, L, D)`.
         value: `(B, K, L, D)`.
-        attention_mask: `(B, 1, L, L)`; read without `packed_layout`, which says the same.
+        attention_mask: `(B, 1, L, L)`; read without the places, which say the same.
         scaling: Of the scores.
         dropout: Of the weights.
-        packed_layout: See :class:`_Layout`.
+        packed_prefixes: `(S, P)` places among the `B * L` tokens, -1 on padding; this and the next two are from
+            :func:`favchat.training.batches.packing.with_mask`.
+        packed_blocks: `(S, N, M)`, likewise.
+        packed_back: `(B * L,)`: of each token its place in prefixes and blocks, one after the other; -1 on padding.
         **kwargs: What transformers hands to every kind of attention.
 
     Returns:
         `(B, L, H, D)`, and no weights where the batch is packed.
     """
-    if packed_layout is None:
+    if packed_prefixes is None or packed_blocks is None or packed_back is None:
         return eager_attention_forward(module, query, key, value, attention_mask, scaling, dropout, **kwargs)
-    layout = _Layout(*packed_layout)
     (rows, heads, length, width), keys = query.shape, key.shape[1]
     groups = heads // keys
-    (sequences, prefix), (_, number, block) = layout.prefixes.shape, layout.blocks.shape
-    there, split = layout.there, sequences * prefix
+    (sequences, prefix), (_, number, block) = packed_prefixes.shape, packed_blocks.shape
+    there, split = torch.cat([packed_prefixes.flatten(), packed_blocks.flatten()]), sequences * prefix
 
     def parted(states: Tensor) -> tuple[Tensor, Tensor]:
         """The states of the prefixes, `(S, P, heads, D)`, and of the questions, `(S, N, M, heads, D)`."""
         flat = states.transpose(1, 2).reshape(rows * length, -1)
-        ordered = _Reorder.apply(flat, there, layout.back)
+        ordered = _Reorder.apply(flat, there, packed_back)
         shape = (states.shape[1], width)
         return (
             ordered[:split].view(sequences, prefix, *shape),
@@ -114,7 +100,7 @@ def packed_attention(
     inner_p = products(query_p, key_p.transpose(2, 3)) + _past(prefix, query)
     out_p = products(weights(inner_p), value_p)  # (S, K, G, P, D)
 
-    outer = products(query_b, key_p.transpose(2, 3)) + _hidden(layout.prefixes < 0, query)[:, None, None, None, None]
+    outer = products(query_b, key_p.transpose(2, 3)) + _hidden(packed_prefixes < 0, query)[:, None, None, None, None]
     merged = query_b.reshape(sequences, keys, number, groups * block, width)  # (S, K, N, G * M, D)
     inner = (merged @ key_b.transpose(3, 4)).view(*query_b.shape[:-1], block) + _past(block, query)
     chances = weights(torch.cat([outer, inner], dim=-1))  # (S, K, N, G, M, P + M)
@@ -127,7 +113,7 @@ def packed_attention(
             out_b.permute(0, 2, 4, 1, 3, 5).reshape(-1, heads * width),
         ]
     )
-    return _Reorder.apply(ordered, layout.back, there).view(rows, length, heads, width), None
+    return _Reorder.apply(ordered, packed_back, there).view(rows, length, heads, width), None
 
 
 class _Reorder(Function):
