@@ -3,6 +3,7 @@
 import torch
 from typer.testing import CliRunner
 
+from favchat.config import ConfigError
 from favchat.hub.load import load
 from jobs.cli import app
 
@@ -20,7 +21,8 @@ def test_it_says_what_it_wrote_and_refuses_what_it_cannot(tiny, tmp_path):
     assert load(str(out))[0].dtype == torch.bfloat16
 
     again = CliRunner().invoke(app, ["export", str(model), str(out)])
-    assert again.exit_code == 2
+    assert isinstance(again.exception, ConfigError)
+    assert "something lies there already" in str(again.exception)
     missing = CliRunner().invoke(app, ["export", str(tmp_path / "nowhere"), str(tmp_path / "other")])
-    assert missing.exit_code == 2
+    assert isinstance(missing.exception, ConfigError)
     assert not (tmp_path / "other").exists()
