@@ -95,8 +95,9 @@ def main() -> None:
                 engine = Engine(model, processor, store, ServeConfig(max_videos=1))
                 asyncio.run(engine.warm_up())
                 # Another prompt each time: a known one would be found in the cache.
-                *rest, tokens = asyncio.run(measure(engine, f"{turn} {size} " + "word and " * (arguments.words // 2)))
-                found[size].append(tuple(rest))  # type: ignore[arg-type]
+                prompt = f"{turn} {size} " + "word and " * (arguments.words // 2)
+                calm, beside, first, tokens = asyncio.run(measure(engine, prompt))
+                found[size].append((calm, beside, first))
                 engine.close()
     cores = os.cpu_count() or 1
     lines = [

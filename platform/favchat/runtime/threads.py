@@ -32,9 +32,9 @@ def allowed_cpus() -> float:
 
 
 def server_threads(wanted: int | None) -> int:
-    """The threads of a process that answers one request at a time: as many as wanted, by default `allowed_cpus`.
+    """The threads of a part of the server: as many as wanted, by default `allowed_cpus`.
 
-    What Ray has set aside for the process does not count: the parts of a server take turns.
+    What Ray has set aside for its process does not count: the parts take turns, a video passes one after the other.
     """
     return wanted or int(allowed_cpus()) or 1
 
