@@ -22,9 +22,9 @@ from filelock import FileLock
 from safetensors.torch import save_file
 
 from favchat.backbones import assets
-from favchat.config import Config, load
+from favchat.config import Config, RayConfig, load
 from favchat.hub import shipped_model
-from favchat.runtime.environment import KEEP_WORKERS, quiet_environment
+from favchat.runtime.environment import LOCAL_RAY
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
 
@@ -33,7 +33,7 @@ torch.set_num_threads(1)
 
 # Ray Train looks for reports every 2 s and starts a process that watches for nodes about to be taken away: most of the
 # time of trainings as short as these. Set before any Ray starts, here and in the commands that tests run.
-os.environ |= {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0", **KEEP_WORKERS}
+os.environ |= {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0", **LOCAL_RAY}
 
 
 def _free_port() -> int:
@@ -97,8 +97,9 @@ def ray_session() -> Iterator[None]:
     """One local Ray of two CPUs for the whole run; a test that needs Ray takes this fixture and starts none itself."""
     import ray
 
-    quiet_environment()
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    from favchat.runtime import ray_cluster
+
+    ray_cluster.start(RayConfig(address="local", num_cpus=2))
     yield
     ray.shutdown()
 

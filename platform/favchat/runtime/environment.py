@@ -33,9 +33,16 @@ threads took 1.1 to 1.8 s of it in place of 0.64 s. Read when torch is imported.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30", "HF_HUB_ETAG_TIMEOUT": "5"}
 """By default MLflow's client tries for minutes before it says that a server is gone, and the hub's for half a one."""
 
-KEEP_WORKERS = {"RAY_idle_worker_killing_time_threshold_ms": "60000"}
-"""A local Ray ends idle workers after a second. The tasks that write shards come seconds apart, and each would pay for
-a new process that imports everything: 2.5 s."""
+LOCAL_RAY = {
+    # It ends idle workers after a second. The tasks that write shards come seconds apart, and each would pay for a new
+    # process that imports everything: 2.5 s.
+    "RAY_idle_worker_killing_time_threshold_ms": "60000",
+    # It tries 10 times, a second apart, to connect to the object store that it starts at the same moment. The first
+    # try comes too early.
+    "RAY_raylet_client_connect_timeout_milliseconds": "50",
+    "RAY_raylet_client_num_connect_attempts": "200",
+}
+"""Settings of Ray on one machine."""
 
 
 def quiet_environment(*, verbose: bool = False) -> None:

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import ray
 
 from favchat.config import ConfigError, RayConfig
-from favchat.runtime.environment import KEEP_WORKERS, quiet_environment
+from favchat.runtime import local_ray
+from favchat.runtime.environment import LOCAL_RAY, quiet_environment
 from favchat.runtime.placement import Demand, check_demands, local_nodes
 from favchat.runtime.ports import connect_error
 
@@ -85,10 +86,10 @@ _COMMON: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": Fals
 
 
 def _start_local(config: RayConfig, dashboard: bool) -> None:
-    for name, value in KEEP_WORKERS.items():
+    for name, value in LOCAL_RAY.items():
         os.environ.setdefault(name, value)
     hook = {"worker_process_setup_hook": "favchat.runtime.ray_cluster.name_cluster"} if dashboard else None
-    ray.init(address="local", num_cpus=config.num_cpus, include_dashboard=dashboard, runtime_env=hook, **_COMMON)
+    local_ray.start(num_cpus=config.num_cpus, dashboard=dashboard, runtime_env=hook, **_COMMON)
 
 
 def _unreached(config: RayConfig, error: Exception) -> str:
