@@ -11,10 +11,11 @@ evaluate`: the emotion of a clip and the attributes blurry, nod, shake_head and 
 `evaluation.ways` says otherwise. Both go on where they were, so that the same command, started again, repeats nothing
 that is finished. A run keeps the model of each of its stages: with `nano` 0.3 GB each.
 
-Prints Markdown: a table of what was trained, and one for each question. WAR and UAR are means over the seeds, their
-95 % intervals from draws of people, each with all clips and all seeds; "sd" is the standard deviation over the seeds.
-The differences to the full model are tested as `favchat compare` does, a person's answers of all seeds swapped at once.
-Neither interval nor test knows of seeds that were not run: read them beside the sd.
+Prints Markdown: a table of what was trained, one for each question, and one of all attributes by family. WAR and UAR
+are means over the seeds, their 95 % intervals from draws of people, each with all clips and all seeds; "sd" is the
+standard deviation over the seeds. The differences to the full model are tested as `favchat compare` does, a person's
+answers of all seeds swapped at once. Neither interval nor test knows of seeds that were not run: read them beside the
+sd.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from favchat.evaluation.scoring.choices import answers_of
 from favchat.evaluation.scoring.metrics import Answers, plain
 from favchat.evaluation.scoring.resampling import Estimate, cluster_numbers, estimates, paired
 from favchat.io.paths import absolute
+from favchat.labels.attributes import attribute
 from favchat.model.adapter import FaVChatAdapter, active_parameters
 from favchat.model.build import architecture
 from favchat.runtime import ray_cluster
@@ -56,6 +58,7 @@ TASKS = {EMOTION: ("celebv_hq_emotion", "clip"), **{name: ("celebv_hq_attributes
 VARIANTS: dict[str, Callable[[AdapterConfig], dict[str, object]]] = {
     FULL: lambda adapter: {},
     "no_face_encoder": lambda adapter: {"face_grid": 0},
+    "no_general_encoder": lambda adapter: {"vision_grid": 0},
     "last_level": lambda adapter: {"face_levels": (adapter.face_levels or [-1])[-1:]},
     # As wide as all the experts together that a token passes through.
     "dense": lambda adapter: {"num_experts": 1, "top_k": 1, "expert_size": adapter.expert_size * adapter.top_k},
@@ -221,6 +224,97 @@ def question_table(question: str, runs: Sequence[Run], way: str, resamples: int)
     return lines
 
 
+FEWEST = 8
+"""Clear cases of either answer that an attribute needs to be counted in its family's mean."""
+
+
+def balanced_accuracies(run: Run, way: str) -> tuple[tuple[str, ...], dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """What one run answered about every attribute with :data:`FEWEST` clear cases of either answer.
+
+    Returns:
+        The people asked about, sorted; and by attribute who each answered clip shows, as an index into them, beside
+        which recall it counts for and whether it was right: `(n, 3)` integers.
+    """
+    table = read_table(run.report / PREDICTIONS, PREDICTION_SCHEMA.names)
+    rows = [row for row in table.to_pylist() if (row["task"], row["way"]) == ("celebv_hq_attributes", way)]
+    people = sorted({row["identity"] for row in rows})
+    number = {person: index for index, person in enumerate(people)}
+    found = {}
+    for name, labels in labels_by_attribute(rows, []).items():
+        truth = labels.answers.truth
+        if np.bincount(truth, minlength=2).min() >= FEWEST:
+            whom = np.array([number[person] for person in labels.people])
+            found[name] = np.stack([whom, truth, labels.answers.predicted == truth], axis=1)
+    return tuple(people), found
+
+
+def family_table(runs: Sequence[Run], way: str, resamples: int, seed: int = 0) -> list[str]:
+    """Mean balanced accuracy by family, and each variant's difference to the full model over the seeds of both.
+
+    Intervals are of draws of people, each with all clips, attributes and seeds.
+    """
+    answered = {(run.variant, run.seed): balanced_accuracies(run, way) for run in runs}
+    answered = {key: one for key, one in answered.items() if one[1]}
+    lines = ["## Families of attributes", ""]
+    if not answered:
+        return [*lines, f"No attribute was answered by {way} with {FEWEST} clear cases of either answer."]
+    asked = {
+        (people, *((name, some[:, :2].tobytes()) for name, some in found.items()))
+        for people, found in answered.values()
+    }
+    if len(asked) > 1:
+        raise SystemExit("the runs were asked about different clips; choose another --runs")
+    people, first = next(iter(answered.values()))
+    families: dict[str, list[str]] = {}
+    for name in first:
+        families.setdefault(attribute(name).family, []).append(name)
+    families["all"] = list(first)
+    draws = np.random.default_rng(seed).multinomial(len(people), np.full(len(people), 1 / len(people)), size=resamples)
+    weights = np.concatenate([np.ones((1, len(people)), np.int64), draws])  # the first: everybody once
+    by_run = {
+        key: {name: _balanced(some, weights) for name, some in found.items()} for key, (_, found) in answered.items()
+    }
+    variants = list(dict.fromkeys(variant for variant, _ in answered))
+    lines += [
+        f"Mean balanced accuracy of the attributes with {FEWEST} clear cases of either answer, answered by {way}: "
+        "means over the seeds, sd over them, and less the full model.",
+        "",
+        "| family | attributes | "
+        + " | ".join(f"{name} | sd" + (" | less full" if name != FULL else "") for name in variants)
+        + " |",
+    ]
+    lines.append("|---" * (lines[-1].count("|") - 1) + "|")
+    for family, names in families.items():
+        cells = [family, str(len(names))]
+        for variant in variants:
+            seeds = [number for kind, number in answered if kind == variant]
+            each = {number: np.mean([by_run[variant, number][name] for name in names], axis=0) for number in seeds}
+            spread = f"{np.std([one[0] for one in each.values()], ddof=1):.3f}" if len(each) > 1 else ""
+            cells += [f"{np.mean([one[0] for one in each.values()]):.3f}", spread]
+            if variant != FULL:
+                both = [number for number in seeds if (FULL, number) in answered]
+                whole = {number: np.mean([by_run[FULL, number][name] for name in names], axis=0) for number in both}
+                less = np.mean([each[number] - whole[number] for number in both], axis=0) if both else None
+                cells.append("" if less is None else f"{less[0]:+.3f} [{_bounds(less[1:])}]")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _balanced(answers: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean recall of yes and no, `(draws,)`, each person counted `weights` `(draws, people)` times."""
+    recalls = []
+    for truth in (0, 1):
+        whom, right = answers[answers[:, 1] == truth, 0], answers[answers[:, 1] == truth, 2]
+        times = weights[:, whom]
+        recalls.append((times * right).sum(axis=1) / np.maximum(times.sum(axis=1), 1))
+    return np.asarray(np.mean(recalls, axis=0))
+
+
+def _bounds(values: np.ndarray) -> str:
+    low, high = np.quantile(values, [0.025, 0.975])
+    return f"{low:+.3f}, {high:+.3f}"
+
+
 def shown(estimate: Estimate, form: str = ".3f") -> str:
     """A value with its interval."""
     if estimate.low is None or estimate.high is None:
@@ -273,6 +367,7 @@ def main() -> None:
     ]
     for question in TASKS:
         lines += ["", *question_table(question, runs, way, config.evaluation.resamples)]
+    lines += ["", *family_table(runs, way, config.evaluation.resamples)]
     print("\n".join(lines))
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ import json
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -44,7 +44,7 @@ from favchat.evaluation.asking.eval_question import EvalQuestion
 from favchat.evaluation.asking.local_backend import LocalModel
 from favchat.io.paths import path_of
 from favchat.labels.attribute_parser import parse_statements
-from favchat.labels.attributes import attribute
+from favchat.labels.attributes import EMOTION, attribute
 from favchat.labels.everyday_templates import (
     IDENTITY,
     OPEN,
@@ -59,6 +59,7 @@ from favchat.training.batches.samples import CLIP_COLUMNS, read_clip
 
 FEW = 8
 """Clear cases of either answer that an attribute needs to be counted in the mean."""
+EMOTIONS = frozenset(emotion.name for emotion in EMOTION)
 
 
 @dataclass
@@ -254,10 +255,15 @@ def report(found: Sequence[ClipAnswers], names: Sequence[str], seed: int, few: i
             kinds = ("scores", "taught words", "other words", "language model alone, taught words")
             for kind, value in zip(kinds, [*values, balanced(seen, alone=True)], strict=True):
                 means[kind].append(value)
-    numbers = {f"balanced accuracy, {kind}": float(np.mean(values)) for kind, values in means.items()}
+            if name not in EMOTIONS:
+                means["plain scores"].append(score)
+    numbers = {f"balanced accuracy, {kind}": float(np.mean(means[kind])) for kind in means if kind != "plain scores"}
+    if means["plain scores"]:
+        numbers["balanced accuracy, scores, without the emotions"] = float(np.mean(means["plain scores"]))
     numbers["attributes counted"] = len(means["scores"])
     agree = [
-        (one.scores[said.attribute] > 0.5) == (known_labels(one.clip)[said.attribute] == (said.says is said.truth))
+        _scored_present(one.scores, said.attribute)
+        == (known_labels(one.clip)[said.attribute] == (said.says is said.truth))
         for one in found
         for said in one.yes_no
         if said.says is not None and said.truth is not None
@@ -302,9 +308,16 @@ def report(found: Sequence[ClipAnswers], names: Sequence[str], seed: int, few: i
 
 
 def _balanced_scores(found: Sequence[ClipAnswers], name: str) -> float:
-    pairs = [(known_labels(one.clip).get(name), one.scores.get(name, 0.0) > 0.5) for one in found]
+    pairs = [(known_labels(one.clip).get(name), _scored_present(one.scores, name)) for one in found]
     recalls = [np.mean([says is truth for label, says in pairs if label is truth]) for truth in (True, False)]
     return float(np.mean(recalls))
+
+
+def _scored_present(scores: Mapping[str, float], name: str) -> bool:
+    """Whether an attribute is present by its score; of the emotions the likeliest is, as in words."""
+    if name in EMOTIONS:
+        return name == max(EMOTIONS & scores.keys(), key=lambda emotion: scores[emotion])
+    return scores.get(name, 0.0) > 0.5
 
 
 def main() -> None:

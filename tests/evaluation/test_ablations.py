@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 from benchmarks import ablations
-from benchmarks.ablations import EMOTION, FULL, VARIANTS, Asked, planned, pooled, question_table, variant_of
+from benchmarks.ablations import (
+    EMOTION,
+    FULL,
+    VARIANTS,
+    Asked,
+    family_table,
+    planned,
+    pooled,
+    question_table,
+    variant_of,
+)
 from favchat.data.corpus.parquet_files import write_whole
 from favchat.evaluation.asking.eval_question import EvalQuestion
 from favchat.evaluation.evaluate import PREDICTIONS
@@ -28,6 +38,7 @@ def test_each_variant_leaves_out_what_its_name_says(tiny_preset, tmp_path):
     assert {config.seed for config in configs.values()} == {3}
     assert len({config.training.out for config in configs.values()}) == len(VARIANTS)
     assert adapters["no_face_encoder"].face_grid == 0
+    assert adapters["no_general_encoder"].vision_grid == 0
     assert list(adapters["last_level"].face_sizes) == list(adapters[FULL].face_sizes)[-1:]
     # As many parameters for each token, but for the router's rows.
     router = adapters[FULL].hidden_size * (adapters[FULL].num_experts - 1)
@@ -114,6 +125,36 @@ def test_a_table_has_means_spread_and_a_test_against_the_full_model(tmp_path):
     assert rows["dense"][6].startswith("-0.375 [-0.")
     assert float(rows["dense"][7]) < 0.05
     assert question_table("nod", runs, "likelihood", 200)[-1] == "Not labelled in this corpus."
+
+
+def test_families_have_means_and_differences_by_person(tmp_path):
+    def report(name: str, wrong: int):
+        """48 clips asked about a hat and a beard; the first `wrong` answers about hats are wrong."""
+        items, answers = [], {}
+        for part in ("wearing_hat", "goatee"):
+            for n in range(CLIPS):
+                clip, person = f"c{n:02}", f"p{n // 2}"
+                one = EvalQuestion(
+                    "celebv_hq_attributes", part, clip, person, "val", "scores", part, ("Yes", "No"), truth=n % 2
+                )
+                items.append(one)
+                said = 1 - n % 2 if part == "wearing_hat" and n < wrong else n % 2
+                sums = [5.0 * (option == said) for option in range(2)]
+                more = {"log_likelihoods": sums, "prior": [0.0, 0.0], "tokens": [1, 1], "error": None}
+                answers[one.key] = {"raw": None} | more
+        folder = tmp_path / name
+        folder.mkdir()
+        write_whole(table_of(predictions(items, answers, "none")), folder / PREDICTIONS)
+        return SimpleNamespace(variant=name.partition("-")[0], seed=int(name[-1]), report=folder)
+
+    runs = [report(f"{FULL}-0", 0), report(f"{FULL}-1", 12), report("dense-0", 24)]
+    lines = family_table(runs, "scores", 200)
+    rows = {cells[0]: cells[1:] for cells in ([c.strip() for c in line.strip("|").split("|")] for line in lines[6:])}
+    assert rows["accessories"][:4] == ["1", "0.875", f"{np.std([1.0, 0.75], ddof=1):.3f}", "0.500"]
+    assert rows["accessories"][5].startswith("-0.500 [-0.")
+    assert rows["facial hair"][1:4] == ["1.000", "0.000", "1.000"] and rows["facial hair"][5].startswith("+0.000")
+    assert rows["all"][:2] == ["2", "0.938"] and rows["all"][3] == "0.750"
+    assert "No attribute" in family_table(runs, "likelihood", 10)[-1]
 
 
 def test_variants_are_trained_evaluated_and_not_repeated(corpus, tmp_path, monkeypatch, capsys):

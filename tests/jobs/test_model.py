@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from favchat.config import load
+from favchat.config import ConfigError, load
 from jobs.cli import CONFIGS
 from jobs.model import describe, zero3_memory
 
@@ -51,6 +51,14 @@ def test_a_model_without_a_face_encoder_has_no_such_part():
     assert [part.name for part in faceless.parts] == ["vision_model", "adapter", "language_model"]
     assert (full.face_tokens, faceless.face_tokens) == (4, 0)
     assert faceless.parameters < full.parameters
+
+
+def test_a_model_without_a_general_encoder_has_no_such_part():
+    file, trained = CONFIGS / "tiny.yaml", "training.stages=[{name: a, task: qa}]"
+    card = describe(load(file, [trained, "model.adapter.vision_grid=0"]))
+    assert [part.name for part in card.parts] == ["face_model", "adapter", "language_model"]
+    with pytest.raises(ConfigError, match="would see nothing"):
+        load(file, ["model.adapter.vision_grid=0", "model.adapter.face_grid=0"])
 
 
 def test_low_rank_updates_are_counted():

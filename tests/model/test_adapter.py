@@ -199,6 +199,16 @@ def test_without_a_face_grid_general_tokens_carry_where_the_face_is(inject):
     assert torch.equal(adapter(**hidden).tokens, adapter(**elsewhere).tokens)
 
 
+def test_without_a_general_grid_there_are_face_tokens_alone():
+    adapter = make(vision_grid=0)
+    assert not [name for name, _ in adapter.named_parameters() if name.startswith("vision_")]
+    batch = inputs() | {"vision": torch.zeros(2, 3, 0, 12)}
+    output = adapter(**batch)
+    assert output.tokens.shape == (2, 3, 4, 16)
+    other = adapter(**batch | {"face": inputs()["face"] + 1 * torch.linspace(0, 1, 14)})
+    assert (other.tokens - output.tokens).abs().max() > 1e-4
+
+
 def test_a_shallow_level_is_projected_from_its_own_channels():
     adapter = make()
     first, second = inputs(), inputs()

@@ -204,6 +204,28 @@ def faceless(tiny_preset):
     return build(tiny_preset.model.model_copy(update={"adapter": adapter}))
 
 
+def test_a_model_without_a_general_encoder_reads_faces_alone(tiny_preset, make_clip, tmp_path):
+    adapter = tiny_preset.model.adapter.model_copy(update={"vision_grid": 0})
+    model, processor = build(tiny_preset.model.model_copy(update={"adapter": adapter}))
+    assert not [name for name in model.state_dict() if "vision_model" in name]
+    clip, other = make_clip(0), make_clip(0)
+    other.frames = make_clip(1).frames
+    prompt = [processor.prompt("Who?")]
+    batch = processor(text=prompt, videos=[clip])
+    assert (batch["input_ids"] == model.config.video_token_id).sum() == 0
+    assert (batch["input_ids"] == model.config.face_token_id).sum() == 4 * processor.face_grid**2
+    with torch.no_grad():
+        logits = model(**batch, output_hidden_states=True).logits
+        assert torch.equal(logits, model(**processor(text=prompt, videos=[other])).logits)
+        assert (logits - model(**processor(text=prompt, videos=[make_clip(1)])).logits)[:, -1].abs().max() > 1e-5
+        encoded = model.model.encode_frames(batch["pixel_values_videos"], batch["pixel_values_faces"])
+        assert encoded["vision_features"].shape[:3] == (1, 4, 0)
+    model.save_pretrained(tmp_path)
+    again = type(model).from_pretrained(tmp_path)
+    with torch.no_grad():
+        torch.testing.assert_close(again(**batch).logits, logits)
+
+
 def test_a_model_without_a_face_encoder_reads_no_face(faceless, make_clip, tmp_path):
     model, processor = faceless
     assert not [name for name in model.state_dict() if "face_model" in name]

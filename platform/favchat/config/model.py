@@ -53,8 +53,9 @@ class AdapterConfig(Section):
     keeps a video's tokens for all questions, refuses the model."""
     num_layers: int = Field(default=1, ge=1)
     """Expert layers, one after the other."""
-    vision_grid: int = Field(default=2, ge=1)
-    """The general stream gives ``vision_grid`` x ``vision_grid`` tokens a frame."""
+    vision_grid: int = Field(default=2, ge=0)
+    """The general stream gives ``vision_grid`` x ``vision_grid`` tokens a frame; 0: the model has no general
+    encoder."""
     face_grid: int = Field(default=2, ge=0)
     """The face stream gives ``face_grid`` x ``face_grid`` tokens a frame; 0: the model has no face encoder, and the
     general tokens carry where the face is and how it moves."""
@@ -98,6 +99,12 @@ class AdapterConfig(Section):
     def _top_k_fits(self) -> AdapterConfig:
         if self.top_k > self.num_experts:
             raise ValueError(f"top_k = {self.top_k} is more than num_experts = {self.num_experts}")
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_seen(self) -> AdapterConfig:
+        if not self.vision_grid and not self.face_grid:
+            raise ValueError("vision_grid and face_grid are both 0: the model would see nothing")
         return self
 
     @field_validator("attributes")

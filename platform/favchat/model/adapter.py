@@ -224,10 +224,10 @@ class FaVChatAdapter(PreTrainedModel):
         width, window = config.hidden_size, config.pool_window
         *shallow_sizes, deepest_size = config.face_sizes
         project = partial(FaVChatTokenProjection, window=window, noise=config.feature_noise)
-        self.vision_proj = project(config.vision_size, width, grid=config.vision_grid)
+        self.vision_proj = project(config.vision_size, width, grid=config.vision_grid) if config.vision_grid else None
         self.face_proj = project(deepest_size, width, grid=config.face_grid) if config.face_grid else None
         # Embeddings, not bare parameters: ZeRO-3 gathers a weight when the module that owns it is called.
-        self.vision_place = nn.Embedding(config.vision_grid**2, width)
+        self.vision_place = nn.Embedding(config.vision_grid**2, width) if config.vision_grid else None
         self.face_place = nn.Embedding(config.face_grid**2, width) if config.face_grid else None
         self.no_face = nn.Embedding(1, width)
         self.time_proj = nn.Linear(TIME_FEATURES, width)
@@ -287,7 +287,8 @@ class FaVChatAdapter(PreTrainedModel):
         """Turn the encoders' features into language-model tokens.
 
         Args:
-            vision: `(V, T, P, C)` features of the general encoder, P = `(vision_grid * pool_window) ** 2` cells.
+            vision: `(V, T, P, C)` features of the general encoder, P = `(vision_grid * pool_window) ** 2` cells; not
+                read where `vision_grid` is 0.
             face: `(V, T, Q, sum(face_sizes))` features of the face encoder, Q = `(face_grid * pool_window) ** 2` cells,
                 the channels of its levels side by side, shallow to deep; not read where `face_grid` is 0.
             face_visible: `(V, T)` bool; where False the face tokens are replaced by a learned "no face".
@@ -309,7 +310,10 @@ class FaVChatAdapter(PreTrainedModel):
         time_VT1D = self.time_proj(time_features(frame_times).to(vision.dtype)).unsqueeze(2)
         geometry = geometry_features(face_geometry, face_visible).to(vision.dtype)
         geometry_VT1D = self.track_proj(geometry).unsqueeze(2)
-        general_VTGD = self.vision_proj(vision) + _all_rows(self.vision_place, vision.device)
+        if self.vision_proj is None or self.vision_place is None:
+            general_VTGD = time_VT1D[:, :, :0]  # G = 0
+        else:
+            general_VTGD = self.vision_proj(vision) + _all_rows(self.vision_place, vision.device)
         if self.face_proj is None or self.face_place is None:
             # Where the face is comes from its landmarks, not from the face encoder: then the general tokens carry it.
             x_VTSD = general_VTGD + torch.where(hidden_VT11, _all_rows(self.no_face, vision.device), geometry_VT1D)

@@ -61,16 +61,17 @@ def build(config: ModelConfig, seed: int = 0) -> tuple[FaVChatForConditionalGene
     set_seed(seed)
     dtype = getattr(torch, config.dtype)
     language = _load(AutoModelForCausalLM, config.text, "model.text", dtype)
-    vision = _load(AutoModel, config.vision, "model.vision", dtype)
+    vision = _load(AutoModel, config.vision, "model.vision", dtype) if config.adapter.vision_grid else None
+    vision_config = _backbone_config(config.vision, "model.vision") if vision is None else vision.config
     face = _load(AutoModel, config.face, "model.face", dtype) if config.adapter.face_grid else None
     face_config = _backbone_config(config.face, "model.face") if face is None else face.config
     tokenizer = _tokenizer(config.text)
 
-    composed = _compose(config, vision.config, face_config, language.config)
+    composed = _compose(config, vision_config, face_config, language.config)
     composed.video_token_id = tokenizer.convert_tokens_to_ids(FRAME_TOKEN)
     composed.face_token_id = tokenizer.convert_tokens_to_ids(FACE_TOKEN)
     composed.attribute_token_id = tokenizer.convert_tokens_to_ids(ATTRIBUTE_TOKEN)
-    # Visual tokens start as loud as words, or the language model would not listen, or hear nothing else.
+    # Scale visual tokens to the text embeddings' RMS: much smaller ones are ignored, much larger ones drown the text.
     composed.adapter_config.output_scale = _embed_rms(language.get_input_embeddings())
 
     # Only the adapter is new. The rest is made without memory and gets the backbones' own tensors: an 8B model is
@@ -79,7 +80,8 @@ def build(config: ModelConfig, seed: int = 0) -> tuple[FaVChatForConditionalGene
         model = FaVChatForConditionalGeneration(composed)
     model.model.adapter = FaVChatAdapter(composed.adapter_config).to(dtype)
     _name_attributes(model.model.adapter, language.get_input_embeddings(), tokenizer)
-    _give_tensors(model.model.vision_model, vision)
+    if vision is not None:
+        _give_tensors(model.model.get_submodule("vision_model"), vision)
     if face is not None:
         _give_tensors(model.model.get_submodule("face_model"), face)
     _give_tensors(model.model.language_model, language.base_model)
@@ -103,13 +105,15 @@ def build_encoders(config: ModelConfig, seed: int = 0) -> tuple[FaVChatEncoders,
     if config.text.pretrained is None:
         # Its random numbers come before those of the encoders.
         _load(AutoModelForCausalLM, config.text, "model.text", dtype)
-    vision = _load(AutoModel, config.vision, "model.vision", dtype)
+    vision = _load(AutoModel, config.vision, "model.vision", dtype) if config.adapter.vision_grid else None
+    vision_config = _backbone_config(config.vision, "model.vision") if vision is None else vision.config
     face = _load(AutoModel, config.face, "model.face", dtype) if config.adapter.face_grid else None
     face_config = _backbone_config(config.face, "model.face") if face is None else face.config
-    composed = _compose(config, vision.config, face_config, _backbone_config(config.text, "model.text"))
+    composed = _compose(config, vision_config, face_config, _backbone_config(config.text, "model.text"))
     with torch.device("meta"):
         encoders = FaVChatEncoders(composed)
-    _give_tensors(encoders.vision_model, vision)
+    if vision is not None:
+        _give_tensors(encoders.get_submodule("vision_model"), vision)
     if face is not None:
         _give_tensors(encoders.get_submodule("face_model"), face)
     return encoders.eval(), _processor(config, _tokenizer(config.text), face_config)

@@ -24,7 +24,7 @@ class FaVChatAdapterConfig(PreTrainedConfig):
         num_experts_per_tok (`int`): Experts that each token is sent to.
         shared_expert_size (`int`): Width of the hidden layer of an expert that sees every token; 0 for none.
         route_by_question (`bool`): Whether the router also sees what is asked about the video.
-        vision_grid (`int`): Tokens a frame of the general stream: `vision_grid` squared.
+        vision_grid (`int`): Tokens a frame of the general stream: `vision_grid` squared; 0: no general encoder.
         face_grid (`int`): Tokens a frame of the face stream: `face_grid` squared; 0: there is no face encoder.
         pool_window (`int`): Each token is a learned mean over `pool_window` squared cells of the encoder's features.
         inject_levels (`bool`): Whether shallower face levels are added in the first decoder layers; if not, they are

@@ -18,7 +18,7 @@ class FaVChatEncoders(FaVChatPreTrainedModel):
 
     def __init__(self, config: FaVChatConfig):
         super().__init__(config)
-        self.vision_model = make_encoder(config.vision_config)
+        self.vision_model = make_encoder(config.vision_config) if config.adapter_config.vision_grid else None
         self.face_model = make_encoder(config.face_config) if config.adapter_config.face_grid else None
         self.post_init()
 

@@ -69,7 +69,7 @@ class FaVChatModel(FaVChatPreTrainedModel):
 
     def __init__(self, config: FaVChatConfig):
         super().__init__(config)
-        self.vision_model = make_encoder(config.vision_config)
+        self.vision_model = make_encoder(config.vision_config) if config.adapter_config.vision_grid else None
         self.face_model = make_encoder(config.face_config) if config.adapter_config.face_grid else None
         self.adapter = FaVChatAdapter(config.adapter_config)
         self.language_model = AutoModel.from_config(config.text_config)
@@ -116,15 +116,21 @@ class FaVChatModel(FaVChatPreTrainedModel):
             `vision_features` `(V, T, P, C)`, the general encoder's last hidden state averaged into
             P = `(vision_grid * pool_window) ** 2` cells row by row, and `face_features` `(V, T, Q, sum(face_sizes))`,
             the channels of the face levels side by side, shallow to deep; both in their encoder's precision. Without
-            a face encoder (`face_grid` 0) Q is 0.
+            a general encoder (`vision_grid` 0) P is 0, without a face encoder (`face_grid` 0) Q.
         """
         adapter, videos = self.config.adapter_config, pixel_values_videos.shape[:2]
-        frames = pixel_values_videos.flatten(0, 1).to(self.vision_model.dtype)  # (V T, 3, h, w)
-        vision = vision_features(self.vision_model, frames, adapter.vision_grid * adapter.pool_window)  # (V T, P, C)
+        frames, faces = pixel_values_videos.flatten(0, 1), pixel_values_faces.flatten(0, 1)
+        if self.vision_model is None:
+            vision = frames.new_zeros(len(frames), 0, adapter.vision_size)
+        else:
+            frames = frames.to(self.vision_model.dtype)  # (V T, 3, h, w)
+            vision = vision_features(
+                self.vision_model, frames, adapter.vision_grid * adapter.pool_window
+            )  # (V T, P, C)
         if self.face_model is None:
             face = vision.new_zeros(len(vision), 0, sum(adapter.face_sizes))
         else:
-            faces = pixel_values_faces.flatten(0, 1).to(self.face_model.dtype)  # (V T, 3, s, s)
+            faces = faces.to(self.face_model.dtype)  # (V T, 3, s, s)
             levels = face_features(
                 self.face_model,
                 faces,
@@ -179,8 +185,9 @@ class FaVChatModel(FaVChatPreTrainedModel):
             question=self._pooled(question_ids, question_mask),
         )
         inner = self._recorded(output_hidden_states, output_attentions)
-        frames = None if pixel_values_videos is None else pixel_values_videos.flatten(0, 1).to(self.vision_model.dtype)
-        seen = self.vision_model(frames, **inner) if inner and frames is not None else {}
+        seen = {}
+        if inner and pixel_values_videos is not None and self.vision_model is not None:
+            seen = self.vision_model(pixel_values_videos.flatten(0, 1).to(self.vision_model.dtype), **inner)
         return replace(
             visual,
             last_hidden_state=vision_features,

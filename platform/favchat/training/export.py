@@ -103,7 +103,8 @@ def short_card(model: PreTrainedModel) -> str:
     front = card_data()
     config = model.config
     adapter = config.adapter_config
-    parts = [config.text_config.model_type, config.vision_config.model_type]
+    parts = [config.text_config.model_type]
+    parts += [config.vision_config.model_type] if adapter.vision_grid else []
     parts += [config.face_config.model_type] if adapter.face_grid else []
     lora = " Low-rank updates of the language model lie beside the weights." if has_lora(model) else ""
     return f"""---

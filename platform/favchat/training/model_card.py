@@ -52,7 +52,7 @@ def model_card(
     model, adapter = config.model, config.model.adapter
     rows = [
         ("language model", _backbone(model.text)),
-        ("general encoder", _backbone(model.vision)),
+        ("general encoder", _backbone(model.vision) if adapter.vision_grid else "none"),
         ("face encoder", _backbone(model.face) if adapter.face_grid else "none"),
         ("adapter", f"{adapter.num_layers} expert layer(s) of {adapter.num_experts} experts, top-{adapter.top_k}"),
         ("frames a clip", str(model.num_frames)),

@@ -95,7 +95,7 @@ class LocalModel:
     def features(self, visual: Any) -> list[list[float]]:
         """Pool the visual tokens of each clip: mean general token and mean face token, concatenated, `(2 H,)`.
 
-        Without a face encoder only the mean general token, `(H,)`.
+        Without one of the encoders only the other's, `(H,)`.
         """
         general = visual.tokens.shape[2] - self.processor.face_grid**2
         parts = [visual.tokens[:, :, :general], visual.tokens[:, :, general:]]

@@ -122,7 +122,7 @@ def encoder_settings(model: FaVChatEncoders | FaVChatModel, processor: FaVChatPr
     weights = hashlib.sha256()
     encoders = {name: getattr(model, name) for name in ENCODERS}
     for name, encoder in encoders.items():
-        if encoder is None:  # face_grid = 0
+        if encoder is None:  # its grid is 0
             continue
         for key, value in sorted(encoder.state_dict().items()):
             weights.update(f"{name}.{key} {value.dtype} {tuple(value.shape)} ".encode())
