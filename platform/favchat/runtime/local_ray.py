@@ -10,10 +10,17 @@ from typing import Any
 import ray
 from ray._private import parameter, services
 
-LEAN: dict[str, Any] = {"no_monitor": True, "include_log_monitor": False, "dashboard_agent_listen_port": 0}
+from favchat.runtime import worker_setup
+
+LEAN: dict[str, Any] = {
+    "no_monitor": True,
+    "include_log_monitor": False,
+    "dashboard_agent_listen_port": 0,
+    "setup_worker_path": worker_setup.__file__,
+}
 """Parameters of Ray that `ray.init` does not offer: no autoscaler, which has nothing to scale; no reader of the
 workers' logs, which nobody asks for; any free port for the agent. Where another Ray has the usual port, the agent tries
-for 3.4 s to get it, and Ray waits for it."""
+for 3.4 s to get it, and Ray waits for it. Workers start by a script that does not import Ray first."""
 
 
 def start(*, num_cpus: int | None, dashboard: bool, **settings: Any) -> None:
