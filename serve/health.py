@@ -18,7 +18,7 @@ PROBES = (LIVE, READY)
 ALWAYS = (*PROBES, "/metrics")
 """Paths that are answered while the server ends."""
 LOOK = 1.0
-"""Seconds between two looks at the replicas."""
+"""Seconds between two looks at the replicas; a quarter of it until they were up for the first time."""
 
 Part = tuple[str, str]
 """Name of an application of Ray Serve and of a deployment in it."""
@@ -45,7 +45,7 @@ class Readiness:
             up = await asyncio.to_thread(running_parts)
             self._up = self._up if up is None else up
             self._was_ready = self._was_ready or not self.missing()
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(LOOK if self._was_ready else LOOK / 4)
 
     def missing(self) -> list[str]:
         """The deployments without a replica that is up."""
