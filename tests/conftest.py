@@ -31,9 +31,9 @@ from jobs.quickstart import SAMPLE
 # One thread is faster for tensors as small as these, and leaves the other CPUs to Ray's workers.
 torch.set_num_threads(1)
 
-# Ray Train looks for reports every 2 s and starts a process that watches for nodes about to be taken away: most of the
-# time of trainings as short as these. Set before any Ray starts, here and in the commands that tests run.
-os.environ |= {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0", **LOCAL_RAY}
+# Ray Train looks for reports twice a second: much of the time of trainings as short as these. Set before any Ray
+# starts, here and in the commands that tests run.
+os.environ |= LOCAL_RAY | {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2"}
 
 
 def _free_port() -> int:

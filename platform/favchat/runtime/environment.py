@@ -41,6 +41,10 @@ LOCAL_RAY = {
     # try comes too early.
     "RAY_raylet_client_connect_timeout_milliseconds": "50",
     "RAY_raylet_client_num_connect_attempts": "200",
+    # A process that asks whether the machine is about to be taken away, as clouds do with the nodes of a cluster.
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    # It looks every two seconds whether the workers are done; a stage ends so much later.
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
 }
 """Settings of Ray on one machine."""
 

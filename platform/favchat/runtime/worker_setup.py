@@ -1,7 +1,7 @@
 """The script by which a local Ray starts a worker: as Ray's own, which imports all of Ray for it, 0.3 CPU seconds.
 
-The worker that it becomes imports Ray anyway. Where a runtime environment asks for more than a plain worker, it hands
-over to Ray's own.
+The worker that it becomes imports Ray anyway. Where a runtime environment asks for more than variables, it hands over
+to Ray's own.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 CONTEXT, LANGUAGE = "--serialized-runtime-env-context=", "--language="
 
 
-def command(arguments: Sequence[str]) -> list[str]:
-    """What the worker's process has to run.
+def command(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """What the worker's process has to run, and the variables that it gets beside its own.
 
     Args:
         arguments: Those that Ray's node process gives: the worker's script and its arguments, among them the two that
@@ -25,15 +25,16 @@ def command(arguments: Sequence[str]) -> list[str]:
     """
     meant = {name: one.removeprefix(name) for one in arguments for name in (CONTEXT, LANGUAGE) if one.startswith(name)}
     context = json.loads(meant.get(CONTEXT) or "{}")
+    variables = context.pop("env_vars", None) or {}
     plain = context.pop("py_executable", None) in (None, sys.executable) and not any(context.values())
-    if plain and meant.get(LANGUAGE) == "PYTHON":
-        return [sys.executable, *(one for one in arguments if not one.startswith((CONTEXT, LANGUAGE)))]
+    if plain and meant.get(LANGUAGE) == "PYTHON" and not any("$" in value for value in variables.values()):
+        return [sys.executable, *(one for one in arguments if not one.startswith((CONTEXT, LANGUAGE)))], variables
     ray = find_spec("ray")  # found, not imported
     if ray is None or ray.origin is None:
         raise ModuleNotFoundError("ray is not installed")
-    return [sys.executable, str(Path(ray.origin).parent / "_private" / "workers" / "setup_worker.py"), *arguments]
+    return [sys.executable, str(Path(ray.origin).parent / "_private" / "workers" / "setup_worker.py"), *arguments], {}
 
 
 if __name__ == "__main__":
-    becomes = command(sys.argv[1:])
-    os.execv(becomes[0], becomes)  # noqa: S606 - without a shell
+    becomes, added = command(sys.argv[1:])
+    os.execve(becomes[0], becomes, os.environ | added)  # noqa: S606 - without a shell

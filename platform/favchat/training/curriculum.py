@@ -6,8 +6,10 @@ import json
 import logging
 import os
 import shutil
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,6 +41,7 @@ from favchat.training.stage.worker import run as train_stage
 from favchat.training.stage_settings import SETTINGS, stage_defaults, stage_settings
 
 logger = logging.getLogger(__name__)
+ENCODER = "favchat.training.features.feature_encoder"
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,10 @@ def train_until(
         _warn_of_unused(config, inits[0])
     for stage in config.training.stages:
         _ = StageSource(config, stage, None).schedule  # fail before any work if a later stage has no samples
+    # Beside Ray's start, of which most is other processes: what names cached features takes seconds to import.
+    encoder = threading.Thread(target=import_module, args=(ENCODER,), daemon=True)
+    if any(stage.cache_features for stage in config.training.stages) and not config.training.use_gpu:
+        encoder.start()
     ray_cluster.start(config.ray, demands=demands(config, gpus_per_worker))
     resources = scaling(config, runs_at_once, gpus_per_worker)
 
@@ -173,6 +180,8 @@ def train_until(
         return started
 
     run = tracking.resumed_run(out / "run.json", config.tracking, begin)
+    if encoder.ident is not None:
+        encoder.join()
     results: list[StageResult] = []
     try:
         for stage, init, kept in zip(config.training.stages, inits, settings, strict=True):
