@@ -74,6 +74,7 @@ BENCHMARKS: dict[str, list[str]] = {
         "tune.top_k=[1]",
         "evaluation.resamples=100",
     ],
+    "footprint": ["tiny", "--parts", "train", "prepare", "--rounds", "1"],
     "judged_answers": ["ask", "{model}", "{clips}/franck_0.mp4", "--out", "{out}/judged"],
     "growth": ["tiny", "--repeats", "1"],
     "long_videos": ["--minutes", "0.5", "--repeats", "1"],
