@@ -1,6 +1,7 @@
 """What commands take before and beside their work: how a training starts, what memory it, preparing and serving take.
 
-    python benchmarks/footprint.py [CONFIG] [--trees FOLDER...] [--rounds 2] [--parts train prepare serve] [--out FILE]
+    python benchmarks/footprint.py [CONFIG] [--trees FOLDER...] [--parts train prepare serve] [--set KEY=VALUE...]
+        [--rounds 2] [--out FILE]
 
 Each part is run in a process of its own with the code of each tree in turn, by default this one; another commit's tree
 is a `git worktree` of it. The sample clips are prepared and annotated by each tree itself. A training begins with its
@@ -105,7 +106,7 @@ def prepare(tree: Path, config: str, corpus: Path) -> Taken:
     return watched(tree, command, lambda: any(corpus.glob("shards/**/*.parquet")), None)
 
 
-def train(tree: Path, config: str, corpus: Path) -> Taken:
+def train(tree: Path, config: str, corpus: Path, further: list[str]) -> Taken:
     """Begin a training: seconds until its first optimiser step is done."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
@@ -114,7 +115,7 @@ def train(tree: Path, config: str, corpus: Path) -> Taken:
             return sum(len(file.read_bytes().splitlines()) for file in out.glob("run/stages/*/steps.jsonl"))
 
         settings = [f"data.out={corpus}", f"training.out={out / 'run'}", f"tracking.uri=sqlite:///{out / 'runs.db'}"]
-        command = favchat(tree, "train", config, *settings, "ray.address=local")
+        command = favchat(tree, "train", config, *settings, *further, "ray.address=local")
         return watched(tree, command, lambda: steps() > 0, lambda: steps() >= STEPS)
 
 
@@ -138,7 +139,7 @@ def serve(tree: Path, config: str) -> Taken:
     return watched(tree, command, event, lambda: bool(ready) and time.monotonic() - ready[0] > 2.0)
 
 
-def measured(tree: Path, config: str, parts: list[str], rounds: int) -> dict[str, list[Taken]]:
+def measured(tree: Path, config: str, parts: list[str], rounds: int, further: list[str]) -> dict[str, list[Taken]]:
     """All parts with one tree's code."""
     found: dict[str, list[Taken]] = {part: [] for part in parts}
     with tempfile.TemporaryDirectory() as folder:
@@ -149,8 +150,8 @@ def measured(tree: Path, config: str, parts: list[str], rounds: int) -> dict[str
         if "train" in parts:
             command = favchat(tree, "annotate", config, f"data.out={corpus}", "ray.address=local")
             subprocess.run(command, check=True, capture_output=True, cwd=tree)
-            train(tree, config, corpus)  # makes the features
-            found["train"] = [train(tree, config, corpus) for _ in range(rounds)]
+            train(tree, config, corpus, further)  # makes the features
+            found["train"] = [train(tree, config, corpus, further) for _ in range(rounds)]
         if "serve" in parts:
             found["serve"] = [serve(tree, config) for _ in range(rounds)]
     return found
@@ -162,6 +163,7 @@ def main() -> None:
     parser.add_argument("config", nargs="?", default="nano")
     parser.add_argument("--trees", type=Path, nargs="+", default=[Path(__file__).parent.parent])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="further settings of the training")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--out", type=Path, help="also write the table to this file")
     arguments = parser.parse_args()
@@ -180,7 +182,8 @@ def main() -> None:
         commit = subprocess.run(
             ["git", "-C", str(tree), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
         ).stdout.strip()
-        for part, all_taken in measured(tree.absolute(), arguments.config, arguments.parts, arguments.rounds).items():
+        found = measured(tree.absolute(), arguments.config, arguments.parts, arguments.rounds, arguments.set)
+        for part, all_taken in found.items():
             values = [
                 statistics.median(getattr(one, name) for one in all_taken)
                 for name in ("wall", "cpu", "memory", "largest")
