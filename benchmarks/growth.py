@@ -1,22 +1,24 @@
-"""How the cost of preparing, annotating, training and evaluating grows with what there is to do.
+"""How the cost of preparing, annotating, training, evaluating and serving grows with what there is to do.
 
     python benchmarks/growth.py [PRESET] [--least 2] [--repeats 3] [--out RESULT.md]
 
 Each is measured at four sizes, each twice the one before; `--least` is the smallest number of frames, of experts, of
-questions and of clips (annotated clips: a hundred times as many). Everything runs in this process on one thread, with
-the preset's untrained model; times are CPU seconds, the least of several runs, and the sizes are taken in turn. "Power"
-is the exponent p of the best fit of size to the power of p: 1 is a straight line through zero, less means that a fixed
-part stands beside what grows.
+questions, of questions at once and of clips (annotated clips: a hundred times as many). Everything runs in this process
+on one thread, with the preset's untrained model; times are CPU seconds, the least of several runs, and the sizes are
+taken in turn. "Power" is the exponent p of the best fit of size to the power of p: 1 is a straight line through zero,
+less means that a fixed part stands beside what grows.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -36,6 +38,10 @@ from favchat.training.batches.samples import StoredClip
 from favchat.video import CenterFaceDetector, process_clip
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
+from serve.chat import Chat
+from serve.engine import Engine
+from serve.store import VideoStore
+from serve.view import View
 
 Work = Callable[[], object]
 DOUBLINGS = 4
@@ -120,6 +126,39 @@ def evaluating(preset: str, sizes: Sequence[int]) -> tuple[list[Work], list[Work
     return [ask(2, size) for size in sizes], [ask(size, 2) for size in sizes]
 
 
+@contextmanager
+def serving(preset: str, sizes: Sequence[int]) -> Iterator[list[Work]]:
+    """Questions at once to the engine of `favchat serve`, about one video each that shows nothing: 16 tokens each."""
+    config = load(CONFIGS / f"{preset}.yaml")
+    model, processor = build(config.model)
+    model.generation_config.eos_token_id = len(processor.tokenizer)  # never told, so that all answers are as long
+    with tempfile.TemporaryDirectory() as folder:
+        engine = Engine(
+            model, processor, VideoStore(folder, version="", max_videos=config.serve.max_videos), config.serve
+        )
+        answers = 0
+
+        async def answer(view: View) -> None:
+            nonlocal answers
+            answers += 1  # another question each time, so that only the video's prefix is cached
+            content = [{"type": "video"}, {"type": "text", "text": f"What is number {answers}?"}]
+            span = engine.pool.acquire(view, engine.pool.blank())
+            try:
+                ids = engine.prompt(Chat([{"role": "user", "content": content}], [view]), [span])
+                async for _ in engine.tokens(ids, 16, None):
+                    pass
+            finally:
+                engine.pool.release(view)
+
+        async def together(count: int) -> None:
+            await asyncio.gather(*[answer(View(f"video {number}")) for number in range(count)])
+
+        try:
+            yield [lambda size=size: asyncio.run(together(size)) for size in sizes]
+        finally:
+            engine.close()
+
+
 def measured(works: Sequence[Work], repeats: int) -> list[float]:
     """CPU seconds of each, the least of several runs in turn."""
     best = [float("inf")] * len(works)
@@ -174,6 +213,8 @@ def main() -> None:
     questions, clips = evaluating(arguments.preset, sizes)
     show("evaluating two clips: questions a clip", sizes, questions)
     show("evaluating: clips of two questions", sizes, clips)
+    with serving(arguments.preset, sizes) as works:
+        show("serving: questions at once", sizes, works)
     if arguments.out:
         arguments.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
