@@ -59,11 +59,27 @@ STARTS_RAY = {"ray_session", "cluster"}
 """Fixtures that start Ray; a test that takes one, also by way of another fixture, is marked with ``ray``."""
 
 
+LONGEST = [
+    "tune/test_sweep.py",
+    "jobs/pipeline/test_kills.py",
+    "training/test_curriculum.py",
+    "tune/test_population.py",
+    "jobs/test_quickstart.py",
+    "evaluation/test_ablations.py",
+    "data/prepare/test_pipeline.py",
+    "jobs/test_node_faults.py",
+    "jobs/test_prepare.py",
+]
+"""Files that take three quarters of a minute or more, the longest first."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need Ray or a browser, and run the files with Ray, which take longest, first.
+    """Mark the tests that need Ray or a browser, and run the longest files first, then the others with Ray.
 
     So what two processes do last is small, and both end at about the same time.
     """
+    turns = {Path(__file__).parent / name: turn for turn, name in enumerate(LONGEST)}
+    assert all(path.is_file() for path in turns), "LONGEST names a file that is gone"
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if fixtures & STARTS_RAY:
@@ -71,7 +87,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "browser" in fixtures:
             item.add_marker(pytest.mark.slow)
     files = {item.path for item in items if item.get_closest_marker("ray")}
-    items.sort(key=lambda item: item.path not in files)
+    items.sort(key=lambda item: (turns.get(item.path, len(turns)), item.path not in files))
 
 
 @pytest.fixture(scope="session")
