@@ -23,7 +23,7 @@ workers' logs, which nobody asks for; any free port for the agent. Where another
 for 3.4 s to get it, and Ray waits for it. Workers start by a script that does not import Ray first."""
 
 
-def start(*, num_cpus: int | None, **settings: Any) -> None:
+def start(*, num_cpus: int | None, dashboard: bool, **settings: Any) -> None:
     """Start Ray on this machine and connect to it.
 
     Ray 2.60 starts a dashboard even where it is told not to, and waits for it: one second and a half, all for a report
@@ -31,19 +31,19 @@ def start(*, num_cpus: int | None, **settings: Any) -> None:
 
     Args:
         num_cpus: Its CPUs; None: those of the machine.
+        dashboard: Whether it gets the dashboard, and the state and jobs APIs that come with it.
         **settings: Further ones of `ray.init`.
     """
-    with _lean():
-        ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **settings)
+    with _lean(dashboard):
+        ray.init(address="local", num_cpus=num_cpus, include_dashboard=dashboard, **settings)
 
 
 @contextmanager
-def _lean() -> Iterator[None]:
+def _lean(dashboard: bool) -> Iterator[None]:
     parameters, start_api_server = parameter.RayParams, services.start_api_server
-    lean: list[tuple[Any, str, Any]] = [
-        (parameter, "RayParams", partial(parameters, **LEAN)),
-        (services, "start_api_server", lambda *_, **__: ("", None)),  # no address, no process
-    ]
+    lean: list[tuple[Any, str, Any]] = [(parameter, "RayParams", partial(parameters, **LEAN))]
+    if not dashboard:
+        lean.append((services, "start_api_server", lambda *_, **__: ("", None)))  # no address, no process
     for module, name, stand_in in lean:
         setattr(module, name, stand_in)
     try:
