@@ -49,7 +49,7 @@ def test_a_question_passes_through_the_page_and_a_server_of_its_own(
         with showing(Config(serve=settings), server=None, **options) as address:
             reader = Reader(browser, address)
             reader.page.locator(".fc-model-name", has_text="tiny").wait_for()
-            reader.ready()  # with the clip that was named: "Ask" alone comes before the scores
+            reader.button("Ask").wait_for()  # with the clip that was named; its scores come later
             reader.page.locator(".fc-row.fc-lines polyline").nth(2).wait_for(state="attached")
             assert reader.page.locator(".fc-row.fc-lines polyline").count() == 3
             assert reader.page.locator(".fc-strip img").count() == 12

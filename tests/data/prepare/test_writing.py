@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from favchat.config import DataConfig
@@ -36,6 +36,7 @@ def table(sizes: list[int]) -> pa.Table:
     return pa.table({"clip_id": [str(n) for n in range(len(sizes))], "frames": images, "faces": [[b""]] * len(sizes)})
 
 
+@example(sizes=[0, 0, 0], limit=100)
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=30), st.integers(100, 400))
 def test_shards_hold_all_rows_in_order_and_no_more_than_their_bytes(sizes: list[int], limit: int) -> None:
     shards = divided(table(sizes), limit)

@@ -207,7 +207,7 @@ def divided(rows: pa.Table, limit: int) -> list[pa.Table]:
         lengths = pc.binary_length(pc.list_flatten(column)).to_numpy(zero_copy_only=False)
         sizes += np.bincount(pc.list_parent_indices(column), lengths, minlength=len(rows))
     shards, begin = [], 0
-    wanted = sizes.sum() / max(1, np.ceil(sizes.sum() / limit))
+    wanted = max(1, sizes.sum() / max(1, np.ceil(sizes.sum() / limit)))  # not 0: rows without images end no shard
     for end in range(1, len(rows) + 1):
         held = sizes[begin:end].sum()
         if end == len(rows) or held >= wanted or held + sizes[end] > limit:
