@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 from ray.tune import Callback
 from ray.tune.schedulers import ASHAScheduler, MedianStoppingRule, TrialScheduler
 
@@ -46,6 +48,28 @@ class Remembering(TrialScheduler):
 
 class Asha(Remembering, ASHAScheduler):
     """ASHA that goes on where it was."""
+
+
+class HyperBand(Remembering, ASHAScheduler):
+    """Asynchronous HyperBand: brackets of ASHA, of which each begins to judge later than the one before.
+
+    A trial's bracket depends on its place among the trials alone, so that it has the same one after an interruption.
+    """
+
+    def __init__(self, *, grace_period: int, max_t: int, reduction_factor: float, **arguments: Any):
+        """Take the arguments of ASHA; there are as many brackets as it has rungs."""
+        brackets = 1 + int(math.log(max_t / grace_period, reduction_factor))
+        steps = {"grace_period": grace_period, "max_t": max_t, "reduction_factor": reduction_factor}
+        super().__init__(brackets=brackets, **steps, **arguments)
+        self._random = np.random.default_rng(0)
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Give a trial its bracket, as Ray Tune draws it: e times as often one that has a rung more."""
+        super().on_trial_add(tune_controller, trial)
+        rungs = np.array([len(bracket._rungs) for bracket in self._brackets])
+        shares = np.exp(rungs - rungs.max())
+        drawn = self._random.choice(len(rungs), p=shares / shares.sum())
+        self._trial_info[trial.trial_id] = self._brackets[drawn]
 
 
 class Median(Remembering, MedianStoppingRule):

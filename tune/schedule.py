@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray.tune.schedulers import HyperBandScheduler, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 
 from favchat.config import Config
 from tune.goal import Goal
-from tune.memory import Asha, Median
+from tune.memory import Asha, HyperBand, Median
 from tune.population import Population, stops
 from tune.trial import COUNTER
 
@@ -30,8 +30,7 @@ def scheduler(whole: Config, sought: Goal, stages: dict[str, int], at_once: int)
     goal: dict[str, Any] = {"time_attr": COUNTER, "metric": sought.metric, "mode": sought.mode}
     grace = min(config.grace_steps or max(1, steps // 4), steps)
     # One more than there are: a trial's last report, which says that it has finished, is its own to make.
-    if config.name == "hyperband":
-        return HyperBandScheduler(max_t=steps + 1, reduction_factor=config.reduction_factor, **goal)
     if config.name == "median":
         return Median(grace_period=grace, min_samples_required=2, **goal)
-    return Asha(max_t=steps + 1, grace_period=grace, reduction_factor=config.reduction_factor, **goal)
+    kind = HyperBand if config.name == "hyperband" else Asha
+    return kind(max_t=steps + 1, grace_period=grace, reduction_factor=config.reduction_factor, **goal)

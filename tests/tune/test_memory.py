@@ -56,7 +56,7 @@ class Sweep:
         return []
 
 
-@pytest.mark.parametrize("name", ["asha", "median"])
+@pytest.mark.parametrize("name", ["asha", "hyperband", "median"])
 def test_after_an_interruption_trials_are_judged_as_if_there_had_been_none(name):
     whole = Sweep(name).begin()
     whole.run(*LEVELS)
