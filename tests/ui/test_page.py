@@ -131,7 +131,7 @@ def test_a_clip_can_be_asked_about_while_it_is_scored(reader, fake) -> None:
     )
     fake.scores = True
     reader.ready()
-    assert reader.said("bot") == [ANSWER] and reader.page.locator("#fc-chips button").count() > 0
+    assert until(lambda: reader.page.locator("#fc-chips button").count() > 0) and reader.said("bot") == [ANSWER]
 
 
 def test_refusals_and_silence_are_told(reader, fake) -> None:
@@ -140,7 +140,7 @@ def test_refusals_and_silence_are_told(reader, fake) -> None:
     assert not reader.page.locator("#fc-question textarea").is_enabled()
     reader.choose("laughing")
     reader.ready()
-    assert reader.page.locator(".fc-alert").count() == 0
+    assert until(lambda: reader.page.locator(".fc-alert").count() == 0)
     fake.refusal = (400, "Too long a talk.")
     reader.send("Why?")
     assert reader.alert() == "No answer. Too long a talk."
@@ -163,7 +163,7 @@ def test_many_clips_fill_a_table_with_cancel_retry_and_open(reader, fake, tmp_pa
     table.get_by_text("5 read", exact=True).wait_for()
     states = [row.locator("td").nth(4).inner_text() for row in table.locator("tbody tr").all()]
     assert states == ["Ready", "Failed", "Ready", "Ready", "Cancelled"]
-    assert table.locator("tbody tr").first.locator("td").nth(1).inner_text() == "happy 80 %"
+    assert until(lambda: table.locator("tbody tr").first.locator("td").nth(1).inner_text() == "happy 80 %")
     table.get_by_role("button", name="Retry four.mp4").click()
     table.get_by_role("row", name="four.mp4").get_by_text("Ready").wait_for()
     table.get_by_role("button", name="two.mp4", exact=True).click()
@@ -179,10 +179,10 @@ def test_many_clips_fill_a_table_with_cancel_retry_and_open(reader, fake, tmp_pa
     reader.page.get_by_text("Ask about this face").wait_for()
     table.get_by_role("button", name="two.mp4", exact=True).click()
     reader.page.locator('#fc-chat [data-testid="bot"]', has_text="word4").wait_for()
-    assert "clip=" in reader.page.url
+    assert until(lambda: "clip=" in reader.page.url)
     reader.page.reload()
     reader.page.locator('#fc-chat [data-testid="bot"]', has_text="word4").wait_for()
-    assert reader.page.locator(".fc-clips tbody tr").count() == 4 and len(fake.uploads) == 5
+    assert until(lambda: reader.page.locator(".fc-clips tbody tr").count() == 4) and len(fake.uploads) == 5
 
 
 def test_everything_can_be_taken_away(reader, fake) -> None:
