@@ -1,17 +1,19 @@
 """Take a node away from a Ray cluster while a command works on it, put another in its place, and compare the end.
 
-    python benchmarks/node_faults.py FOLDER [prepare train serve] [--out RESULT.md]
+    python benchmarks/node_faults.py FOLDER [prepare annotate train tune serve] [--out RESULT.md]
 
 The cluster (`ray.cluster_utils.Cluster`) has a head without CPUs and one node with two, so that all work is on the node
 that goes: its processes are killed, with whatever they held in memory. Another node with two CPUs comes right after.
-Each command is run twice, once undisturbed; the corpus of the sample clips is made first. Prints Markdown: what was
-killed, what happened, what differs at the end. Ends with status 1 where something does.
+Each command is run twice, once undisturbed; the corpus of the sample clips is made first. To be annotated it is
+multiplied, because a few clips are annotated by the command itself. Prints Markdown: what was killed, what happened,
+what differs at the end. Ends with status 1 where something does.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import csv
 import os
 import platform
 import subprocess
@@ -24,15 +26,25 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pyarrow as pa
 from ray.cluster_utils import Cluster
 from safetensors.torch import load_file
+from upath import UPath
 
 from benchmarks.pipeline_kills import rows
+from favchat.data.annotate.cohorts import COHORT
+from favchat.data.corpus.ledger import write_rows
+from favchat.data.corpus.parquet_files import read_folder
+from favchat.data.corpus.schema import ANNOTATIONS, SHARD_SCHEMA, SHARDS
 from favchat.runtime.environment import quiet_environment
 from jobs.quickstart import SAMPLE
 
 CPUS = 2
 PORT = 8123
+SHARD_CLIPS = 1000
+"""Clips of a shard of the corpus that is annotated."""
+MEASURED = {"seconds", "step_seconds", "memory_gb"}
+"""Columns of a sweep's table that differ from run to run."""
 
 
 @contextmanager
@@ -143,6 +155,34 @@ def prepare(folder: Path) -> tuple[str, str]:
     return happened, tables(folder / "corpus", place / "corpus", "shards", "rejects")
 
 
+def multiply(corpus: Path, out: Path, clips: int) -> None:
+    """A corpus of at least so many clips: those of another one under many names, with one picture each."""
+    rows = read_folder(UPath(corpus / SHARDS), SHARD_SCHEMA.names)
+    for name in ("frames", "faces"):
+        place, field = rows.column_names.index(name), SHARD_SCHEMA.field(name)
+        rows = rows.set_column(place, field, pa.array([images[:1] for images in rows[name].to_pylist()], field.type))
+    ids = rows["clip_id"].to_pylist()
+    for first in range(0, clips, SHARD_CLIPS):
+        numbers = range(first, min(first + SHARD_CLIPS, clips), len(ids))
+        some = pa.concat_tables([rows] * len(numbers)).cast(SHARD_SCHEMA)
+        names = pa.array([f"{number}-{one}" for number in numbers for one in ids])
+        write_rows(some.set_column(0, SHARD_SCHEMA.field(0), names), UPath(out), SHARDS)
+
+
+def annotate(folder: Path) -> tuple[str, str]:
+    """The node of the tasks that write cohorts."""
+    place, corpora = folder / "annotate", []
+    for name in ("whole", "killed"):
+        corpora.append(place / name)
+        if not corpora[-1].is_dir():
+            multiply(folder / "corpus", corpora[-1], COHORT + COHORT // 2)
+    begun = [[f"data.out={corpus}", f"tracking.uri=sqlite:///{place / 'mlflow.db'}"] for corpus in corpora]
+    if not (corpora[0] / ANNOTATIONS).is_dir():
+        command(place / "log.txt", "annotate", begun[0])
+    happened = command(place / "log.txt", "annotate", begun[1], working("MapBatches", 15))
+    return happened, tables(*corpora, ANNOTATIONS)
+
+
 def trained(folder: Path, due: Callable[[Cluster], bool] | None = None) -> str:
     """Train on the corpus, unless that is done: what happened."""
     if (folder / "run" / "model").is_dir():
@@ -159,6 +199,26 @@ def train(folder: Path) -> tuple[str, str]:
     one, two = (load_file(place / name / "run" / "model" / "model.safetensors") for name in ("whole", "killed"))
     worst = max(float((one[name].float() - two[name].float()).abs().max()) for name in one)
     return happened, f"weights differ by {worst:.2g}" if worst else ""
+
+
+def tune(folder: Path) -> tuple[str, str]:
+    """The node of the trials and their workers."""
+    place = folder / "tune"
+    words = ["tune.num_experts=[2,4]", "tune.top_k=[1]", "tune.max_concurrent=1"]
+    found = []
+    for name, pattern in (("whole", None), ("killed", "trials/*/stages/*/checkpoints/step*")):
+        out = place / name
+        sweep = settings(out, f"data.out={folder / 'corpus'}", f"tune.out={out}", *words)
+        if pattern or not (out / "results.csv").is_file():
+            happened = command(place / f"{name}.txt", "tune", sweep, appeared(out, pattern) if pattern else None)
+        with (out / "results.csv").open() as file:
+            rows = sorted(csv.DictReader(file), key=lambda row: row["trial"])
+        found.append([{key: value for key, value in row.items() if key not in MEASURED} for row in rows])
+    pairs = zip(*found, strict=True)
+    unequal = [
+        f"{one['trial']}: {key} {one[key]}, {two[key]}" for one, two in pairs for key in one if one[key] != two[key]
+    ]
+    return happened, "; ".join(unequal)
 
 
 def serve(folder: Path) -> tuple[str, str]:
@@ -216,7 +276,7 @@ def asked(client: httpx.Client, body: dict[str, object]) -> str:
     return f"200: {answer.json()['choices'][0]['message']['content']}"
 
 
-DRILLS = {"prepare": prepare, "train": train, "serve": serve}
+DRILLS = {"prepare": prepare, "annotate": annotate, "train": train, "tune": tune, "serve": serve}
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
-"""The clips of a list as Arrow tables: a tenth of the memory of objects, and of a large list mapped files."""
+"""The clips of a list as Arrow tables: a tenth of the memory of objects, and of a large list files."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -24,9 +24,9 @@ _FIELDS = [field for field in CLIP_SCHEMA if field.name != "source"]
 class ClipTable(Sequence[Clip]):
     """Clips in a fixed order, of which objects are made when they are asked for."""
 
-    def __init__(self, tables: Iterable[pa.Table]):
+    def __init__(self, tables: Sequence[pa.Table]):
         """Take tables with the columns of ``CLIP_SCHEMA`` except ``source``, and any others."""
-        self.tables = [table for table in tables if len(table)]
+        self.tables = tables
         self._starts = [0]
         for table in self.tables:
             self._starts.append(self._starts[-1] + len(table))
@@ -59,15 +59,45 @@ class ClipTable(Sequence[Clip]):
         return f"ClipTable({list(self)!r})"
 
 
+class TableFiles(Sequence[pa.Table]):
+    """Tables in files of a temporary folder, of which each is mapped into memory as long as it is used."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        folder = tempfile.mkdtemp(prefix="favchat-list-")
+        weakref.finalize(self, shutil.rmtree, folder, True)
+        self._folder, self._count = Path(folder), 0
+
+    def append(self, table: pa.Table) -> None:
+        """Write a table."""
+        with pa.OSFile(self._file(self._count), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+        self._count += 1
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> pa.Table: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[pa.Table]: ...
+    def __getitem__(self, index: int | slice) -> pa.Table | list[pa.Table]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(self._count))]
+        return pa.ipc.open_file(pa.memory_map(self._file(range(self._count)[index]))).read_all()
+
+    def _file(self, number: int) -> str:
+        return str(self._folder / f"{number}")
+
+
 class TableWriter:
-    """Collects rows as tables of `ROWS` rows, in memory or, if they are many, in a folder that goes with them."""
+    """Collects rows as tables of `ROWS` rows, in memory or, if they are many, in files."""
 
     def __init__(self, schema: pa.Schema):
         """Start empty, with the columns of the rows."""
         self._schema = schema
         self._rows: list[dict[str, Any]] = []
-        self._tables: list[pa.Table] = []
-        self._folder: Path | None = None
+        self._tables: list[pa.Table] | TableFiles = []
 
     def add(self, row: dict[str, Any]) -> None:
         """Add a row."""
@@ -78,10 +108,11 @@ class TableWriter:
     def add_table(self, table: pa.Table) -> None:
         """Add a table of rows."""
         self._flush()
-        self._keep(table)
+        if len(table):
+            self._keep(table)
 
-    def tables(self) -> list[pa.Table]:
-        """All rows; tables that are mapped files stay valid as long as any of them is used."""
+    def tables(self) -> Sequence[pa.Table]:
+        """All rows, in tables of at least one each; files go with the sequence."""
         self._flush()
         return self._tables
 
@@ -91,19 +122,12 @@ class TableWriter:
             self._rows = []
 
     def _keep(self, table: pa.Table) -> None:
-        if self._folder is None and len(self._tables) >= IN_MEMORY:
-            self._folder = Path(tempfile.mkdtemp(prefix="favchat-list-"))
-            weakref.finalize(self, shutil.rmtree, self._folder, True)
-            self._tables = [_mapped(one, self._folder / f"{number}") for number, one in enumerate(self._tables)]
-        kept = table if self._folder is None else _mapped(table, self._folder / f"{len(self._tables)}")
-        self._tables.append(kept)
-
-
-def _mapped(table: pa.Table, path: Path) -> pa.Table:
-    """The table in a file that is mapped into memory; it may be unlinked while it is."""
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table)
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        if isinstance(self._tables, list) and len(self._tables) >= IN_MEMORY:
+            files = TableFiles()
+            for one in self._tables:
+                files.append(one)
+            self._tables = files
+        self._tables.append(table)
 
 
 def row_of_clip(clip: Clip) -> dict[str, Any]:

@@ -123,7 +123,6 @@ class Entries:
         counts = keys.value_counts()
         several = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
         groups: dict[str, list[tuple[str, Clip]]] = {}
-        kept = []
         for table in tables if len(several) else ():
             key = table[name]
             shared = pc.is_in(key, several)
@@ -144,6 +143,7 @@ class Entries:
                 rest = _some([other for other, _ in group if other != where])
                 reason = f"{where}: '{one.id}' is also told of in {rest}, and differently: which is right is not known"
                 bad.append(BadEntry(one.id, reason, one.video))
+        kept = TableWriter(_ROWS)
         for table in tables:
             shared = pc.is_in(table[name], several).to_pylist()
             entries = zip(table["key"].to_pylist(), table["where"].to_pylist(), strict=True)
@@ -151,8 +151,8 @@ class Entries:
             for one, entry in zip(shared, entries, strict=True):
                 good.append(not one or entry in firsts)
                 firsts.discard(entry)
-            kept.append(table.filter(pa.array(good)))
-        return ClipTable(kept), bad
+            kept.add_table(table.filter(pa.array(good)))
+        return ClipTable(kept.tables()), bad
 
     def _warn(self, bad: Sequence[BadEntry]) -> None:
         for what, reasons in sorted(self._lost.items()):

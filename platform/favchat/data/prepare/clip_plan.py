@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ray.data import Dataset
     from ray.data.grouped_data import GroupedData
 
+PLANNING = "planning"
+"""Folder below ``data.out`` of a long list, and of what is missing of it, while it is processed."""
 IN_DRIVER = 100_000
 """Up to so many listed clips are looked at in the process that asks; more are in tasks."""
 BUCKET = 50_000

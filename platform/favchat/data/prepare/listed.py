@@ -6,14 +6,18 @@ from collections.abc import Collection, Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from upath import UPath
 
 from favchat.config import DataConfig
 from favchat.data.corpus.clip import Clip
+from favchat.data.corpus.parquet_files import write_whole
 from favchat.data.corpus.schema import CLIP_SCHEMA
 from favchat.data.corpus.splits import key_of, split_of
 from favchat.data.listing.clip_table import LIST_SCHEMA, ClipTable, TableWriter, row_of_clip
 from favchat.data.listing.entries import Listing
-from favchat.data.prepare.clip_plan import ClipList
+from favchat.data.prepare import clip_plan
+from favchat.data.prepare.clip_plan import PLANNING, ClipList
+from favchat.io.paths import path_of
 
 LISTED_SCHEMA = pa.schema(
     [
@@ -27,7 +31,7 @@ the list it stands."""
 
 
 def listed_clips(listing: Listing, settings: DataConfig, seed: int) -> ClipList:
-    """The clips of a listing with splits, table by table.
+    """The clips of a listing with splits, table by table; of a long one in files below ``data.out``.
 
     A clip has the split that the source names, else that of its settings, else one that is drawn; of these the ones
     without an identity are reassignable. (Further faces have no identity, but their frames show the clip's person, so
@@ -38,7 +42,8 @@ def listed_clips(listing: Listing, settings: DataConfig, seed: int) -> ClipList:
         settings: The ``data`` section.
         seed: Draws the splits.
     """
-    written, place = TableWriter(LISTED_SCHEMA), 0
+    large = len(listing.clips) > clip_plan.IN_DRIVER
+    tables, files, place = list[pa.Table](), list[UPath](), 0
     for table in _tables(listing.clips):
         split, drawn = table["split"], pc.equal(table["split"], "")
         if settings.source.split is not None:
@@ -53,9 +58,14 @@ def listed_clips(listing: Listing, settings: DataConfig, seed: int) -> ClipList:
             "reassignable": pc.and_(drawn, pc.is_null(table["identity"])),
             "place": pa.array(range(place, place + len(table))),
         }
-        written.add_table(pa.table([columns[name] for name in LISTED_SCHEMA.names], schema=LISTED_SCHEMA))
+        done = pa.table([columns[name] for name in LISTED_SCHEMA.names], schema=LISTED_SCHEMA)
+        if large:
+            files.append(path_of(settings.out or "") / PLANNING / "list" / f"{len(files):06d}.parquet")
+            write_whole(done, files[-1])
+        else:
+            tables.append(done)
         place += len(table)
-    return ClipList(place, written.tables() or [LISTED_SCHEMA.empty_table()])
+    return ClipList(place, files=files) if large else ClipList(place, tables or [LISTED_SCHEMA.empty_table()])
 
 
 def _tables(clips: Iterable[Clip]) -> Iterable[pa.Table]:

@@ -130,7 +130,7 @@ def apply_dedup(out: UPath, listed: ClipList, *, drop: bool) -> None:
     if needs_tasks(out):
         _apply_in_tasks(out, listed, drop)
         return
-    rows = undecided(out, *listed.each())
+    rows = undecided(out, listed)
     for name, decisions in settle(out, rows, drop, close_pairs(rows.words, rows.first)):
         apply_decisions(decisions, out, name)
 
@@ -152,9 +152,9 @@ class Undecided:
     """Rows before were decided on by earlier runs."""
 
 
-def undecided(out: UPath, *tables: pa.Table) -> Undecided:
-    """The rows of the shards, those that were decided on first, then the others in the order of the list's tables."""
-    listed = pa.concat_tables([table.select(["clip_id", "place", "reassignable"]) for table in tables])
+def undecided(out: UPath, clips: ClipList) -> Undecided:
+    """The rows of the shards, those that were decided on first, then the others in the order of the list."""
+    listed = pa.concat_tables([table.select(["clip_id", "place", "reassignable"]) for table in clips.each()])
     there = read_ledger(out, ["clip_id", "clip", "video", "split", "duplicate_hash"], kept=True)
     decisions = _recorded(out)
     before = pc.index_in(there["clip_id"], decisions["clip_id"].combine_chunks())
@@ -195,8 +195,7 @@ def _apply_in_tasks(out: UPath, listed: ClipList, drop: bool) -> None:
     def settled(some: Undecided, *pairs: Pairs) -> list[tuple[str, Any]]:
         return [(name, ray.put(table)) for name, table in settle(out, some, drop, joined(pairs))]
 
-    tables = [ray.put(table.select(["clip_id", "place", "reassignable"])) for table in listed.each()]
-    rows = ray.remote(num_cpus=1)(undecided).remote(out, *tables)
+    rows = ray.remote(num_cpus=1)(undecided).remote(out, listed)
     count = sum(ledger_files(out, SHARDS).values())
     bands = [range(start, min(start + _BANDS, band_count(count))) for start in range(0, band_count(count), _BANDS)]
     change = ray.remote(num_cpus=1)(apply_decisions)

@@ -21,11 +21,11 @@ from favchat.data.corpus.row_settings import check_settings
 from favchat.data.corpus.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
 from favchat.data.listing.entries import BadEntry
 from favchat.data.listing.rejects import rejects_file, write_source_rejects
-from favchat.data.prepare.clip_plan import ClipList, by_clip
+from favchat.data.prepare.clip_plan import PLANNING, ClipList, by_clip
 from favchat.data.prepare.clip_rows import ClipProcessor, ready
 from favchat.data.prepare.listed import listed_clips
 from favchat.data.prepare.near_duplicates import apply_dedup, needs_tasks
-from favchat.data.prepare.resume import PLANNING, find_missing, remove_partial, unfinished
+from favchat.data.prepare.resume import find_missing, remove_partial, unfinished
 from favchat.data.sources import list_clips
 from favchat.io.files import remove_tree
 from favchat.io.paths import path_of
@@ -97,8 +97,8 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
     settings = config.data
     out = path_of(settings.out or "")
     listing = list_clips(settings.source)
-    listed = listed_clips(listing, settings, config.seed)
     check_settings(config, out)
+    listed = listed_clips(listing, settings, config.seed)
     bad = _reject_bad(listing.bad, listed, settings.source, out)
     if listed.large:
         ray_cluster.start(config.ray)
@@ -124,8 +124,9 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
         ray_cluster.start(config.ray)
     apply_dedup(out, listed, drop=settings.duplicates == "drop")
     compact_ledger(out)
+    result = _count(out, listed, bad, skipped=listed.rows - missing.clips.rows, notes=listing.notes)
     remove_tree(out / PLANNING)
-    return _count(out, listed, bad, skipped=listed.rows - missing.clips.rows, notes=listing.notes)
+    return result
 
 
 def _reject_bad(bad: list[BadEntry], listed: ClipList, source: SourceConfig, out: UPath) -> list[str]:

@@ -19,13 +19,11 @@ from favchat.config import ConfigError
 from favchat.data.corpus.ledger import read_ledger, rewrite_rows
 from favchat.data.corpus.parquet_files import parquet_files, read_table, write_whole
 from favchat.data.corpus.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
-from favchat.data.prepare.clip_plan import ClipList, by_clip
+from favchat.data.prepare.clip_plan import PLANNING, ClipList, by_clip
 from favchat.data.prepare.listed import LISTED_SCHEMA
 from favchat.io.files import remove_tree
 from favchat.labels.attributes import ACTION, APPEARANCE
 
-PLANNING = "planning"
-"""Folder below ``data.out`` of what is missing of a long list, while it is processed."""
 _HELD = [*CLIP_SCHEMA.names, "clip", "tracks", "stage"]
 
 _ADVICE = {

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from upath import UPath
 
 from favchat.config import ConfigError, SamplesConfig
 from favchat.data.annotate.rows import NO_FACE_ROW
-from favchat.data.corpus.ledger import shard_rows
-from favchat.data.corpus.parquet_files import parquet_files, read_folder
+from favchat.data.corpus.ledger import read_ledger
+from favchat.data.corpus.parquet_files import parquet_files, read_table
 from favchat.data.corpus.schema import ANNOTATIONS, SHARDS
 from favchat.io.paths import path_of
 from favchat.training.batches.batch import Sample
 
-TEXTS = ["clip_id", "task", "split", "selected", "family", "question", "answer", "answer_type"]
+KEPT = ["clip_id", "question", "answer", "answer_type"]
+TEXTS = [*KEPT, "task", "split", "selected", "family"]
 
 
 @dataclass(frozen=True)
@@ -69,15 +71,14 @@ def read_index(out: str, parts: list[SamplesConfig], split: str) -> Index:
     textless = all(part.task == "attributes" for part in parts)
     if not textless and not parquet_files(annotations):
         raise ConfigError(f"data.out = {out}: no annotations there; run `favchat annotate` first")
-    there = shard_rows(path_of(out), ["clip_id", "split", "file", "row_group", "row"])
     if textless:
-        chosen = [_clips_alone(out, there.select(["clip_id", "split"]), part.split or split) for part in parts]
+        clips = read_ledger(path_of(out), ["clip_id", "split"], kept=True)
+        chosen = [_clips_alone(out, clips, part.split or split) for part in parts]
     else:
-        rows = read_folder(annotations, TEXTS)
-        rows = rows.filter(pc.is_in(rows["clip_id"], there["clip_id"].combine_chunks()))
-        chosen = [_choose(out, rows, part, part.split or split) for part in parts]
+        chosen = _chosen(out, annotations, parts, split)
     texts = pa.concat_tables(chosen).combine_chunks()
     # The shards of these clips, whole: a row group begins at its first row, whether or not a sample is about that.
+    there = read_ledger(path_of(out), ["clip_id", "file", "row_group", "row"], kept=True)
     used = pc.unique(there.filter(pc.is_in(there["clip_id"], texts["clip_id"].unique()))["file"]).sort()
     there = there.filter(pc.is_in(there["file"], used)).sort_by([("file", "ascending"), ("row", "ascending")])
     file = pc.index_in(there["file"], used).to_numpy()
@@ -86,6 +87,7 @@ def read_index(out: str, parts: list[SamplesConfig], split: str) -> Index:
     group = np.repeat(np.arange(len(begins)), np.diff(np.r_[begins, len(file)]))
     asked = np.flatnonzero(pc.is_in(there["clip_id"], texts["clip_id"].unique()).to_numpy())
     clips = there["clip_id"].take(pa.array(asked)).combine_chunks()
+    pa.default_memory_pool().release_unused()  # Arrow keeps what the tables on the way took, as much again
     return Index(
         files=tuple(str(path_of(out) / name) for name in used.to_pylist()),
         clip_ids=np.asarray(clips.to_pylist()),
@@ -112,16 +114,32 @@ def _clips_alone(out: str, clips: pa.Table, split: str) -> pa.Table:
     return found
 
 
-def _choose(out: str, rows: pa.Table, part: SamplesConfig, split: str) -> pa.Table:
-    wanted = (pc.field("task") == part.task) & (pc.field("split") == split)
+def _chosen(out: str, folder: UPath, parts: list[SamplesConfig], split: str) -> list[pa.Table]:
+    """The samples of each part. Files are read one at a time, for a large corpus has many, and more than is wanted."""
+    clips = read_ledger(path_of(out), ["clip_id"], kept=True)["clip_id"].combine_chunks()
+    found: list[list[pa.Table]] = [[] for _ in parts]
+    for file in parquet_files(folder):
+        rows = read_table(file, TEXTS)
+        rows = rows.filter(pc.is_in(rows["clip_id"], clips))
+        for part, some in zip(parts, found, strict=True):
+            some.append(rows.filter(_wanted(part, split)).select(KEPT))
+    return [_sorted(out, pa.concat_tables(some), part, split) for some, part in zip(found, parts, strict=True)]
+
+
+def _wanted(part: SamplesConfig, split: str) -> pc.Expression:
+    wanted = (pc.field("task") == part.task) & (pc.field("split") == (part.split or split))
     if part.selected is not None:
         wanted = wanted & (pc.field("selected") == part.selected)
     if part.families is not None:
         wanted = wanted & pc.field("family").isin(part.families)
-    found = rows.filter(wanted)
+    return wanted
+
+
+def _sorted(out: str, found: pa.Table, part: SamplesConfig, split: str) -> pa.Table:
     if not found.num_rows:
         more = "" if part.selected is None else f" that is {'selected' if part.selected else 'not selected'}"
         more += "" if part.families is None else f" of the families {', '.join(part.families)}"
-        raise ConfigError(f"data.out = {out}: no annotation of task '{part.task}' in split '{split}'{more}")
+        where = part.split or split
+        raise ConfigError(f"data.out = {out}: no annotation of task '{part.task}' in split '{where}'{more}")
     # Sort, so that the order of training does not depend on the order in which annotations were written.
     return found.sort_by([("clip_id", "ascending"), ("question", "ascending"), ("answer", "ascending")])
