@@ -5,11 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import ray
-from ray._private.state import state
-from ray.core.generated.gcs_pb2 import ActorTableData, PlacementGroupTableData  # type: ignore[attr-defined]
 from ray.tune import Callback
-from ray.util.placement_group import PlacementGroup, remove_placement_group
+
+from favchat.runtime.dead_groups import remove_dead_groups
 
 EVERY_S = 2.0
 """Seconds between two looks while a sweep runs."""
@@ -37,39 +35,6 @@ class Leftovers(Callback):
         if time.monotonic() - self._looked > EVERY_S:
             remove_dead_groups()
             self._looked = time.monotonic()
-
-
-def remove_dead_groups() -> bool:
-    """Remove this job's placement groups that were made by actors which are dead.
-
-    Ray itself removes them only when the whole job has ended. Who made a group stands in the cluster's own table alone,
-    which no public function gives whole; it is read without the dashboard.
-
-    Returns:
-        Whether there were any, of the dead or of others whose makers live.
-    """
-    job = bytes.fromhex(ray.get_runtime_context().get_job_id())
-    found = False
-    accessor = state._connect_and_get_accessor()
-    for entry in accessor.get_placement_group_table():
-        group = PlacementGroupTableData.FromString(entry)
-        made_by_actor = any(byte != 0xFF for byte in group.creator_actor_id)
-        if group.creator_job_id != job or not made_by_actor or group.state == PlacementGroupTableData.REMOVED:
-            continue
-        found = True
-        if group.creator_actor_dead or _is_dead(accessor, group.creator_actor_id):
-            remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))
-    return found
-
-
-def _is_dead(accessor: Any, actor: bytes) -> bool:
-    """Whether an actor is dead, by its own entry.
-
-    A controller whose workers are taken from it may register a group for new ones while it is being ended. Such a group
-    comes after the cluster has marked those of the dead actor, and is never marked itself.
-    """
-    entry = accessor.get_actor_info(ray.ActorID(actor))
-    return entry is None or ActorTableData.FromString(entry).state == ActorTableData.DEAD
 
 
 def wait_for_groups() -> None:

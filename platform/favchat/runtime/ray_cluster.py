@@ -12,6 +12,7 @@ import ray
 
 from favchat.config import ConfigError, RayConfig
 from favchat.runtime import local_ray
+from favchat.runtime.dead_groups import remove_dead_groups
 from favchat.runtime.environment import LOCAL_RAY, quiet_environment
 from favchat.runtime.placement import Demand, check_demands, local_nodes
 from favchat.runtime.ports import connect_error
@@ -20,7 +21,9 @@ logger = logging.getLogger(__name__)
 
 
 def start(config: RayConfig, *, dashboard: bool = False, demands: Sequence[Demand] = ()) -> None:
-    """Connect to the cluster of the ``ray`` section or start a local one; do nothing where Ray already runs.
+    """Connect to the cluster of the ``ray`` section or start a local one, unless this process has done so.
+
+    What trainings whose jobs were killed have left in a cluster, and what would hold CPUs for ever, is removed.
 
     Args:
         config: The ``ray`` section.
@@ -31,9 +34,10 @@ def start(config: RayConfig, *, dashboard: bool = False, demands: Sequence[Deman
         ConnectionError: No cluster answers at the address, or a local one does not start.
         ConfigError: The cluster can never place what is demanded.
     """
+    address = address_of(config)
+    started_here = not ray.is_initialized() and not address
     if not ray.is_initialized():
         quiet_environment()
-        address = address_of(config)
         try:
             if address:
                 check_reach(address, "ray.address" if config.address else "RAY_ADDRESS")
@@ -46,6 +50,8 @@ def start(config: RayConfig, *, dashboard: bool = False, demands: Sequence[Deman
             raise
         except Exception as error:  # Ray raises various exception types if it does not start
             raise ConnectionError(_unreached(config, error)) from error
+    if not started_here and not ray.util.client.ray.is_connected():
+        remove_dead_groups()
     if demands:
         there = [node for node in ray.nodes() if node["Alive"]]
         # Nodes with a node group are managed by an autoscaler, which may add more.

@@ -1,12 +1,14 @@
 import time
+from types import SimpleNamespace
 
 import pytest
 import ray
+from ray._private.state import state
 from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-import tune.leftovers
-from tune.leftovers import remove_dead_groups
+from favchat.runtime import dead_groups
+from favchat.runtime.dead_groups import remove_dead_groups
 
 
 def maker():
@@ -57,7 +59,7 @@ def test_groups_are_removed_when_their_maker_is_dead_and_not_before(ray_session,
 
 
 def test_a_group_that_came_after_its_makers_death_was_noted_is_removed_too(ray_session, monkeypatch):
-    real = tune.leftovers.PlacementGroupTableData
+    real = dead_groups.PlacementGroupTableData
 
     class Unmarked:
         """Entries as those of groups that a maker registered while it was being ended."""
@@ -70,9 +72,23 @@ def test_a_group_that_came_after_its_makers_death_was_noted_is_removed_too(ray_s
             group.creator_actor_dead = False
             return group
 
-    monkeypatch.setattr(tune.leftovers, "PlacementGroupTableData", Unmarked)
+    monkeypatch.setattr(dead_groups, "PlacementGroupTableData", Unmarked)
     dies = maker()
     group = ray.get(dies.make.remote(1, False))
     assert remove_dead_groups()
     ray.kill(dies)
+    assert gone(group)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_of_other_jobs_only_those_that_have_ended_lose_a_dead_actors_groups(ray_session, monkeypatch, ended):
+    dies, job = maker(), ray.get_runtime_context().get_job_id()
+    group = ray.get(dies.make.remote(1, False))
+    with monkeypatch.context() as patch:  # this job's group, as another job sees it
+        patch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_job_id=lambda: "ff" * (len(job) // 2)))
+        patch.setattr(state, "job_table", lambda: [{"JobID": job, "IsDead": ended}])
+        assert not remove_dead_groups()
+        assert placement_group_table()[group]["state"] == "CREATED"
+        ray.kill(dies)
+        assert gone(group, seconds=10 if ended else 1) is ended
     assert gone(group)
