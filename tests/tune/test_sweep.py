@@ -78,7 +78,7 @@ def swept(ray_session, corpus, new_store, tmp_path_factory):
     command = [sys.executable, killed_sweep.__file__, address, *settings]
     lines = []
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        too_long = threading.Timer(300, os.killpg, (process.pid, signal.SIGKILL))
+        too_long = threading.Timer(600, os.killpg, (process.pid, signal.SIGKILL))
         too_long.start()
         for line in process.stderr:
             lines.append(line)
