@@ -58,8 +58,7 @@ class SchedulerConfig(Section):
     ``median`` stops what is worse than the median of the others. ``pbt`` (population based training) stops none: the
     poorest ones go on from the weights of the best, with settings near those."""
     grace_steps: int | None = Field(default=None, ge=1)
-    """Optimiser steps of the whole curriculum before which no trial is judged; null: a quarter of them
-    all."""
+    """Optimiser steps of the whole curriculum before which no trial is judged; null: a quarter of them all."""
     interval_steps: int | None = Field(default=None, ge=1)
     """``pbt``: at least so many optimiser steps lie between two comparisons, which come at reports; null: as
     ``grace_steps``."""
