@@ -87,7 +87,7 @@ def read_index(out: str, parts: list[SamplesConfig], split: str) -> Index:
     group = np.repeat(np.arange(len(begins)), np.diff(np.r_[begins, len(file)]))
     asked = np.flatnonzero(pc.is_in(there["clip_id"], texts["clip_id"].unique()).to_numpy())
     clips = there["clip_id"].take(pa.array(asked)).combine_chunks()
-    pa.default_memory_pool().release_unused()  # Arrow keeps what the tables on the way took, as much again
+    pa.default_memory_pool().release_unused()  # of the tables on the way, which Arrow would keep
     return Index(
         files=tuple(str(path_of(out) / name) for name in used.to_pylist()),
         clip_ids=np.asarray(clips.to_pylist()),
