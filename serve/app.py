@@ -180,7 +180,7 @@ def serving(config: Config, say: Callable[[str], None] = lambda line: None) -> I
     try:
         if not running:
             _refuse_port(config.serve, listen_error(config.serve.host, config.serve.port))
-        ray_cluster.start(config.ray, demands=demands(config.serve))
+        ray_cluster.start(config.ray, preload=ray_cluster.MODEL_MODULES, demands=demands(config.serve))
         if running:
             _check_cluster_port(config.serve)
         logging.getLogger("ray.serve").setLevel(logging.WARNING)

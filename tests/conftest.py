@@ -115,7 +115,7 @@ def ray_session() -> Iterator[None]:
 
     from favchat.runtime import ray_cluster
 
-    ray_cluster.start(RayConfig(address="local", num_cpus=2))
+    ray_cluster.start(RayConfig(address="local", num_cpus=2), preload=ray_cluster.MODEL_MODULES)
     yield
     ray.shutdown()
 

@@ -4,6 +4,39 @@ import os
 import subprocess
 import sys
 
+PRELOADED = """
+import sys
+import psutil
+import ray
+from favchat.config import RayConfig
+from favchat.runtime import ray_cluster
+
+@ray.remote
+def look():
+    return "colorsys" in sys.modules, psutil.Process().parent().cmdline()
+
+@ray.remote(max_retries=0)
+def die():
+    import os
+    os._exit(1)
+
+ray_cluster.start(RayConfig(address="local", num_cpus=1))
+ray_cluster.start(RayConfig(), preload=["colorsys"])
+(server,) = [one for one in psutil.Process().children() if "favchat.runtime.fork_server" in one.cmdline()]
+imported, parent = False, ""
+while server.cmdline() != parent:  # those that started before it was ready
+    try:
+        ray.get(die.remote())
+    except ray.exceptions.WorkerCrashedError:
+        pass
+    imported, parent = ray.get(look.remote())
+print(imported)
+workers = server.children()
+ray.shutdown()
+psutil.wait_procs(workers, timeout=30)
+print([one for one in workers if one.is_running()])
+"""
+
 CODE = """
 import psutil
 import ray
@@ -27,3 +60,8 @@ def test_it_computes_without_dashboard_autoscaler_and_log_reader() -> None:
         assert not any(unwanted in command.split(" --")[0] for command in processes)
     # Whatever port is free: a second Ray on this machine need not wait for the first one's.
     assert any("agent.py" in command and "--listen-port=0" in command for command in processes)
+
+
+def test_workers_are_forked_from_one_that_has_imported_what_they_need() -> None:
+    run = subprocess.run([sys.executable, "-c", PRELOADED], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout.splitlines()[-2:] == ["True", "[]"]

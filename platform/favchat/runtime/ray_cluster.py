@@ -19,8 +19,13 @@ from favchat.runtime.ports import connect_error
 
 logger = logging.getLogger(__name__)
 
+MODEL_MODULES = ("favchat.hub.load",)
+"""To preload where workers use the model: torch, transformers and the model's classes."""
 
-def start(config: RayConfig, *, dashboard: bool = False, demands: Sequence[Demand] = ()) -> None:
+
+def start(
+    config: RayConfig, *, dashboard: bool = False, preload: Sequence[str] = (), demands: Sequence[Demand] = ()
+) -> None:
     """Connect to the cluster of the ``ray`` section or start a local one, unless this process has done so.
 
     What trainings whose jobs were killed have left in a cluster, and what would hold CPUs for ever, is removed.
@@ -28,6 +33,7 @@ def start(config: RayConfig, *, dashboard: bool = False, demands: Sequence[Deman
     Args:
         config: The ``ray`` section.
         dashboard: Whether a local cluster gets Ray's dashboard, and the state and jobs APIs that come with it.
+        preload: Modules that most workers import: those of a local cluster find them imported.
         demands: What the job will ask for. A local cluster that cannot give it is not started.
 
     Raises:
@@ -45,11 +51,12 @@ def start(config: RayConfig, *, dashboard: bool = False, demands: Sequence[Deman
             else:
                 nodes = local_nodes(config.num_cpus, gpus=any(demand.gpus for demand in demands))
                 check_demands(demands, nodes, "this machine")
-                _start_local(config, dashboard)
+                _start_local(config, dashboard, preload)
         except ConfigError:
             raise
         except Exception as error:  # Ray raises various exception types if it does not start
             raise ConnectionError(_unreached(config, error)) from error
+    local_ray.preload_workers(preload)
     if not started_here and not ray.util.client.ray.is_connected():
         remove_dead_groups()
     if demands:
@@ -91,11 +98,11 @@ def check_reach(address: str, name: str) -> None:
 _COMMON: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
 
 
-def _start_local(config: RayConfig, dashboard: bool) -> None:
+def _start_local(config: RayConfig, dashboard: bool, preload: Sequence[str]) -> None:
     for name, value in LOCAL_RAY.items():
         os.environ.setdefault(name, value)
     hook = {"worker_process_setup_hook": "favchat.runtime.ray_cluster.name_cluster"} if dashboard else None
-    local_ray.start(num_cpus=config.num_cpus, dashboard=dashboard, runtime_env=hook, **_COMMON)
+    local_ray.start(num_cpus=config.num_cpus, dashboard=dashboard, preload=preload, runtime_env=hook, **_COMMON)
 
 
 def _unreached(config: RayConfig, error: Exception) -> str:

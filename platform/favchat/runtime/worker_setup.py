@@ -1,7 +1,8 @@
 """The script by which a local Ray starts a worker: as Ray's own, which imports all of Ray for it, 0.3 CPU seconds.
 
-The worker that it becomes imports Ray anyway. Where a runtime environment asks for more than variables, it hands over
-to Ray's own.
+Where there is a `favchat.runtime.fork_server`, the worker is forked from it, and this script ends: Ray knows a worker
+by what it says of itself when it is there. Otherwise this process becomes the worker. Where a runtime environment asks
+for more than variables, it hands over to Ray's own script.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from favchat.runtime.fork_server import run_forked
+
 CONTEXT, LANGUAGE = "--serialized-runtime-env-context=", "--language="
+FORK_SERVER = "FAVCHAT_FORK_SERVER"
+"""The variable with the address of the server's socket."""
 
 
 def command(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -35,6 +40,14 @@ def command(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     return [sys.executable, str(Path(ray.origin).parent / "_private" / "workers" / "setup_worker.py"), *arguments], {}
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Start the worker that Ray asks for."""
     becomes, added = command(sys.argv[1:])
-    os.execve(becomes[0], becomes, os.environ | added)  # noqa: S606 - without a shell
+    environment = {**os.environ, **added}
+    server = environment.pop(FORK_SERVER, None)
+    if not (server and becomes[1:2] == sys.argv[1:2] and run_forked(server, becomes[1:], environment)):
+        os.execve(becomes[0], becomes, environment)  # noqa: S606 - without a shell
+
+
+if __name__ == "__main__":
+    main()

@@ -160,7 +160,7 @@ def train_until(
     encoder = threading.Thread(target=import_module, args=(ENCODER,), daemon=True)
     if any(stage.cache_features for stage in config.training.stages) and not config.training.use_gpu:
         encoder.start()
-    ray_cluster.start(config.ray, demands=demands(config, gpus_per_worker))
+    ray_cluster.start(config.ray, preload=ray_cluster.MODEL_MODULES, demands=demands(config, gpus_per_worker))
     resources = scaling(config, runs_at_once, gpus_per_worker)
 
     settings = _all_settings(config, inits)

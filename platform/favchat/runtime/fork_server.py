@@ -1,0 +1,184 @@
+"""A process that imports once what a local Ray's workers need, and is forked for each of them.
+
+Ray starts every worker as a new Python, and most of ours import torch and transformers: 3 CPU seconds and 300 MB each.
+Workers that are forked share both. Python's `multiprocessing` has such a server too, which cannot start a program for
+somebody else's child. Ray itself is not imported here: it reads once, at that moment, which job and node it belongs to.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import json
+import os
+import runpy
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+
+MOST = 1 << 20
+"""Bytes of a request at most: a command's arguments and its environment."""
+
+HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+"""Memory in large pages where the system offers them: a virtual machine may take a second for 500 MB in small ones. The
+C library reads it when a process starts, so that the forked ones have it from the server."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A Python script to run in a process that is forked.
+
+    Attributes:
+        arguments: The script's path and its arguments.
+        environment: All its variables.
+        folder: Where it runs.
+        group: Its process group.
+        blocked: Signals that do not reach it.
+    """
+
+    arguments: list[str]
+    environment: dict[str, str]
+    folder: str
+    group: int
+    blocked: list[int]
+
+
+def new_address() -> str:
+    """An address for a server that may be started there, in a folder that nobody else may enter."""
+    folder = tempfile.mkdtemp(prefix="favchat-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return str(Path(folder) / "workers")
+
+
+def start(address: str, modules: Sequence[str]) -> None:
+    """Start a server that ends with this process, however that ends. It answers when it has imported all.
+
+    Args:
+        address: Where its socket will lie, by :func:`new_address`.
+        modules: What it imports; one that is not installed is left out. None of them may import Ray, or start threads
+            that it needs afterwards.
+    """
+    ended, alive = os.pipe()  # `alive` stays open as long as this process lives
+    try:
+        subprocess.Popen(
+            [sys.executable, "-m", __name__, address, str(ended), *modules],
+            pass_fds=[ended],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=HUGE_PAGES | os.environ,
+        )
+    except OSError:
+        os.close(alive)
+        raise
+    finally:
+        os.close(ended)
+
+
+def run_forked(address: str, arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Have a server run a script with this process's streams, folder, process group and blocked signals.
+
+    Args:
+        address: Of the server's socket.
+        arguments: The script's path and its arguments.
+        environment: All its variables.
+
+    Returns:
+        Whether it runs now. It does not where the server is not ready yet, or gone.
+    """
+    blocked = [int(one) for one in signal.pthread_sigmask(signal.SIG_BLOCK, [])]
+    program = Program(list(arguments), dict(environment), os.getcwd(), os.getpgrp(), blocked)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+            server.connect(address)
+            socket.send_fds(server, [json.dumps(asdict(program)).encode()], [0, 1, 2])
+            return server.recv(1) == b"1"
+    except OSError:
+        return False
+
+
+def _serve(address: str, ended: int) -> Program | None:
+    """Fork for whoever asks until the pipe ends. What to run, in a forked process; None in the server, at its end."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(address)
+        listener.listen(128)
+        while True:
+            ready, _, _ = select.select([listener, ended], [], [])
+            if ended in ready:
+                return None
+            asker, _ = listener.accept()
+            with asker:
+                if program := _fork(asker):
+                    return program
+
+
+def _fork(asker: socket.socket) -> Program | None:
+    """Do what one asks; in the forked process, which has its streams, what it has to run, None in the server."""
+    message, streams, _, _ = socket.recv_fds(asker, MOST, 3)
+    process = -1
+    with suppress(OSError, ValueError, TypeError):  # too many processes, or no program: no answer is an answer
+        program = Program(**json.loads(message))
+        process = os.fork()
+    if process == 0:
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+    for stream in streams:
+        os.close(stream)
+    if process == 0:
+        return program
+    with suppress(OSError):  # who asked is gone
+        if process > 0:
+            os.setpgid(process, program.group)
+            asker.send(b"1")
+    return None
+
+
+def _run(program: Program) -> None:
+    """Run a program in this process, which looks as if it had been started for it."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, program.blocked)
+    os.environ.clear()
+    os.environ.update(program.environment)
+    os.chdir(program.folder)
+    sys.argv = program.arguments
+    sys.path[0] = str(Path(program.arguments[0]).parent)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()  # no two processes draw the same
+    if torch := sys.modules.get("torch"):
+        # It has read the variable long ago. Ray sets it to 1 for workers that ask for no CPU; others set their threads.
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1").split(",")[0]))
+    gc.enable()
+    runpy.run_path(program.arguments[0], run_name="__main__")
+
+
+def main() -> None:
+    """The server: ``ADDRESS PIPE MODULE...``; becomes each of the forked processes, too."""
+    address, ended, *modules = sys.argv[1:]
+    # Ctrl-C is for who started it. Nobody waits for the forked processes: the system forgets those that have ended.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    gc.disable()  # imports make a million objects and drop hardly any
+    for name in modules:
+        with suppress(ImportError):
+            import_module(name)
+    gc.freeze()  # the collector would write to all that the processes share
+    program = _serve(address, int(ended))
+    os.close(int(ended))
+    if program is not None:
+        _run(program)
+    else:
+        shutil.rmtree(Path(address).parent, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
