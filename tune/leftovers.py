@@ -21,9 +21,9 @@ class Leftovers(Callback):
     """Removes the placement groups of trainings that are dead, while a sweep runs.
 
     Ray Tune stops a trial by ending its process. The controller of its training dies with that, and the placement group
-    of the workers would hold its CPUs until the job's end. Ray Train 2.60 has a watcher for this, which knows nothing
-    of a group whose workers have not all started, asks the dashboard, and ends for good at the first error that it did
-    not expect; then a sweep waits for ever for CPUs that nobody uses.
+    of the workers would hold its CPUs until the job's end. Ray Train 2.60 has a watcher for this, which stages do
+    without: it knows nothing of a group whose workers have not all started, asks the dashboard, and ends for good at
+    the first error that it did not expect; then a sweep waits for ever for CPUs that nobody uses.
     """
 
     def setup(self, *arguments: Any, **info: Any) -> None:

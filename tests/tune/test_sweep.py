@@ -92,7 +92,6 @@ def swept(ray_session, corpus, new_store, tmp_path_factory):
     cloudpickle.register_pickle_by_value(killed_sweep)  # Ray's workers cannot import it
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tune.sweep, "run_trial", killed_sweep.run_trial)
-        # This Ray has no dashboard, whose watchers would look after stopped trials too.
         result = tune.sweep.run(config)
     return Swept(config, ray.available_resources().get("CPU", 0.0), result)
 

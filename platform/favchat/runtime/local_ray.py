@@ -29,7 +29,7 @@ _fork_server: str | None = None
 _preloaded = False
 
 
-def start(*, num_cpus: int | None, dashboard: bool, preload: Sequence[str] = (), **settings: Any) -> None:
+def start(*, num_cpus: int | None, preload: Sequence[str] = (), **settings: Any) -> None:
     """Start Ray on this machine and connect to it.
 
     Ray 2.60 starts a dashboard even where it is told not to, and waits for it: one second and a half, all for a report
@@ -37,7 +37,6 @@ def start(*, num_cpus: int | None, dashboard: bool, preload: Sequence[str] = (),
 
     Args:
         num_cpus: Its CPUs; None: those of the machine.
-        dashboard: Whether it gets the dashboard, and the state and jobs APIs that come with it.
         preload: As of :func:`preload_workers`.
         **settings: Further ones of `ray.init`.
     """
@@ -47,8 +46,8 @@ def start(*, num_cpus: int | None, dashboard: bool, preload: Sequence[str] = (),
     # For the processes that Ray starts meanwhile, and those only.
     os.environ[worker_setup.FORK_SERVER] = _fork_server
     try:
-        with _lean(dashboard):
-            ray.init(address="local", num_cpus=num_cpus, include_dashboard=dashboard, **settings)
+        with _lean():
+            ray.init(address="local", num_cpus=num_cpus, include_dashboard=False, **settings)
     finally:
         del os.environ[worker_setup.FORK_SERVER]
 
@@ -67,11 +66,12 @@ def preload_workers(modules: Sequence[str]) -> None:
 
 
 @contextmanager
-def _lean(dashboard: bool) -> Iterator[None]:
+def _lean() -> Iterator[None]:
     parameters, start_api_server = parameter.RayParams, services.start_api_server
-    lean: list[tuple[Any, str, Any]] = [(parameter, "RayParams", partial(parameters, **LEAN))]
-    if not dashboard:
-        lean.append((services, "start_api_server", lambda *_, **__: ("", None)))  # no address, no process
+    lean: list[tuple[Any, str, Any]] = [
+        (parameter, "RayParams", partial(parameters, **LEAN)),
+        (services, "start_api_server", lambda *_, **__: ("", None)),  # no address, no process
+    ]
     for module, name, stand_in in lean:
         setattr(module, name, stand_in)
     try:

@@ -23,16 +23,13 @@ MODEL_MODULES = ("favchat.hub.load",)
 """To preload where workers use the model: torch, transformers and the model's classes."""
 
 
-def start(
-    config: RayConfig, *, dashboard: bool = False, preload: Sequence[str] = (), demands: Sequence[Demand] = ()
-) -> None:
+def start(config: RayConfig, *, preload: Sequence[str] = (), demands: Sequence[Demand] = ()) -> None:
     """Connect to the cluster of the ``ray`` section or start a local one, unless this process has done so.
 
     What trainings whose jobs were killed have left in a cluster, and what would hold CPUs for ever, is removed.
 
     Args:
         config: The ``ray`` section.
-        dashboard: Whether a local cluster gets Ray's dashboard, and the state and jobs APIs that come with it.
         preload: Modules that most workers import: those of a local cluster find them imported.
         demands: What the job will ask for. A local cluster that cannot give it is not started.
 
@@ -51,7 +48,7 @@ def start(
             else:
                 nodes = local_nodes(config.num_cpus, gpus=any(demand.gpus for demand in demands))
                 check_demands(demands, nodes, "this machine")
-                _start_local(config, dashboard, preload)
+                _start_local(config, preload)
         except ConfigError:
             raise
         except Exception as error:  # Ray raises various exception types if it does not start
@@ -98,11 +95,10 @@ def check_reach(address: str, name: str) -> None:
 _COMMON: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
 
 
-def _start_local(config: RayConfig, dashboard: bool, preload: Sequence[str]) -> None:
+def _start_local(config: RayConfig, preload: Sequence[str]) -> None:
     for name, value in LOCAL_RAY.items():
         os.environ.setdefault(name, value)
-    hook = {"worker_process_setup_hook": "favchat.runtime.ray_cluster.name_cluster"} if dashboard else None
-    local_ray.start(num_cpus=config.num_cpus, dashboard=dashboard, preload=preload, runtime_env=hook, **_COMMON)
+    local_ray.start(num_cpus=config.num_cpus, preload=preload, **_COMMON)
 
 
 def _unreached(config: RayConfig, error: Exception) -> str:
@@ -118,12 +114,3 @@ def _unreached(config: RayConfig, error: Exception) -> str:
     way = "unset it" if name == "RAY_ADDRESS" else "leave it out"
     jobs = " (http:// is the address of its jobs API, for favchat submit)" if address.startswith("http") else ""
     return f"{told}\nGive the address of a running cluster, HEAD:6379{jobs}, or {way}: a local Ray is started then"
-
-
-def name_cluster() -> None:
-    """Tell Ray's state API in this worker which cluster it belongs to.
-
-    It looks for one by itself otherwise, and takes any where several run on a machine: Ray Train then never learns that
-    a stopped trial is gone, and keeps its CPUs.
-    """
-    os.environ["RAY_ADDRESS"] = ray.get_runtime_context().gcs_address

@@ -15,7 +15,6 @@ from typing import Any, cast
 
 import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError
 
 from favchat import tracking
@@ -37,6 +36,7 @@ from favchat.training.stage.checkpoints import RECORD, newest
 from favchat.training.stage.errors import TrainingError
 from favchat.training.stage.job import REPORTS, Measure, StageJob
 from favchat.training.stage.step_log import main_loss, progress_bar, read_steps
+from favchat.training.stage.trainer import StageTrainer
 from favchat.training.stage.worker import run as train_stage
 from favchat.training.stage_settings import SETTINGS, stage_defaults, stage_settings
 
@@ -321,7 +321,7 @@ def _fit(job: StageJob, scaling: ScalingConfig) -> dict[str, float]:
     """
     own = job.folder / "ray"
     shutil.rmtree(own, ignore_errors=True)
-    trainer = TorchTrainer(
+    trainer = StageTrainer(
         cast(Any, train_stage),  # Ray annotates it as returning None, but hands the return value on
         train_loop_config={"job": job},
         scaling_config=scaling,
