@@ -264,6 +264,9 @@ def tune(
             "write favchat tune CONFIG data.out=CORPUS tune.out=SWEEP, or favchat tune --report DIR"
         )
     settings = _settings(config, overrides, print_config)
+    from favchat.runtime.preload import preload_model
+
+    preload_model(settings.ray)
     import tune.sweep
 
     result = tune.sweep.run(settings)
@@ -450,6 +453,9 @@ def serve(
     """Serve a model behind an OpenAI-compatible API, until Ctrl-C: serve.model=MODEL, else the one of the package."""
     every = ["serve.reload_seconds=30"] if reload else []
     settings = _settings(config, [*every, *(overrides or [])], print_config)
+    from favchat.runtime.preload import preload_model
+
+    preload_model(settings.ray)
     with collector_paused():
         import serve.app
 

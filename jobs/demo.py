@@ -15,6 +15,7 @@ from favchat.config import Config, ConfigError
 from favchat.hub.names import SHIPPED
 from favchat.runtime.collector import collector_paused
 from favchat.runtime.ports import listen_error
+from favchat.runtime.preload import preload_model
 
 HOST = "127.0.0.1"
 SAMPLE_CLIPS = Path(favchat.__file__).parent / "sample" / "clips"
@@ -79,6 +80,7 @@ def showing(
         with _page(server, config, clip, port, browser) as (address, _):
             yield address
         return
+    preload_model(config.ray)
     # Imported here: a page for an existing server needs no Ray.
     with collector_paused():
         import serve.app

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from favchat.config import Config, ConfigError, require
+from favchat.runtime.preload import preload_model
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -54,6 +55,8 @@ def run(config: Config, *, parent: Run | None = None) -> Evaluated:
     for package, module in _NEEDED.items():
         if find_spec(module) is None:
             raise ConfigError(f"favchat evaluate needs {package}: install favchat[evaluate]")
+    if settings.model is not None:
+        preload_model(config.ray)
     from favchat.evaluation.evaluate import PREDICTIONS, evaluate
     from favchat.evaluation.reporting.report import METRICS, run_metrics, write_report
     from favchat.hub.names import resolve_model

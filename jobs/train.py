@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from favchat.config import Config, require
 from favchat.data.corpus.requirements import check_corpus
+from favchat.runtime.preload import preload_model
 
 if TYPE_CHECKING:
     from favchat.tracking import Run
@@ -22,6 +23,7 @@ def run(config: Config, *, parent: Run | None = None) -> TrainResult:
     """
     corpus, _ = require(config, "data.out", "training.out")
     check_corpus(corpus, annotations=True)
+    preload_model(config.ray)
     from favchat.training.curriculum import train
 
     return train(config, parent=parent)

@@ -29,6 +29,7 @@ from favchat.hub.saved_settings import saved_config
 from favchat.runtime import ray_cluster
 from favchat.runtime.placement import Demand
 from favchat.runtime.ports import is_loopback, listen_error
+from favchat.runtime.ray_address import address_of
 from serve.api import Api
 from serve.body_limit import BODIES
 from serve.encoder_replica import EncoderReplica
@@ -176,11 +177,11 @@ def serving(config: Config, say: Callable[[str], None] = lambda line: None) -> I
     """
     refuse_open_door(config.serve)
     stored = resolve_config(config)
-    running = ray_cluster.address_of(config.ray) is not None or ray.is_initialized()
+    running = address_of(config.ray) is not None or ray.is_initialized()
     try:
         if not running:
             _refuse_port(config.serve, listen_error(config.serve.host, config.serve.port))
-        ray_cluster.start(config.ray, preload=ray_cluster.MODEL_MODULES, demands=demands(config.serve))
+        ray_cluster.start(config.ray, demands=demands(config.serve))
         if running:
             _check_cluster_port(config.serve)
         logging.getLogger("ray.serve").setLevel(logging.WARNING)

@@ -114,8 +114,11 @@ def ray_session() -> Iterator[None]:
     import ray
 
     from favchat.runtime import ray_cluster
+    from favchat.runtime.preload import preload_model
 
-    ray_cluster.start(RayConfig(address="local", num_cpus=2), preload=ray_cluster.MODEL_MODULES)
+    own = RayConfig(address="local", num_cpus=2)
+    preload_model(own)
+    ray_cluster.start(own)
     yield
     ray.shutdown()
 

@@ -93,9 +93,7 @@ def run(config: Config) -> SweepResult:
     config = config.model_copy(update=places)
     refusal = f"tune.out = {out} holds a sweep with other settings; choose another or delete it"
     check_settings(out / RECORD, sweep_settings(config), sweep_settings(Config(training=_bare(config))), refusal)
-    ray_cluster.start(
-        config.ray, preload=ray_cluster.MODEL_MODULES, demands=demands(config, config.tune.gpus_per_worker)
-    )
+    ray_cluster.start(config.ray, demands=demands(config, config.tune.gpus_per_worker))
     parent = _parent_run(config, out)
     try:
         stages = curriculum_steps(config)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from favchat.config import Config, ConfigError
+from favchat.runtime.ray_address import address_of
 from jobs.pipeline.register import check as check_requirements
 from jobs.pipeline.register import evaluation_metrics
 
@@ -16,9 +17,7 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: There is no cluster that stays, no place for uploads, or the network may ask without a key.
     """
-    from favchat.runtime import ray_cluster
-
-    if ray_cluster.address_of(config.ray) is None:
+    if address_of(config.ray) is None:
         raise ConfigError("pipeline.deploy: a local Ray ends with this command; give ray.address, or submit it")
     if config.serve.store is None:
         raise ConfigError("pipeline.deploy needs serve.store=..., a folder that all nodes see and that stays")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from favchat.runtime import fork_server
-
 ASK = "import os, sys; from favchat.runtime.fork_server import run_forked; \
 print(run_forked(sys.argv[1], sys.argv[2:], os.environ | {'GIVEN': 'value'}), os.getpgrp(), flush=True)"
+OWNER = "import os, sys; from favchat.runtime import fork_server; fork_server.start(*sys.argv[1:]); \
+print(fork_server.address(), flush=True); exec(input())"
 TELL = """
 import json, os, signal, sys
 import numpy, torch
@@ -43,10 +43,14 @@ def answers(address: str) -> bool:
 
 @pytest.fixture(scope="module")
 def address():
-    place = fork_server.new_address()
-    fork_server.start(place, ("numpy", "torch", "colorsys", "no_such_module"))
-    until(lambda: answers(place))
-    return place
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, "numpy", "torch", "colorsys", "no_such_module"], stdin=-1, stdout=-1, text=True
+    ) as owner:
+        assert owner.stdout is not None
+        place = owner.stdout.readline().strip()
+        until(lambda: answers(place))
+        yield place
+        owner.communicate("pass\n")
 
 
 def ask(address: str, script: Path, *arguments: str, **options) -> subprocess.CompletedProcess[str]:
@@ -114,11 +118,9 @@ def test_what_is_no_request_is_refused_and_the_server_stays(address, tmp_path):
 
 @pytest.mark.parametrize("end", ["pass", "os.kill(os.getpid(), 9)"])
 def test_it_ends_with_who_started_it(end):
-    code = "import os; from favchat.runtime.fork_server import *; place = new_address(); start(place, ()); "
-    code += f"print(place, flush=True); input(); {end}"
-    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as owner:
-        assert owner.stdout is not None and owner.stdin is not None
+    with subprocess.Popen([sys.executable, "-c", OWNER], stdin=-1, stdout=-1, text=True) as owner:
+        assert owner.stdout is not None
         place = owner.stdout.readline().strip()
         until(lambda: answers(place))
-        owner.stdin.write("\n")
+        owner.communicate(f"{end}\n")
     until(lambda: not Path(place).parent.exists())

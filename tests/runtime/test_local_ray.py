@@ -9,7 +9,7 @@ import sys
 import psutil
 import ray
 from favchat.config import RayConfig
-from favchat.runtime import ray_cluster
+from favchat.runtime import fork_server, ray_cluster
 
 @ray.remote
 def look():
@@ -21,7 +21,7 @@ def die():
     os._exit(1)
 
 ray_cluster.start(RayConfig(address="local", num_cpus=1))
-ray_cluster.start(RayConfig(), preload=["colorsys"])
+fork_server.start("colorsys")
 (server,) = [one for one in psutil.Process().children() if "favchat.runtime.fork_server" in one.cmdline()]
 imported, parent = False, ""
 while server.cmdline() != parent:  # those that started before it was ready

@@ -31,6 +31,7 @@ from favchat.hub.fingerprint import model_fingerprint
 from favchat.io.paths import path_of
 from favchat.labels.attributes import ACTION, APPEARANCE, EMOTION, EXTRA, Attribute
 from favchat.model.scores import attribute_scores
+from favchat.runtime.threads import available_threads
 from favchat.training.batches.samples import CLIP_COLUMNS, read_clip
 
 SCORES = "scores"
@@ -47,8 +48,11 @@ class ShardScorer:
     """
 
     def __init__(self, model: str, out: str):
+        import torch
+
         from favchat.hub.load import load
 
+        torch.set_num_threads(available_threads())
         self._model, self._processor = load(model)
         self._calibration = Calibration.read(model)
         self._folder = scores_folder(out, model)

@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -52,25 +53,26 @@ class Program:
     blocked: list[int]
 
 
-def new_address() -> str:
-    """An address for a server that may be started there, in a folder that nobody else may enter."""
+@cache
+def address() -> str:
+    """Where the socket of this process's server lies or will lie, in a folder that nobody else may enter."""
     folder = tempfile.mkdtemp(prefix="favchat-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return str(Path(folder) / "workers")
 
 
-def start(address: str, modules: Sequence[str]) -> None:
-    """Start a server that ends with this process, however that ends. It answers when it has imported all.
+@cache
+def start(*modules: str) -> None:
+    """Start this process's server; it ends with it, however that ends. It answers when it has imported all.
 
     Args:
-        address: Where its socket will lie, by :func:`new_address`.
-        modules: What it imports; one that is not installed is left out. None of them may import Ray, or start threads
+        *modules: What it imports; one that is not installed is left out. None of them may import Ray, or start threads
             that it needs afterwards.
     """
     ended, alive = os.pipe()  # `alive` stays open as long as this process lives
     try:
         subprocess.Popen(
-            [sys.executable, "-m", __name__, address, str(ended), *modules],
+            [sys.executable, "-m", __name__, address(), str(ended), *modules],
             pass_fds=[ended],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -112,7 +114,7 @@ def _serve(address: str, ended: int) -> Program | None:
         listener.bind(address)
         listener.listen(128)
         while True:
-            ready, _, _ = select.select([listener, ended], [], [])
+            ready, _, _ = select.select([listener.fileno(), ended], [], [])
             if ended in ready:
                 return None
             asker, _ = listener.accept()

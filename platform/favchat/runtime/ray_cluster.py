@@ -16,21 +16,18 @@ from favchat.runtime.dead_groups import remove_dead_groups
 from favchat.runtime.environment import LOCAL_RAY, quiet_environment
 from favchat.runtime.placement import Demand, check_demands, local_nodes
 from favchat.runtime.ports import connect_error
+from favchat.runtime.ray_address import address_of
 
 logger = logging.getLogger(__name__)
 
-MODEL_MODULES = ("favchat.hub.load",)
-"""To preload where workers use the model: torch, transformers and the model's classes."""
 
-
-def start(config: RayConfig, *, preload: Sequence[str] = (), demands: Sequence[Demand] = ()) -> None:
+def start(config: RayConfig, *, demands: Sequence[Demand] = ()) -> None:
     """Connect to the cluster of the ``ray`` section or start a local one, unless this process has done so.
 
     What trainings whose jobs were killed have left in a cluster, and what would hold CPUs for ever, is removed.
 
     Args:
         config: The ``ray`` section.
-        preload: Modules that most workers import: those of a local cluster find them imported.
         demands: What the job will ask for. A local cluster that cannot give it is not started.
 
     Raises:
@@ -48,12 +45,11 @@ def start(config: RayConfig, *, preload: Sequence[str] = (), demands: Sequence[D
             else:
                 nodes = local_nodes(config.num_cpus, gpus=any(demand.gpus for demand in demands))
                 check_demands(demands, nodes, "this machine")
-                _start_local(config, preload)
+                _start_local(config)
         except ConfigError:
             raise
         except Exception as error:  # Ray raises various exception types if it does not start
             raise ConnectionError(_unreached(config, error)) from error
-    local_ray.preload_workers(preload)
     if not started_here and not ray.util.client.ray.is_connected():
         remove_dead_groups()
     if demands:
@@ -61,12 +57,6 @@ def start(config: RayConfig, *, preload: Sequence[str] = (), demands: Sequence[D
         # Nodes with a node group are managed by an autoscaler, which may add more.
         grows = any("ray.io/node-group" in node.get("Labels", {}) for node in there)
         check_demands(demands, [node["Resources"] for node in there], "the Ray cluster", grows=grows)
-
-
-def address_of(config: RayConfig) -> str | None:
-    """The address of the cluster that a command will connect to; None: it starts a local one."""
-    address = config.address or os.environ.get("RAY_ADDRESS")
-    return None if address == "local" else address or None
 
 
 def check_reach(address: str, name: str) -> None:
@@ -95,10 +85,10 @@ def check_reach(address: str, name: str) -> None:
 _COMMON: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
 
 
-def _start_local(config: RayConfig, preload: Sequence[str]) -> None:
+def _start_local(config: RayConfig) -> None:
     for name, value in LOCAL_RAY.items():
         os.environ.setdefault(name, value)
-    local_ray.start(num_cpus=config.num_cpus, preload=preload, **_COMMON)
+    local_ray.start(num_cpus=config.num_cpus, **_COMMON)
 
 
 def _unreached(config: RayConfig, error: Exception) -> str:

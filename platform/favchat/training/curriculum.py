@@ -6,10 +6,8 @@ import json
 import logging
 import os
 import shutil
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +25,7 @@ from favchat.io.files import link_or_copy, write_text_whole
 from favchat.io.paths import absolute
 from favchat.io.settings_record import Settings, check_settings, keep_settings, settings_of
 from favchat.runtime import ray_cluster
+from favchat.runtime.in_worker import run_in_worker
 from favchat.runtime.placement import Demand
 from favchat.training.batches.stage_source import StageSource
 from favchat.training.features.feature_cache import stage_features
@@ -41,7 +40,6 @@ from favchat.training.stage.worker import run as train_stage
 from favchat.training.stage_settings import SETTINGS, stage_defaults, stage_settings
 
 logger = logging.getLogger(__name__)
-ENCODER = "favchat.training.features.feature_encoder"
 
 
 @dataclass(frozen=True)
@@ -156,11 +154,7 @@ def train_until(
         _warn_of_unused(config, inits[0])
     for stage in config.training.stages:
         _ = StageSource(config, stage, None).schedule  # fail before any work if a later stage has no samples
-    # Beside Ray's start, of which most is other processes: what names cached features takes seconds to import.
-    encoder = threading.Thread(target=import_module, args=(ENCODER,), daemon=True)
-    if any(stage.cache_features for stage in config.training.stages) and not config.training.use_gpu:
-        encoder.start()
-    ray_cluster.start(config.ray, preload=ray_cluster.MODEL_MODULES, demands=demands(config, gpus_per_worker))
+    ray_cluster.start(config.ray, demands=demands(config, gpus_per_worker))
     resources = scaling(config, runs_at_once, gpus_per_worker)
 
     settings = _all_settings(config, inits)
@@ -180,8 +174,6 @@ def train_until(
         return started
 
     run = tracking.resumed_run(out / "run.json", config.tracking, begin)
-    if encoder.ident is not None:
-        encoder.join()
     results: list[StageResult] = []
     try:
         for stage, init, kept in zip(config.training.stages, inits, settings, strict=True):
@@ -210,7 +202,11 @@ def _calibrate(config: Config, stage: StageConfig, model: Path) -> None:
     taught = json.loads((model / "config.json").read_text())["adapter_config"].get("attributes")
     if not taught or (model / "calibration.json").is_file():
         return
-    # Imported here, because nothing else in this process needs the model's classes.
+    run_in_worker(_calibration, config, stage, model)
+
+
+def _calibration(config: Config, stage: StageConfig, model: Path) -> None:
+    # Imported here, in the worker: this process does without the model's classes, which take seconds.
     from favchat.training.calibration import calibrate_model
 
     calibrate_model(config, stage, model)

@@ -102,7 +102,7 @@ def ask(config: Config, items: Sequence[EvalQuestion]) -> Asking:
     failures: Counter[str] = Counter()
     fault: str | None = None
     if missing:
-        ray_cluster.start(config.ray, preload=ray_cluster.MODEL_MODULES, demands=_demands(config.evaluation))
+        ray_cluster.start(config.ray, demands=_demands(config.evaluation))
         with clip_progress("evaluate", len(missing)) as progress:
             # Consume it to the end, which is soon after a fault: an abandoned execution would keep its actors for long.
             for row in _rows(config, missing, out, progress):

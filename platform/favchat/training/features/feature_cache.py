@@ -43,6 +43,7 @@ def stage_features(
         return None
     import ray
 
+    from favchat.runtime.in_worker import run_in_worker
     from favchat.runtime.ray_data import quiet_execution
 
     def locate() -> tuple[dict[str, str], list[str]]:
@@ -66,9 +67,8 @@ def stage_features(
             return {"file": self._encoder.encode(row["shard"])}
 
     try:
-        # In this process, because starting a Ray worker takes longer than loading the model. With GPUs it must run on a
-        # GPU worker: the precision, which is part of the file names, depends on the GPU.
-        files, missing = ray.get(ray.remote(num_gpus=1)(locate).remote()) if config.training.use_gpu else locate()
+        # On a GPU where the stage has some: the precision, which is part of the file names, depends on it.
+        files, missing = run_in_worker(locate, gpus=1 if config.training.use_gpu else 0)
         if missing:
             gpus = 1 if config.training.use_gpu else None
             free = max(1, int(ray.available_resources().get("CPU", 1)))
