@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from favchat.config import Config, require
 from favchat.data.corpus.requirements import check_corpus
 from favchat.runtime.preload import preload_model
+from favchat.training.resources import demands
 
 if TYPE_CHECKING:
     from favchat.tracking import Run
@@ -24,6 +27,13 @@ def run(config: Config, *, parent: Run | None = None) -> TrainResult:
     corpus, _ = require(config, "data.out", "training.out")
     check_corpus(corpus, annotations=True)
     preload_model(config.ray)
+    # Beside Ray's start, of which most is other processes.
+    importing = threading.Thread(target=import_module, args=("favchat.training.curriculum",), daemon=True)
+    importing.start()
+    from favchat.runtime import ray_cluster
+
+    ray_cluster.start(config.ray, demands=demands(config))
+    importing.join()
     from favchat.training.curriculum import train
 
     return train(config, parent=parent)

@@ -24,8 +24,8 @@ from favchat.io.paths import absolute, path_of
 from favchat.io.settings_record import check_settings, keep_settings, settings_of
 from favchat.runtime import ray_cluster
 from favchat.training.batches.samples import some_clips, some_samples
-from favchat.training.curriculum import demands
 from favchat.training.features.feature_cache import stage_features
+from favchat.training.resources import demands
 from favchat.training.stage_settings import common_settings, one_stage
 from tune.budget import GpuHours
 from tune.goal import Goal

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from favchat.config import Config, ConfigError, TrainingConfig, TuneConfig
-from favchat.training.curriculum import demands, scaling
+from favchat.training.curriculum import scaling
+from favchat.training.resources import demands
 from tune.budget import GpuHours
 from tune.sweep import check_budget
 

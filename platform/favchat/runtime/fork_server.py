@@ -63,7 +63,7 @@ def address() -> str:
 
 @cache
 def start(*modules: str) -> None:
-    """Start this process's server; it ends with it, however that ends. It answers when it has imported all.
+    """Start this process's server; it ends with it, however that ends. Until it has imported all, who asks waits.
 
     Args:
         *modules: What it imports; one that is not installed is left out. None of them may import Ray, or start threads
@@ -95,7 +95,7 @@ def run_forked(address: str, arguments: Sequence[str], environment: Mapping[str,
         environment: All its variables.
 
     Returns:
-        Whether it runs now. It does not where the server is not ready yet, or gone.
+        Whether it runs now. It does not where there is no server.
     """
     blocked = [int(one) for one in signal.pthread_sigmask(signal.SIG_BLOCK, [])]
     program = Program(list(arguments), dict(environment), os.getcwd(), os.getpgrp(), blocked)
@@ -108,19 +108,16 @@ def run_forked(address: str, arguments: Sequence[str], environment: Mapping[str,
         return False
 
 
-def _serve(address: str, ended: int) -> Program | None:
+def _serve(listener: socket.socket, ended: int) -> Program | None:
     """Fork for whoever asks until the pipe ends. What to run, in a forked process; None in the server, at its end."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(address)
-        listener.listen(128)
-        while True:
-            ready, _, _ = select.select([listener.fileno(), ended], [], [])
-            if ended in ready:
-                return None
-            asker, _ = listener.accept()
-            with asker:
-                if program := _fork(asker):
-                    return program
+    while True:
+        ready, _, _ = select.select([listener.fileno(), ended], [], [])
+        if ended in ready:
+            return None
+        asker, _ = listener.accept()
+        with asker:
+            if program := _fork(asker):
+                return program
 
 
 def _fork(asker: socket.socket) -> Program | None:
@@ -170,11 +167,14 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.disable()  # imports make a million objects and drop hardly any
-    for name in modules:
-        with suppress(ImportError):
-            import_module(name)
-    gc.freeze()  # the collector would write to all that the processes share
-    program = _serve(address, int(ended))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(address)
+        listener.listen(128)  # who asks from now on waits
+        for name in modules:
+            with suppress(ImportError):
+                import_module(name)
+        gc.freeze()  # the collector would write to all that the processes share
+        program = _serve(listener, int(ended))
     os.close(int(ended))
     if program is not None:
         _run(program)

@@ -26,11 +26,11 @@ from favchat.io.paths import absolute
 from favchat.io.settings_record import Settings, check_settings, keep_settings, settings_of
 from favchat.runtime import ray_cluster
 from favchat.runtime.in_worker import run_in_worker
-from favchat.runtime.placement import Demand
 from favchat.training.batches.stage_source import StageSource
 from favchat.training.features.feature_cache import stage_features
 from favchat.training.model_card import model_card
 from favchat.training.registration import register
+from favchat.training.resources import demands
 from favchat.training.stage.checkpoints import RECORD, newest
 from favchat.training.stage.errors import TrainingError
 from favchat.training.stage.job import REPORTS, Measure, StageJob
@@ -358,14 +358,6 @@ def _stage_run(parent: tracking.Run, folder: Path, stage: StageConfig) -> tracki
     run.log_params({"task": stage.task} | {key: value for key, value in changed.items() if value != plain[key]})
     write_text_whole(record, json.dumps(asdict(run), indent=2))
     return run
-
-
-def demands(config: Config, gpus_per_worker: float = 1) -> list[Demand]:
-    """Resources that a stage needs at the same time. Workers without a GPU share the available CPUs."""
-    training = config.training
-    if not training.use_gpu:
-        return []
-    return [Demand("training.num_workers", training.num_workers, gpus=gpus_per_worker, gpu_setting="training.use_gpu")]
 
 
 def scaling(config: Config, runs_at_once: int = 1, gpus_per_worker: float = 1) -> ScalingConfig:
