@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from favchat.config import Config, ConfigError, SourceConfig, require
+from favchat.runtime.preload import preload_video
 
 if TYPE_CHECKING:
     from favchat.data.prepare.pipeline import PrepareResult
@@ -46,6 +47,7 @@ def run(config: Config, *, parent: Run | None = None) -> Prepared:
         for key in ("path", *(("annotations",) if part.data.source.kind == "celebv_hq" else ())):
             if getattr(part.data.source, key) is None:
                 raise ConfigError(f"this command needs {where}.{key}=...")
+    preload_video(config.ray)
     from favchat.data.prepare.pipeline import prepare
     from favchat.data.report.html_page import write_report
     from favchat.io.paths import path_of

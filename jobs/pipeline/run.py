@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from favchat.config import Config, ConfigError, require
 from favchat.io.paths import is_remote
+from favchat.runtime.preload import preload_model
 from jobs.pipeline.plan import Decision, decide, plan
 from jobs.pipeline.record import Record, StepRecord
 from jobs.pipeline.register import RequirementError, evaluation_metrics
@@ -21,6 +22,7 @@ from jobs.pipeline.steps import NAMES, STEPS
 if TYPE_CHECKING:
     from favchat.tracking import Run
 
+TRAIN = NAMES.index("train")
 RUN = "run.json"
 """The MLflow run of a pipeline that has not come to its end."""
 
@@ -108,6 +110,8 @@ def _run(config: Config, folder: Path, first: str | None, last: str | None, say:
             say("\n".join(decision.lines()))
             if not decision.do:
                 continue
+            if NAMES.index(step.name) < TRAIN <= NAMES.index(last or NAMES[-1]):
+                preload_model(config.ray)  # before a local Ray starts with less
             if parent is None:
                 parent = tracking.resumed_run(folder / RUN, config.tracking, lambda: _begin(config, folder))
             _do(decision, config, record, parent, say)

@@ -4,17 +4,12 @@ import pytest
 
 from favchat.config import RayConfig
 from favchat.runtime import fork_server
-from favchat.runtime.preload import MODEL_MODULES, preload_model
+from favchat.runtime.preload import MODEL_MODULES, VIDEO_MODULES, preload_model, preload_video
 
 
 @pytest.mark.parametrize(
     ("address", "variable", "started"),
-    [
-        (None, None, [MODEL_MODULES]),
-        ("local", "head:6379", [MODEL_MODULES]),
-        (None, "head:6379", []),
-        ("head:6379", None, []),
-    ],
+    [(None, None, True), ("local", "head:6379", True), (None, "head:6379", False), ("head:6379", None, False)],
 )
 def test_where_a_command_joins_a_cluster_nothing_is_started(address, variable, started, monkeypatch):
     calls: list[tuple[str, ...]] = []
@@ -23,4 +18,5 @@ def test_where_a_command_joins_a_cluster_nothing_is_started(address, variable, s
     if variable:
         monkeypatch.setenv("RAY_ADDRESS", variable)
     preload_model(RayConfig(address=address))
-    assert calls == started
+    preload_video(RayConfig(address=address))
+    assert calls == ([MODEL_MODULES, VIDEO_MODULES] if started else [])

@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -61,14 +62,21 @@ def address() -> str:
     return str(Path(folder) / "workers")
 
 
-@cache
+_started = threading.Event()
+
+
 def start(*modules: str) -> None:
     """Start this process's server; it ends with it, however that ends. Until it has imported all, who asks waits.
+
+    A process has one server: where there is one, nothing is done.
 
     Args:
         *modules: What it imports; one that is not installed is left out. None of them may import Ray, or start threads
             that it needs afterwards.
     """
+    if _started.is_set():
+        return
+    _started.set()
     ended, alive = os.pipe()  # `alive` stays open as long as this process lives
     try:
         subprocess.Popen(

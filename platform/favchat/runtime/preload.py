@@ -1,4 +1,4 @@
-"""Has what workers with a model import imported once for all of them, while a command starts."""
+"""Has what workers need imported once for all of them, while a command starts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,23 @@ from favchat.runtime.ray_address import address_of
 
 MODEL_MODULES = ("favchat.hub.load",)
 """Import torch, transformers and the model's classes."""
+VIDEO_MODULES = ("pandas", "pyarrow.dataset", "onnxruntime", "favchat.video.clip")
+"""What reads and stores clips."""
 
 
 def preload_model(config: RayConfig) -> None:
     """Start the fork server for the local Ray that this command will start; where it joins a cluster do nothing.
 
-    Commands call it as soon as they know that they will need it: it imports beside them.
+    Commands call it as soon as they know that they will need it: it imports beside them. What is preloaded first stays.
     """
+    _preload(config, MODEL_MODULES)
+
+
+def preload_video(config: RayConfig) -> None:
+    """As :func:`preload_model`, for workers without a model."""
+    _preload(config, VIDEO_MODULES)
+
+
+def _preload(config: RayConfig, modules: tuple[str, ...]) -> None:
     if address_of(config) is None:
-        fork_server.start(*MODEL_MODULES)
+        fork_server.start(*modules)
