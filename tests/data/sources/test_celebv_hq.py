@@ -233,6 +233,11 @@ def test_a_box_over_the_edge_is_cut_off_there(
     assert raw(tmp_path, {"abc_0": {**entry(), "bbox": sides}}, "someone.mp4")[0].box == expected
 
 
+def test_an_empty_identity_is_nobodys(tmp_path: Path) -> None:
+    found = listed(tmp_path, abc_0={**entry(), "ytb_id": ""}, abc_1=entry())
+    assert [one.identity for one in found.clips] == [None, "someone"]
+
+
 @pytest.mark.parametrize("mark", ["utf-8", "utf-8-sig", "utf-16"])
 def test_a_byte_order_mark_is_read(tmp_path: Path, mark: str) -> None:
     source = write(tmp_path, {"abc_0": entry()})

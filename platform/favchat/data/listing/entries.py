@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -75,13 +75,14 @@ class Entries:
         self._lost: defaultdict[str, list[str]] = defaultdict(list)
 
     def add(self, entry: Entry, clip: Clip) -> None:
-        """Add an entry as a clip.
+        """Add an entry as a clip. An empty identity is nobody's, and not the same person's everywhere.
 
         Raises:
             ValueError: A name of the clip cannot be stored in a shard.
         """
         for value in (clip.id, clip.video, clip.identity, clip.split):
             checked_text(value)
+        clip = replace(clip, identity=clip.identity or None)
         self._good.add({**row_of_clip(clip), "where": entry.where, "key": clip.id, "folded": clip.id.casefold()})
         for what, reason in entry.lost:
             self._lost[what].append(f"{entry.where}: {reason}")
