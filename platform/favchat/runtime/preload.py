@@ -6,8 +6,8 @@ from favchat.config import RayConfig
 from favchat.runtime import fork_server
 from favchat.runtime.ray_address import address_of
 
-MODEL_MODULES = ("favchat.hub.load",)
-"""Import torch, transformers and the model's classes."""
+MODEL_MODULES = ("favchat.hub.load", "pandas", "pyarrow.dataset", "fastapi")
+"""Import torch, transformers and the model's classes, and what Ray Data, Ray Train and Ray Serve import."""
 VIDEO_MODULES = ("pandas", "pyarrow.dataset", "onnxruntime", "favchat.video.clip")
 """What reads and stores clips."""
 
