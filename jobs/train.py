@@ -28,12 +28,19 @@ def run(config: Config, *, parent: Run | None = None) -> TrainResult:
     check_corpus(corpus, annotations=True)
     preload_model(config.ray)
     # Beside Ray's start, of which most is other processes.
-    importing = threading.Thread(target=import_module, args=("favchat.training.curriculum",), daemon=True)
-    importing.start()
+    beside = threading.Thread(target=_get_ready, args=(config,), daemon=True)
+    beside.start()
     from favchat.runtime import ray_cluster
 
     ray_cluster.start(config.ray, demands=demands(config))
-    importing.join()
+    beside.join()
     from favchat.training.curriculum import train
 
     return train(config, parent=parent)
+
+
+def _get_ready(config: Config) -> None:
+    import_module("favchat.training.curriculum")
+    from favchat.tracking import create_store
+
+    create_store(config.tracking)

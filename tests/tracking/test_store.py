@@ -1,5 +1,7 @@
+from mlflow.tracking import MlflowClient
+
 from favchat.config import TrackingConfig
-from favchat.tracking import start_run, tracking_uri
+from favchat.tracking import create_store, start_run, tracking_uri
 
 
 def test_the_address_comes_from_the_setting_then_the_environment(home, monkeypatch):
@@ -23,3 +25,12 @@ def test_runs_of_a_server_are_named_by_its_address():
     said = []
     jobs.runs.run(TrackingConfig(uri="http://tracker:5000"), say=said.append)
     assert said == ["runs are kept by the MLflow server at http://tracker:5000"]
+
+
+def test_a_store_is_made_once_and_one_that_cannot_be_is_left_to_who_needs_it(tmp_path):
+    database = tmp_path / "made.db"
+    for _ in range(2):
+        create_store(TrackingConfig(uri=f"sqlite:///{database}", experiment="faces"))
+    assert MlflowClient(f"sqlite:///{database}").get_experiment_by_name("faces") is not None
+    create_store(TrackingConfig(uri=f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.db'}"))
+    create_store(TrackingConfig(uri="http://127.0.0.1:9"))

@@ -4,7 +4,7 @@ from favchat.tracking.background_log import BackgroundLog
 from favchat.tracking.code_revision import git_revision
 from favchat.tracking.registry import CHALLENGER, CHAMPION, DATA, METRIC, WEIGHTS, register_model, resolve_model
 from favchat.tracking.runs import RAY_JOB, Run, resumed_run, start_run, status_of, training_name
-from favchat.tracking.store import attempt, tracking_uri
+from favchat.tracking.store import attempt, create_store, tracking_uri
 
 __all__ = [
     "CHALLENGER",
@@ -16,6 +16,7 @@ __all__ = [
     "BackgroundLog",
     "Run",
     "attempt",
+    "create_store",
     "git_revision",
     "register_model",
     "resolve_model",

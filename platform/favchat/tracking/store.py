@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,6 +32,14 @@ def attempt(doing: str, work: Callable[[], T]) -> T | None:
     except (MlflowException, OSError) as error:
         logger.warning("%s: %s", doing, error)
         return None
+
+
+def create_store(config: TrackingConfig) -> None:
+    """Make an sqlite store where there is none yet, which takes two seconds: for callers that have them to spare."""
+    uri = tracking_uri(config)
+    if uri.startswith("sqlite:"):
+        with suppress(MlflowException, OSError):  # whoever writes to it is told
+            experiment_id(MlflowClient(tracking_uri=uri), uri, config.experiment)
 
 
 def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
