@@ -17,12 +17,14 @@ print(fork_server.address(), flush=True); exec(input())"
 TELL = """
 import json, os, signal, sys
 import numpy, torch
+from threadpoolctl import threadpool_info
 print(json.dumps({
     "arguments": sys.argv, "name": __name__, "folder": os.getcwd(), "path": sys.path[0], "group": os.getpgrp(),
     "given": os.environ.get("GIVEN"), "own": os.environ.get("OWN"), "parent": os.getppid(),
     "imported": "colorsys" in sys.modules, "interrupt": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
     "blocked": [int(one) for one in signal.pthread_sigmask(signal.SIG_BLOCK, [])],
     "drawn": numpy.random.random(), "threads": torch.get_num_threads(), "input": sys.stdin.read(),
+    "pools": max(pool["num_threads"] for pool in threadpool_info()),
 }))
 print("an error", file=sys.stderr)
 sys.exit(3)
@@ -88,6 +90,7 @@ def test_a_script_runs_as_if_it_had_been_started(address, tmp_path):
             "interrupt": True,
             "blocked": [],
             "threads": 1,
+            "pools": 1,
             "input": "typed",
         }
 

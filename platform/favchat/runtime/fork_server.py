@@ -34,6 +34,10 @@ HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 """Memory in large pages where the system offers them: a virtual machine may take a second for 500 MB in small ones. The
 C library reads it when a process starts, so that the forked ones have it from the server."""
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+"""Read by NumPy's and torch's libraries when they are loaded. Ray sets it for a worker that asks for no CPU before it
+imports anything; those that may use more set their threads."""
+
 
 @dataclass(frozen=True)
 class Program:
@@ -85,7 +89,7 @@ def start(*modules: str) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=HUGE_PAGES | os.environ,
+            env=HUGE_PAGES | ONE_THREAD | os.environ,
         )
     except OSError:
         os.close(alive)
