@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from favchat.tracking import Run
 
 TRAIN = NAMES.index("train")
+"""The place of the first step whose workers use the model."""
 RUN = "run.json"
 """The MLflow run of a pipeline that has not come to its end."""
 
