@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from ray import serve as ray_serve
-
 from favchat.config import Config
 from favchat.face_scores.values import AttributeScore, Calibration
 from favchat.runtime.collector import collector_paused
 from favchat.video.clip import ProcessedClip
+from serve.batcher import Batcher
 from serve.errors import ApiError
 from serve.view import Part, View
 
@@ -25,7 +24,7 @@ class EncoderReplica:
         self.encoder = load_encoder(config)
         self.parts = removable(self.encoder.model)
         self.encoder.warm_up()
-        self._batch.set_max_batch_size(config.serve.encoder_batch)  # type: ignore[attr-defined]  # serve.batch adds it
+        self._batches = Batcher(self.encoder.encode, config.serve.encoder_batch)
 
     async def encode(self, view: View) -> int:
         """See that the store holds the features of a view whose clip it holds.
@@ -43,7 +42,7 @@ class EncoderReplica:
                 known = f"it has {' and '.join(self.parts)}" if self.parts else "it has none that could be"
                 message = f"without: {part} cannot be left out of this model; {known}."
                 raise ApiError(400, message, "without", "unsupported_parameter")
-        error, size = await self._batch(view)
+        error, size = await self._batches.do(view)
         if error is not None:
             raise error
         return size
@@ -72,7 +71,3 @@ class EncoderReplica:
     async def counters(self) -> dict[str, int]:
         """What this replica has done."""
         return {"encoded": self.encoder.encoded, "encoder_batches": self.encoder.batches}
-
-    @ray_serve.batch(batch_wait_timeout_s=0.02)
-    async def _batch(self, views: list[View]) -> list[tuple[ApiError | None, int]]:
-        return [(fault, len(views)) for fault in await asyncio.to_thread(self.encoder.encode, views)]

@@ -25,11 +25,12 @@ from favchat.video import ClipSpecification
 from jobs.quickstart import SAMPLE
 from serve.chat import Chat
 from serve.encoder import video_features
+from serve.encoder_replica import EncoderReplica
 from serve.engine import Engine
 from serve.media import MediaReplica
 from serve.store import VideoStore
 from serve.view import View
-from tests.serve.local import LocalEncoder, LocalEngine, local_client
+from tests.serve.local import LocalEngine, local_client
 
 CLIPS = SAMPLE / "clips"
 NAMES = ("pexels_0", "capture_0", "franck_1")
@@ -167,7 +168,7 @@ def local_openai(talkative, model_folder, centerface, tmp_path_factory) -> Itera
     store = str(tmp_path_factory.mktemp("local"))
     config = Config(serve=LIMITS.model_copy(update={"model": str(model_folder), "store": store, "name": "tiny"}))
     engine = Engine(*talkative, VideoStore.of(config), config.serve)
-    with local_client(config, MediaReplica(config), LocalEncoder(config), LocalEngine(engine)) as http:
+    with local_client(config, MediaReplica(config), EncoderReplica(config), LocalEngine(engine)) as http:
         yield OpenAI(base_url="http://testserver/v1", api_key="none", max_retries=0, http_client=http)
     engine.close()
 

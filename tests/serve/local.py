@@ -11,10 +11,8 @@ from fastapi.testclient import TestClient
 
 from favchat.config import Config
 from serve.api import Api
-from serve.encoder_replica import EncoderReplica
 from serve.engine import Engine
 from serve.engine_replica import EngineReplica
-from serve.errors import ApiError
 
 
 class LocalHandle:
@@ -56,15 +54,6 @@ class LocalEngine(EngineReplica):
 
     def __del__(self) -> None:
         """Whoever made the engine closes it."""
-
-
-class LocalEncoder(EncoderReplica):
-    """An encoder that makes a batch of each video, as Ray Serve's batches need Ray Serve."""
-
-    async def _batch(self, key: str) -> tuple[ApiError | None, int]:
-        return (await asyncio.to_thread(self.encoder.encode, [key]))[0], 1
-
-    _batch.set_max_batch_size = lambda size: None
 
 
 def local_client(

@@ -23,9 +23,10 @@ from favchat.model.video_scores import video_scores
 from favchat.video import ClipSpecification
 from favchat.video.windows import window_clips
 from serve.encoder import video_features
+from serve.encoder_replica import EncoderReplica
 from serve.media import MAX_WINDOWS, MediaReplica
 from tests.serve.conftest import LIMITS, clip_path, video_file
-from tests.serve.local import LocalEncoder, local_client
+from tests.serve.local import local_client
 from tests.serve.test_api import two_faces
 
 TAUGHT = ["eyeglasses", "smile", "no_beard", *(emotion.name for emotion in EMOTION)]
@@ -60,7 +61,7 @@ def client(folder, centerface, tmp_path_factory) -> Iterator[TestClient]:
     """A client of an API with that model."""
     store = str(tmp_path_factory.mktemp("store"))
     config = Config(serve=LIMITS.model_copy(update={"model": str(folder), "store": store, "name": "tiny"}))
-    with local_client(config, MediaReplica(config), LocalEncoder(config)) as client:
+    with local_client(config, MediaReplica(config), EncoderReplica(config)) as client:
         yield client
 
 
@@ -98,7 +99,7 @@ def test_scores_are_those_of_the_library(client, folder, clips) -> None:
 def test_the_shipped_model_s_scores_are_those_of_the_library_and_calibrated(clips, tmp_path) -> None:
     place = resolve_model(SHIPPED)
     config = Config(serve=LIMITS.model_copy(update={"model": place, "store": str(tmp_path), "name": "shipped"}))
-    encoder = LocalEncoder(config)
+    encoder = EncoderReplica(config)
     calibration = Calibration.read(place)
     with local_client(config, MediaReplica(config), encoder) as client:
         reports = {name: scored(client, upload(client, name), window_s=0) for name in clips}

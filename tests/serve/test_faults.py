@@ -14,11 +14,12 @@ from openai import OpenAI
 import serve.media
 import serve.store
 from favchat.config import Config
+from serve.encoder_replica import EncoderReplica
 from serve.engine import Engine
 from serve.media import MediaReplica
 from serve.store import VideoStore
 from tests.serve.conftest import LIMITS, QUESTION, clip_path
-from tests.serve.local import LocalEncoder, LocalEngine, local_client
+from tests.serve.local import LocalEngine, local_client
 
 
 @dataclass
@@ -50,7 +51,7 @@ def running(talkative, model_folder, centerface, tmp_path) -> Iterator[Running]:
     )
     store, media = VideoStore.of(config), MediaReplica(config)
     engine = Engine(*talkative, store, config.serve)
-    with local_client(config, media, LocalEncoder(config), LocalEngine(engine)) as http:
+    with local_client(config, media, EncoderReplica(config), LocalEngine(engine)) as http:
         yield Running(
             OpenAI(base_url="http://testserver/v1", api_key="none", max_retries=0, http_client=http), media, store
         )

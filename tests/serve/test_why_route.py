@@ -14,11 +14,12 @@ from favchat.hub.load import load
 from favchat.labels.everyday_templates import CANNOT_TELL
 from favchat.model.hidden_frames import hide_frames
 from favchat.model.processing_favchat import PIXELS
+from serve.encoder_replica import EncoderReplica
 from serve.engine import Engine
 from serve.media import MediaReplica
 from serve.store import VideoStore
 from tests.serve.conftest import LIMITS, clip_path, picture
-from tests.serve.local import LocalEncoder, LocalEngine, local_client
+from tests.serve.local import LocalEngine, local_client
 from tests.serve.test_attributes_route import folder
 
 __all__ = ["folder"]
@@ -47,7 +48,7 @@ def scorer(folder, centerface, tmp_path_factory) -> Iterator[TestClient]:
     store = str(tmp_path_factory.mktemp("store"))
     config = Config(serve=LIMITS.model_copy(update={"model": str(folder), "store": store, "name": "tiny"}))
     engine = Engine(*load(str(folder)), VideoStore.of(config), config.serve)
-    with local_client(config, MediaReplica(config), LocalEncoder(config), LocalEngine(engine)) as client:
+    with local_client(config, MediaReplica(config), EncoderReplica(config), LocalEngine(engine)) as client:
         yield client
     engine.close()
 
