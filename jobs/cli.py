@@ -264,9 +264,9 @@ def tune(
             "write favchat tune CONFIG data.out=CORPUS tune.out=SWEEP, or favchat tune --report DIR"
         )
     settings = _settings(config, overrides, print_config)
-    from favchat.runtime.preload import preload_model
+    from favchat.runtime.preload import preload_training
 
-    preload_model(settings.ray)
+    preload_training(settings.ray)
     import tune.sweep
 
     result = tune.sweep.run(settings)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from favchat.config import Config, require
 from favchat.data.corpus.requirements import check_corpus
-from favchat.runtime.preload import preload_model
+from favchat.runtime.preload import preload_training
 from favchat.training.resources import demands
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def run(config: Config, *, parent: Run | None = None) -> TrainResult:
     """
     corpus, _ = require(config, "data.out", "training.out")
     check_corpus(corpus, annotations=True)
-    preload_model(config.ray)
+    preload_training(config.ray)
     # Beside Ray's start, of which most is other processes.
     beside = threading.Thread(target=_get_ready, args=(config,), daemon=True)
     beside.start()

@@ -114,10 +114,10 @@ def ray_session() -> Iterator[None]:
     import ray
 
     from favchat.runtime import ray_cluster
-    from favchat.runtime.preload import preload_model
+    from favchat.runtime.preload import preload_training
 
     own = RayConfig(address="local", num_cpus=2)
-    preload_model(own)
+    preload_training(own)
     ray_cluster.start(own)
     yield
     ray.shutdown()

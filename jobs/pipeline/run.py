@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from favchat.config import Config, ConfigError, require
 from favchat.io.paths import is_remote
-from favchat.runtime.preload import preload_model
+from favchat.runtime.preload import preload_training
 from jobs.pipeline.plan import Decision, decide, plan
 from jobs.pipeline.record import Record, StepRecord
 from jobs.pipeline.register import RequirementError, evaluation_metrics
@@ -112,7 +112,7 @@ def _run(config: Config, folder: Path, first: str | None, last: str | None, say:
             if not decision.do:
                 continue
             if NAMES.index(step.name) < TRAIN <= NAMES.index(last or NAMES[-1]):
-                preload_model(config.ray)  # before a local Ray starts with less
+                preload_training(config.ray)  # before a local Ray starts with less
             if parent is None:
                 parent = tracking.resumed_run(folder / RUN, config.tracking, lambda: _begin(config, folder))
             _do(decision, config, record, parent, say)

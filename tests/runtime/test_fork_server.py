@@ -6,9 +6,12 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+
+from favchat.runtime.fork_server import Program
 
 ASK = "import os, sys; from favchat.runtime.fork_server import run_forked; \
 print(run_forked(sys.argv[1], sys.argv[2:], os.environ | {'GIVEN': 'value'}), os.getpgrp(), flush=True)"
@@ -127,3 +130,33 @@ def test_it_ends_with_who_started_it(end):
         until(lambda: answers(place))
         owner.communicate(f"{end}\n")
     until(lambda: not Path(place).parent.exists())
+
+
+def test_who_asks_while_more_is_imported_is_served_before_it(tmp_path):
+    wait = "import pathlib, time\nwhile not (pathlib.Path(__file__).parent / '{}').exists(): time.sleep(0.01)"
+    (tmp_path / "early.py").write_text("")
+    (tmp_path / "between.py").write_text(wait.format("asked"))
+    (tmp_path / "late.py").write_text(wait.format("served"))
+    script = tmp_path / "tell.py"
+    script.write_text(
+        "import pathlib, sys\nprint(*(name in sys.modules for name in ('early', 'between', 'late')))\n"
+        "(pathlib.Path(__file__).parent / 'served').touch()"
+    )
+    code = OWNER.replace("start(*sys.argv[1:])", "start('early', later=('between', 'late'))")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    with subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True, env=environment) as owner:
+        assert owner.stdout is not None
+        place = owner.stdout.readline().strip()
+        until(lambda: answers(place))
+        program = Program([str(script)], dict(os.environ), str(tmp_path), os.getpgrp(), [])
+        told, output = os.pipe()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+            server.connect(place)
+            socket.send_fds(server, [json.dumps(asdict(program)).encode()], [output] * 3)
+            os.close(output)
+            (tmp_path / "asked").touch()
+            assert server.recv(1) == b"1"
+        with open(told) as first:
+            assert first.read() == "True True False\n"
+        assert ask(place, script).stdout.split("\n")[1] == "True True True"
+        owner.communicate("pass\n")

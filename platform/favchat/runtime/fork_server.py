@@ -69,14 +69,15 @@ def address() -> str:
 _started = threading.Event()
 
 
-def start(*modules: str) -> None:
-    """Start this process's server; it ends with it, however that ends. Until it has imported all, who asks waits.
+def start(*modules: str, later: Sequence[str] = ()) -> None:
+    """Start this process's server; it ends with it, however that ends.
 
     A process has one server: where there is one, nothing is done.
 
     Args:
-        *modules: What it imports; one that is not installed is left out. None of them may import Ray, or start threads
-            that it needs afterwards.
+        *modules: What it imports before it forks for anybody; one that is not installed is left out. None of them may
+            import Ray, or start threads that it needs afterwards.
+        later: What it imports then, one after the other; who asks meanwhile is served between two of them.
     """
     if _started.is_set():
         return
@@ -84,7 +85,7 @@ def start(*modules: str) -> None:
     ended, alive = os.pipe()  # `alive` stays open as long as this process lives
     try:
         subprocess.Popen(
-            [sys.executable, "-m", __name__, address(), str(ended), *modules],
+            [sys.executable, "-m", __name__, address(), str(ended), ",".join(modules), *later],
             pass_fds=[ended],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -120,11 +121,22 @@ def run_forked(address: str, arguments: Sequence[str], environment: Mapping[str,
         return False
 
 
-def _serve(listener: socket.socket, ended: int) -> Program | None:
-    """Fork for whoever asks until the pipe ends. What to run, in a forked process; None in the server, at its end."""
+def _import(modules: Sequence[str]) -> None:
+    for name in filter(None, modules):
+        with suppress(ImportError):
+            import_module(name)
+    gc.freeze()  # the collector would write to all that the processes share
+
+
+def _serve(listener: socket.socket, ended: int, patience: float | None = None) -> Program | None:
+    """Fork for whoever asks until the pipe ends, or nobody has asked for so many seconds.
+
+    Returns:
+        In a forked process what to run, in the server None.
+    """
     while True:
-        ready, _, _ = select.select([listener.fileno(), ended], [], [])
-        if ended in ready:
+        ready, _, _ = select.select([listener.fileno(), ended], [], [], patience)
+        if ended in ready or not ready:
             return None
         asker, _ = listener.accept()
         with asker:
@@ -173,8 +185,8 @@ def _run(program: Program) -> None:
 
 
 def main() -> None:
-    """The server: ``ADDRESS PIPE MODULE...``; becomes each of the forked processes, too."""
-    address, ended, *modules = sys.argv[1:]
+    """The server: ``ADDRESS PIPE MODULE,... MODULE...``; becomes each of the forked processes, too."""
+    address, ended, first, *later = sys.argv[1:]
     # Ctrl-C is for who started it. Nobody waits for the forked processes: the system forgets those that have ended.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -182,11 +194,13 @@ def main() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(address)
         listener.listen(128)  # who asks from now on waits
-        for name in modules:
-            with suppress(ImportError):
-                import_module(name)
-        gc.freeze()  # the collector would write to all that the processes share
-        program = _serve(listener, int(ended))
+        _import(first.split(","))
+        for name in later:
+            if program := _serve(listener, int(ended), patience=0):
+                break
+            _import([name])
+        else:
+            program = _serve(listener, int(ended))
     os.close(int(ended))
     if program is not None:
         _run(program)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from favchat.config import RayConfig
 from favchat.runtime import fork_server
+from favchat.runtime.environment import quiet_environment
 from favchat.runtime.ray_address import address_of
 
 MODEL_MODULES = ("favchat.hub.load", "pandas", "pyarrow.dataset", "fastapi")
 """Import torch, transformers and the model's classes, and what Ray Data, Ray Train and Ray Serve import."""
+TRAINING_MODULES = ("deepspeed", "mlflow.store.tracking.sqlalchemy_store", "matplotlib.backends.backend_agg")
+"""What Ray Train's workers import as well, to train, to log and to draw how the experts are used."""
+NVIDIA = "/dev/nvidiactl"
+"""There where a GPU's driver is: DeepSpeed asks it for GPUs when it is imported, before Ray has chosen a worker's."""
 VIDEO_MODULES = ("pandas", "pyarrow.dataset", "onnxruntime", "favchat.video.clip")
 """What reads and stores clips."""
 
@@ -20,11 +27,17 @@ def preload_model(config: RayConfig) -> None:
     _preload(config, MODEL_MODULES)
 
 
+def preload_training(config: RayConfig) -> None:
+    """As :func:`preload_model`, for workers that train, too."""
+    _preload(config, MODEL_MODULES, () if Path(NVIDIA).exists() else TRAINING_MODULES)
+
+
 def preload_video(config: RayConfig) -> None:
     """As :func:`preload_model`, for workers without a model."""
     _preload(config, VIDEO_MODULES)
 
 
-def _preload(config: RayConfig, modules: tuple[str, ...]) -> None:
+def _preload(config: RayConfig, modules: tuple[str, ...], later: tuple[str, ...] = ()) -> None:
     if address_of(config) is None:
-        fork_server.start(*modules)
+        quiet_environment()  # it is that of what is imported there, too
+        fork_server.start(*modules, later=later)
