@@ -11,7 +11,13 @@ from favchat.runtime.ray_address import address_of
 
 MODEL_MODULES = ("favchat.hub.load", "pandas", "pyarrow.dataset", "fastapi")
 """Import torch, transformers and the model's classes, and what Ray Data, Ray Train and Ray Serve import."""
-TRAINING_MODULES = ("deepspeed", "mlflow.store.tracking.sqlalchemy_store", "matplotlib.backends.backend_agg")
+TRAINING_MODULES = (
+    "favchat.model.build",
+    "favchat.model.generation",
+    "deepspeed",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "matplotlib.figure",
+)
 """What Ray Train's workers import as well, to train, to log and to draw how the experts are used."""
 NVIDIA = "/dev/nvidiactl"
 """There where a GPU's driver is: DeepSpeed asks it for GPUs when it is imported, before Ray has chosen a worker's."""

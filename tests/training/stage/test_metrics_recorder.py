@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from favchat.training.stage import metrics_recorder
 from favchat.training.stage.job import REPORTS
 from favchat.training.stage.metrics_recorder import Recorder
 from favchat.training.stage.step import StepResult
@@ -51,3 +52,21 @@ def test_workers_that_go_on_between_two_reports_report_what_undisturbed_ones_wou
     assert second.unreported() == {"losses": [], "choices": None}
     # Of several workers one alone takes the counts over, which are those of all.
     assert Recorder(job, 1, 2, kept).unreported() == {"losses": kept["losses"], "choices": None}
+
+
+def test_pictures_of_the_experts_are_drawn_once_in_a_while_and_of_the_last_report(job, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(metrics_recorder, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    logged: list[str] = []
+    recorder = Recorder(job, 0, 0)
+    recorder._log = SimpleNamespace(
+        log_metrics=lambda *_: None,
+        log_file=lambda name, picture: logged.append(name) if picture.startswith(b"\x89PNG") else None,
+        close=lambda: logged.append("closed"),
+    )
+    with recorder:
+        for step in range(1, 6):
+            now[0] += 0.4 * metrics_recorder.PICTURE_SECONDS
+            recorder.step(step, StepResult({"language_loss": 1.0}, 8, 2, torch.tensor([[[step, 1]]])), 0.1, 0.0)
+            reported(recorder, job, step)
+    assert logged == ["experts/step-000003.png", "experts/step-000005.png", "closed"]

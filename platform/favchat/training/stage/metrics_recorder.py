@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _TRAINED = ("step", "language_loss", "attribute_loss")
 SYSTEM_SECONDS = 10
 """Between two samples of the system's metrics."""
+PICTURE_SECONDS = 60
+"""Between two pictures of the experts' usage, at least; each takes a third of a second, and a last one comes anyway."""
 
 
 class Recorder:
@@ -45,6 +48,8 @@ class Recorder:
         self._choices: Tensor | None = None if counted is None else torch.tensor(counted)
         self._steps = StepFile(job.step_file, after=begun) if rank == 0 else None
         self._reports = StepFile(job.report_file, after=begun) if rank == 0 else None
+        self._undrawn: tuple[int, Tensor] | None = None
+        self._drawn = time.monotonic()
         self._log: BackgroundLog | None = None
         self._system: SystemMetricsMonitor | None = None
         if rank == 0 and job.run:
@@ -69,6 +74,7 @@ class Recorder:
         if self._system:
             self._system.finish()
         if self._log:
+            self._draw(self._log)
             self._log.close()
 
     def step(self, step: int, result: StepResult, seconds: float, waited: float) -> None:
@@ -120,8 +126,17 @@ class Recorder:
         if answers:
             self._log.log_table("answers.json", {"step": [step] * len(answers["clip"]), **answers})
         if choices is not None:
-            picture = usage_picture(choices.cpu(), f"{self._job.stage.name}, step {step}: which experts were chosen")
-            self._log.log_file(f"experts/step-{step:06d}.png", picture)
+            self._undrawn = step, choices.cpu()
+            if time.monotonic() - self._drawn >= PICTURE_SECONDS:
+                self._draw(self._log)
+
+    def _draw(self, log: BackgroundLog) -> None:
+        """Log the picture of the last report's usage, unless that was done."""
+        if self._undrawn is None:
+            return
+        (step, counts), self._undrawn, self._drawn = self._undrawn, None, time.monotonic()
+        picture = usage_picture(counts, f"{self._job.stage.name}, step {step}: which experts were chosen")
+        log.log_file(f"experts/step-{step:06d}.png", picture)
 
 
 def peak_memory() -> int:
