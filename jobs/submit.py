@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 
 from favchat.config import ConfigError
+from favchat.runtime.code_revision import git_revision
 from favchat.runtime.environment import TELEMETRY_OFF
-from favchat.tracking import git_revision
 from jobs.jobs_api import PATIENCE, Follower, connect
 from jobs.submitted_files import files_of, pack, refuse_relative, rewritten
 from jobs.wheel import build_wheel

@@ -36,6 +36,7 @@ from serve.notices import no_video, of_video
 from serve.observe import Observer
 from serve.openapi import describe_api, errors, text_of
 from serve.protocol import Answer, ChatCompletionRequest
+from serve.replica_process import answer_without_pauses
 from serve.request_queue import Places
 from serve.request_record import current
 from serve.responses_route import ResponsesRoute
@@ -92,6 +93,7 @@ class Api:
         self.intake = Intake(self.store, self._media, self.metrics)
         self.places = {name: Places(places, queue, self.metrics.waiting.labels(name).set) for name in self.served}
         self.counted: dict[str, dict[str, int]] = {}
+        answer_without_pauses()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The ASGI application; Ray Serve calls this after the constructor."""

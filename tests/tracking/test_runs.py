@@ -71,3 +71,10 @@ def test_every_run_names_its_ray_job(ray_session, store):
     run = start_run(TrackingConfig(), "parent")
     for one in (run, run.child("stage")):
         assert run.client.get_run(one.run_id).data.tags["ray.job"] == ray.get_runtime_context().get_job_id()
+
+
+def test_runs_name_the_revision_of_their_code(store, monkeypatch):
+    monkeypatch.setenv("FAVCHAT_REVISION", "0123abc-dirty")
+    run = start_run(TrackingConfig(), "run")
+    for one in (run, run.child("stage")):
+        assert run.client.get_run(one.run_id).data.tags["mlflow.source.git.commit"] == "0123abc-dirty"

@@ -1,7 +1,6 @@
 """MLflow: where runs are kept, a run's metrics, parameters and artifacts, and the registry of finished models."""
 
 from favchat.tracking.background_log import BackgroundLog
-from favchat.tracking.code_revision import git_revision
 from favchat.tracking.registry import CHALLENGER, CHAMPION, DATA, METRIC, WEIGHTS, register_model, resolve_model
 from favchat.tracking.runs import RAY_JOB, Run, resumed_run, start_run, status_of, training_name
 from favchat.tracking.store import attempt, create_store, tracking_uri
@@ -17,7 +16,6 @@ __all__ = [
     "Run",
     "attempt",
     "create_store",
-    "git_revision",
     "register_model",
     "resolve_model",
     "resumed_run",

@@ -18,7 +18,7 @@ from mlflow.utils.time import get_current_time_millis
 
 from favchat.config import Config, TrackingConfig, flatten
 from favchat.io.files import write_text_whole
-from favchat.tracking.code_revision import git_revision
+from favchat.runtime.code_revision import git_revision
 from favchat.tracking.registry import register_model
 from favchat.tracking.store import experiment_id, tracking_uri
 

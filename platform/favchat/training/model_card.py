@@ -9,7 +9,7 @@ from huggingface_hub import ModelCardData
 
 from favchat import __version__
 from favchat.config import BackboneConfig, Config, SamplesConfig, StageConfig
-from favchat.tracking import git_revision
+from favchat.runtime.code_revision import git_revision
 
 NEEDS = """It needs the package `favchat`, whose classes are no part of transformers: install it, and import
 `favchat.model` before `AutoModelForMultimodalLM`, `AutoProcessor` or `pipeline` load the model. Without that

@@ -12,6 +12,7 @@ from favchat.data.corpus.digest import corpus_digest
 from favchat.hub.fingerprint import model_fingerprint
 from favchat.io.files import write_text_whole
 from favchat.io.settings_record import kept_settings
+from favchat.runtime.code_revision import git_revision
 from favchat.training.stage_settings import SETTINGS
 
 
@@ -46,7 +47,7 @@ def register(config: Config, run: tracking.Run, tags: Mapping[str, str] | None =
     all_tags |= {
         tracking.DATA: corpus_digest(config.data.out or ""),
         tracking.WEIGHTS: model_fingerprint(str(model)),
-        "code": tracking.git_revision() or "unknown",
+        "code": git_revision() or "unknown",
     }
     if "val_loss" in metrics:
         all_tags[tracking.METRIC] = "val_loss"
