@@ -41,7 +41,7 @@ from favchat.runtime.environment import quiet_environment
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
 from serve.app import serving
-from serve.language_model import cast_language_model
+from serve.language_model import prepare_language_model
 
 CLIPS = SAMPLE / "clips"
 KNOWN = ("pexels_0", "capture_0", "franck_1", "pyfeat_0")
@@ -217,7 +217,7 @@ def measure(config: Config, count: int) -> list[str]:
         alone = total / (whole - encoders)
         lines.append(f"| one by one, with the encoders | {total / whole:.1f} | {total / whole / alone:.2f}x |")
         lines.append(f"| one by one, without | {alone:.1f} | 1x |")
-        cast_language_model(model, config.serve)
+        prepare_language_model(model, config.serve)
         bare = Bare(model, processor)
         settings = config.serve.model_copy(update={"model": folder})
         with serving(config.model_copy(update={"serve": settings})) as base:

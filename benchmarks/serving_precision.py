@@ -40,7 +40,7 @@ from favchat.training.batches.samples import CLIP_COLUMNS, read_clip
 from serve.chat import Chat
 from serve.encoder import video_features
 from serve.engine import Engine
-from serve.language_model import cast_language_model
+from serve.language_model import prepare_language_model
 from serve.store import VideoStore
 from serve.view import View
 
@@ -123,7 +123,7 @@ def main() -> None:
     for precision in PRECISIONS:
         own = copy.deepcopy(model)
         config = ServeConfig(max_videos=len(views) + 1, precision=precision)
-        cast_language_model(own, config)
+        prepare_language_model(own, config)
         engine = engines[precision] = Engine(own, processor, VideoStore("", version="none", max_videos=1), config)
         asyncio.run(engine.warm_up())
         for view, one in zip(views, features, strict=True):

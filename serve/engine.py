@@ -29,7 +29,7 @@ from serve.chat import Chat, Logprob, Piece, TokenText
 from serve.decoding import Decoding, Penalties, Sampling, TokenLogprobs, drawn, processor_list
 from serve.errors import ApiError, busy
 from serve.grammars import Grammars, Matcher
-from serve.language_model import VirtualTokenLM, cast_language_model
+from serve.language_model import VirtualTokenLM, prepare_language_model
 from serve.likelihood import Noted, after_one_prompt
 from serve.merge import merged
 from serve.store import VideoStore, gone
@@ -426,5 +426,5 @@ def load_engine(config: Config) -> Engine:
     del model.model.vision_model, model.model.face_model
     if config.serve.use_gpu:
         model = model.to("cuda")
-    cast_language_model(model, config.serve)
+    prepare_language_model(model, config.serve)
     return Engine(model, processor, VideoStore.of(config), config.serve)

@@ -1,12 +1,13 @@
-"""The language model's precision while it is served."""
+"""The language model as it is served: its precision, and without low-rank updates apart."""
 
 import copy
 
 import pytest
 import torch
 
-from favchat.config import ConfigError, ServeConfig
-from serve.language_model import cast_language_model
+from favchat.config import ConfigError, LoraConfig, ServeConfig
+from favchat.model.lora import add_lora, has_lora
+from serve.language_model import prepare_language_model
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def dtypes(model) -> set[torch.dtype]:
 def test_auto_takes_bfloat16_where_the_processor_multiplies_it(model, monkeypatch, capabilities, precision, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     adapter = {name: tensor.dtype for name, tensor in model.model.adapter.state_dict().items()}
-    cast_language_model(model, ServeConfig(precision=precision))
+    prepare_language_model(model, ServeConfig(precision=precision))
     assert dtypes(model) == {expected}
     assert {name: tensor.dtype for name, tensor in model.model.adapter.state_dict().items()} == adapter
     tied = model.lm_head.weight is model.model.language_model.get_input_embeddings().weight
@@ -44,6 +45,22 @@ def test_a_gpu_without_bfloat16_is_told_of(model, monkeypatch):
     monkeypatch.setattr(type(model), "device", torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
     with pytest.raises(ConfigError, match=r"serve\.precision: this GPU has no bfloat16"):
-        cast_language_model(model, ServeConfig(precision="bf16"))
-    cast_language_model(model, ServeConfig())
+        prepare_language_model(model, ServeConfig(precision="bf16"))
+    prepare_language_model(model, ServeConfig())
     assert dtypes(model) == {torch.float32}
+
+
+def test_low_rank_updates_are_in_the_weights(model):
+    add_lora(model, LoraConfig(rank=4, targets=["q_proj", "down_proj"]))
+    torch.manual_seed(0)
+    for name, parameter in model.named_parameters():
+        if ".lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    model.eval()
+    decoder, ids = model.model.language_model, torch.arange(7)[None]
+    with torch.no_grad():
+        before = decoder(input_ids=ids).last_hidden_state
+        prepare_language_model(model, ServeConfig(precision="fp32"))
+        after = decoder(input_ids=ids).last_hidden_state
+    assert not has_lora(model) and not any(".lora_" in name for name, _ in model.named_parameters())
+    torch.testing.assert_close(after, before, atol=1e-4, rtol=1e-4)
