@@ -9,8 +9,19 @@ from favchat.runtime import fork_server
 from favchat.runtime.environment import quiet_environment
 from favchat.runtime.ray_address import address_of
 
-MODEL_MODULES = ("favchat.hub.load", "pandas", "pyarrow.dataset", "fastapi")
-"""Import torch, transformers and the model's classes, and what Ray Data, Ray Train and Ray Serve import."""
+RAY_NEEDS = (
+    "pandas",
+    "pyarrow.dataset",
+    "pydantic.v1",
+    "requests",
+    "jsonschema",
+    "click",
+    "wcwidth",
+    "google.protobuf.descriptor_pb2",
+)
+"""What Ray and Ray Data import in every worker."""
+MODEL_MODULES = ("favchat.hub.load", *RAY_NEEDS, "fastapi")
+"""Import torch, transformers and the model's classes, and what Ray Train and Ray Serve import."""
 TRAINING_MODULES = (
     "favchat.model.build",
     "favchat.model.generation",
@@ -21,7 +32,7 @@ TRAINING_MODULES = (
 """What Ray Train's workers import as well, to train, to log and to draw how the experts are used."""
 NVIDIA = "/dev/nvidiactl"
 """There where a GPU's driver is: DeepSpeed asks it for GPUs when it is imported, before Ray has chosen a worker's."""
-VIDEO_MODULES = ("pandas", "pyarrow.dataset", "onnxruntime", "favchat.video.clip")
+VIDEO_MODULES = (*RAY_NEEDS, "onnxruntime", "favchat.video.clip")
 """What reads and stores clips."""
 
 
