@@ -1,12 +1,14 @@
 """What a sweep takes, against running its trials one after another with `favchat train`, each from cold caches.
 
-    python benchmarks/sweeps.py CORPUS [--config experts] [--set SECTION.KEY=VALUE ...] [--out FILE]
+    python benchmarks/sweeps.py CORPUS [--config experts] [--set SECTION.KEY=VALUE ...] [--single N] [--out FILE]
 
 CORPUS is a prepared and annotated corpus; a copy without its cached features is worked on. The same combinations are
 trained three ways, one way after the other: by `favchat train`, a process with a Ray of its own each, the features of
 the frozen encoders computed anew every time; by `favchat tune`; and by benchmarks/experts.py in one process without
-Ray, which also measures each trial by an evaluation. CPU time is that of all processes, Ray's included, looked at four
-times a second. The sweep's trials end with the losses of the single runs, or the benchmark fails.
+Ray, which also measures each trial by an evaluation. With `--single N` the first way trains N of them alone, and its
+times are those of N taken for all: each of its trainings does the same work anew. CPU time is that of all processes,
+Ray's included, looked at four times a second. The sweep's trials end with the losses of the single runs, or the
+benchmark fails.
 
 The file is not called after the package `tune`: it would be found in its place by every script beside it.
 """
@@ -35,7 +37,7 @@ from favchat.config import Config, load
 from favchat.training.stage.job import REPORTS
 from favchat.training.stage.step_log import main_loss, read_steps
 from jobs.cli import CONFIGS
-from tune.space import Point, grid_points
+from tune.space import Point, decode, grid
 
 LOOK_S = 0.25
 QUALITY = "celebv_hq_attributes/scores/all/uar"
@@ -60,6 +62,10 @@ class Taken:
 
     wall: float
     cpu: float
+
+    def times(self, factor: float) -> Taken:
+        """So many times as much."""
+        return Taken(factor * self.wall, factor * self.cpu)
 
 
 class Watched:
@@ -141,6 +147,7 @@ def main() -> None:
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="SECTION.KEY=VALUE", help="after those that make it small"
     )
+    parser.add_argument("--single", type=int, help="train so many of the trials singly and count them for all")
     parser.add_argument("--out", type=Path, help="also write the table to this file")
     arguments = parser.parse_args()
     ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
@@ -150,16 +157,18 @@ def main() -> None:
         shutil.copytree(arguments.corpus, corpus, ignore=shutil.ignore_patterns("features"))
         words = [*SMALL, *arguments.set, f"data.out={corpus}", f"tracking.uri=sqlite:///{work}/mlflow.db"]
         config = load(arguments.config, words, presets=CONFIGS)
-        points = grid_points(config).found
+        points = [decode(text) for text in grid(config)["point"]["grid_search"]]
+        alone = points[: arguments.single]
         taken = {}
         with Watched() as single:
-            one_after_another(config, points, work, corpus)
-        taken["`favchat train`, one after another"] = single.taken
+            one_after_another(config, alone, work, corpus)
+        base = single.taken.times(len(points) / len(alone))
+        taken["`favchat train`, one after another"] = base
         forget(corpus)
         with Watched() as swept:
             run("-m", "jobs.cli", "tune", arguments.config, *words, f"tune.out={work / 'sweep'}")
         taken["`favchat tune`"] = swept.taken
-        found, wanted = (last_losses(folder, config, points) for folder in (work / "sweep", work))
+        found, wanted = (last_losses(folder, config, alone) for folder in (work / "sweep", work))
         if found != wanted:
             raise SystemExit(f"the sweep's trials end with the losses {found}, the single runs with {wanted}")
         forget(corpus)
@@ -169,15 +178,16 @@ def main() -> None:
             run(script, str(corpus), str(work / "process"), "--config", arguments.config, "--set", *sets,
                 f"tune.metric={QUALITY}", "evaluation.resamples=100")  # fmt: skip
         taken["`benchmarks/experts.py`, evaluations included"] = whole.taken
-    base = single.taken
-    settings = ", ".join(f"`{word}`" for word in [*SMALL, *arguments.set])
+    last = {word.partition("=")[0]: word for word in [*SMALL, *arguments.set]}
+    settings = ", ".join(f"`{word}`" for word in last.values())
     lines = [
         "# A sweep against its trials one after another",
         "",
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, "
         f"Python {platform.python_version()}, torch {version('torch')}, ray {version('ray')}. {len(points)} trials of "
         f"`{Path(arguments.config).stem}` with {settings}. Cold caches before each single training and before each of "
-        "the other ways; the sweep's last losses are those of the single trainings.",
+        "the other ways; the sweep's last losses are those of the single trainings."
+        + (f" {len(alone)} were trained singly, and count for all." if len(alone) < len(points) else ""),
         "",
         "| way | wall (s) | CPU (s) | wall to one after another | CPU to one after another |",
         "|---|---|---|---|---|",
