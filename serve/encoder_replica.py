@@ -10,7 +10,7 @@ from favchat.runtime.collector import collector_paused
 from favchat.video.clip import ProcessedClip
 from serve.batcher import Batcher
 from serve.errors import ApiError
-from serve.replica_process import stand_behind_the_api
+from serve.replica_process import compute_behind_the_api
 from serve.view import Part, View
 
 
@@ -18,7 +18,7 @@ class EncoderReplica:
     """Encodes each video once; the result goes to the store."""
 
     def __init__(self, config: Config) -> None:
-        stand_behind_the_api()
+        compute_behind_the_api()
         # Imported here: whoever deploys this, and the API, need no torch, which takes seconds to import.
         with collector_paused():
             from serve.encoder import load_encoder, removable

@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from favchat.config import Config
 from favchat.runtime.collector import collector_paused
 from serve.chat import Chat, FrameEffects, Piece
-from serve.replica_process import stand_behind_the_api
+from serve.replica_process import compute_behind_the_api
 
 
 class EngineReplica:
     """An engine in a process of its own."""
 
     def __init__(self, config: Config) -> None:
-        stand_behind_the_api()
+        compute_behind_the_api()
         # Imported here: whoever deploys this, and the API, need no torch, which takes seconds to import.
         with collector_paused():
             from serve.engine import load_engine

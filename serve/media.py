@@ -24,7 +24,7 @@ from favchat.video.windows import default_window, followed, window_clips, window
 from serve.errors import ApiError
 from serve.people import RememberingDetector, count_people, told_of
 from serve.preview import is_playable, write_preview
-from serve.replica_process import stand_behind_the_api
+from serve.replica_process import compute_behind_the_api
 from serve.store import VideoStore
 from serve.view import FACES
 
@@ -67,7 +67,7 @@ class MediaReplica:
     """Decodes each video once; the clip goes to the store."""
 
     def __init__(self, config: Config) -> None:
-        stand_behind_the_api()
+        compute_behind_the_api()
         self.config, self.store = config, VideoStore.of(config)
         # The clips are read as those that the model was trained on.
         self.specification, self.num_frames = saved_clip_settings(config.serve.model or "")

@@ -5,23 +5,26 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+from collections.abc import Mapping
 
 from ray import serve as ray_serve
 from ray.serve.exceptions import RayServeException
 
 BEHIND = 4
 """Steps of priority by which what computes stands behind what answers, the API and Ray Serve's proxy."""
-M_ARENA_MAX = -8
-"""The parameter's number in glibc's malloc.h."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+"""The parameters' numbers in glibc's malloc.h."""
 
 
-def stand_behind_the_api() -> None:
+def compute_behind_the_api() -> None:
     """Give this process less of a busy CPU than the API has, which looks into what lives and refuses what is too much.
 
+    What it frees it keeps for the next request: an encoded video took 12,000 pages of new memory, a third of its time.
     Does nothing outside of a replica.
     """
     if _is_replica():
         os.nice(BEHIND)
+        _tell_malloc({M_MMAP_THRESHOLD: 32 << 20, M_TRIM_THRESHOLD: 1 << 30})
 
 
 def answer_without_pauses() -> None:
@@ -34,8 +37,13 @@ def answer_without_pauses() -> None:
         return
     gc.collect()
     gc.freeze()
-    if hasattr(libc := ctypes.CDLL(None), "mallopt"):  # glibc has it
-        libc.mallopt(M_ARENA_MAX, 2)
+    _tell_malloc({M_ARENA_MAX: 2})
+
+
+def _tell_malloc(settings: Mapping[int, int]) -> None:
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it
+    for parameter, value in settings.items() if mallopt else ():
+        mallopt(parameter, value)
 
 
 def _is_replica() -> bool:

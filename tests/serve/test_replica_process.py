@@ -26,8 +26,9 @@ def done(request, monkeypatch):
 
 def test_what_computes_stands_behind_the_api(done):
     replica, calls = done
-    replica_process.stand_behind_the_api()
-    assert calls == ([replica_process.BEHIND] if replica else [])
+    replica_process.compute_behind_the_api()
+    kept = [(replica_process.M_MMAP_THRESHOLD, 32 << 20), (replica_process.M_TRIM_THRESHOLD, 1 << 30)]
+    assert calls == ([replica_process.BEHIND, *kept] if replica else [])
 
 
 def test_the_collector_and_the_threads_memory_are_kept_small(done):
