@@ -24,7 +24,7 @@ def compute_behind_the_api() -> None:
     """
     if _is_replica():
         os.nice(BEHIND)
-        _tell_malloc({M_MMAP_THRESHOLD: 32 << 20, M_TRIM_THRESHOLD: 1 << 30})
+        _tell_malloc({M_MMAP_THRESHOLD: 32 << 20, M_TRIM_THRESHOLD: 256 << 20})
 
 
 def answer_without_pauses() -> None:
@@ -41,9 +41,10 @@ def answer_without_pauses() -> None:
 
 
 def _tell_malloc(settings: Mapping[int, int]) -> None:
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it
-    for parameter, value in settings.items() if mallopt else ():
-        mallopt(parameter, value)
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):  # glibc's
+        for parameter, value in settings.items():
+            library.mallopt(parameter, value)
 
 
 def _is_replica() -> bool:

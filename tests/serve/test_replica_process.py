@@ -27,7 +27,7 @@ def done(request, monkeypatch):
 def test_what_computes_stands_behind_the_api(done):
     replica, calls = done
     replica_process.compute_behind_the_api()
-    kept = [(replica_process.M_MMAP_THRESHOLD, 32 << 20), (replica_process.M_TRIM_THRESHOLD, 1 << 30)]
+    kept = [(replica_process.M_MMAP_THRESHOLD, 32 << 20), (replica_process.M_TRIM_THRESHOLD, 256 << 20)]
     assert calls == ([replica_process.BEHIND, *kept] if replica else [])
 
 
