@@ -150,6 +150,8 @@ def main() -> None:
     parser.add_argument("--single", type=int, help="train so many of the trials singly and count them for all")
     parser.add_argument("--out", type=Path, help="also write the table to this file")
     arguments = parser.parse_args()
+    if arguments.single is not None and arguments.single < 1:
+        parser.error("--single: at least 1")
     ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)

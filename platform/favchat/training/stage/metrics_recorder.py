@@ -74,8 +74,10 @@ class Recorder:
         if self._system:
             self._system.finish()
         if self._log:
-            self._draw(self._log)
-            self._log.close()
+            try:
+                self._draw(self._log)
+            finally:
+                self._log.close()
 
     def step(self, step: int, result: StepResult, seconds: float, waited: float) -> None:
         """Record a step that took `seconds`, of which `waited` for data."""
