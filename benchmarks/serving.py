@@ -8,10 +8,10 @@ the server starts: with the encoders, as it stands in the library, and with the 
 subtracted. Decoding is in neither. The first question on a video waits for decoding, face tracking and the encoders;
 the second waits for none. The questions are ones that the language model answers by itself. "Bare" is what a first
 question needs and no more, in this process: decoding, tracking, encoders, one pass of the language model in the
-precision that the server takes; it is measured right before each first question. Scores and a choice of eight options
-are asked for by turns with questions, about new videos and known ones, and compared with a question's whole answer.
-Without serve.model the preset's untrained model is used: it is as fast as a trained one. Every answer has the same
-length, as the end-of-turn token is switched off.
+precision that the server takes, with the package's settings for threads; it is measured right before each first
+question. Scores and a choice of eight options are asked for by turns with questions, about new videos and known ones,
+and compared with a question's whole answer. Without serve.model the preset's untrained model is used: it is as fast as
+a trained one. Every answer has the same length, as the end-of-turn token is switched off.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+# As in the package's own processes, threads that wait sleep; read when torch is imported.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 import torch
 from openai import OpenAI

@@ -23,6 +23,7 @@ from favchat.hub.load import load
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
 from favchat.model.answers_by_score import is_whole, probability_of_yes
 from favchat.model.generation import starts_of
+from favchat.model.grouped_attention import share_keys_on_cpu
 from favchat.model.processing_favchat import SYSTEM
 from favchat.runtime.threads import server_threads
 from serve.chat import Chat, Logprob, Piece, TokenText
@@ -427,4 +428,5 @@ def load_engine(config: Config) -> Engine:
     if config.serve.use_gpu:
         model = model.to("cuda")
     prepare_language_model(model, config.serve)
+    share_keys_on_cpu(model.device)
     return Engine(model, processor, VideoStore.of(config), config.serve)

@@ -62,7 +62,7 @@ class Intake:
             if not await asyncio.to_thread(self._store.source(incoming.key).exists):
                 try:
                     with in_openai_s_words(), self._metrics.timed("check"):
-                        await self._media().check.remote(incoming.path.name)
+                        await self._media().check.remote(incoming.path.name, incoming.key)
                 except ApiError as error:
                     raise ApiError(error.status, error.message, param, error.code) from None
             async with _in_threads(partial(self._store.keep, incoming), self._store.give) as key:

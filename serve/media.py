@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +37,9 @@ SAMPLE = Path(favchat.__file__).parent / "sample" / "clips" / "pexels_0.mp4"
 
 DECODERS = 2
 """Videos that a replica decodes at once; what is only looked at does not wait for them."""
+
+REMEMBERED = 64
+"""Videos of which a replica remembers that it has checked them: they are usually asked about at once."""
 
 MAX_WINDOWS = 64
 """Most windows of a video."""
@@ -79,17 +83,20 @@ class MediaReplica:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._began: dict[object, float] = {}
         self._places = asyncio.Semaphore(DECODERS)
+        self._checked: deque[str] = deque(maxlen=REMEMBERED)
 
-    async def check(self, incoming: str) -> None:
+    async def check(self, incoming: str, key: str) -> None:
         """See that bytes that came are a video, of a size and length that may be asked about.
 
         Args:
             incoming: Name of the file among the store's incoming ones.
+            key: The video that it will be.
 
         Raises:
             ApiError: They are not, the message says why.
         """
         await self._in_thread(self._check, self.store.incoming(incoming))
+        self._checked.append(key)
 
     async def playable(self, key: str) -> bool:
         """Whether browsers play a video as it is.
@@ -224,7 +231,8 @@ class MediaReplica:
 
     def _process(self, key: str) -> None:
         path = self.store.source(key)
-        self._check(path)
+        if key not in self._checked:  # it came before this replica did, or to another one
+            self._check(path)
         clips = self.specification.read(path, self.detector, max_tracks=FACES)
         found, size = self.detector.last()
         people = [count_people(found, size, clip, self.specification.min_share) for clip in clips]
