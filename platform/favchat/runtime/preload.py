@@ -26,6 +26,7 @@ TRAINING_MODULES = (
     "favchat.model.build",
     "favchat.model.generation",
     "deepspeed",
+    "deepspeed.runtime.zero.muon.muon_optimizer",
     "mlflow.store.tracking.sqlalchemy_store",
     "matplotlib.figure",
 )

@@ -1,12 +1,18 @@
-"""Run by test_zero.py on two workers: each stage of ZeRO through four steps, and from one's checkpoint in another."""
+"""Run by test_deepspeed_engine.py: each stage of ZeRO through four steps on two workers, and from one to another.
+
+The workers are forked from one process, which imports for both.
+"""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
+import deepspeed.runtime.zero.muon.muon_optimizer  # noqa: F401 - each engine looks for it, which takes a second
 import torch
 import torch.distributed as dist
+from torch.multiprocessing import start_processes
 
 from favchat.config import load
 from favchat.model.build import build
@@ -20,16 +26,17 @@ from jobs.cli import CONFIGS
 
 STEPS = 4
 HALF = 2
+WORKERS = 2
 
 
-def main(corpus: str, out: Path) -> None:
+def main(rank: int, corpus: str, out: Path) -> None:
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(WORKERS)}  # DeepSpeed reads them
     torch.set_num_threads(1)
     config = load(CONFIGS / "tiny.yaml", [f"data.out={corpus}", "model.adapter.dropout=0.1"])
     given = config.training.stages[1].model_copy(update={"accumulate": 2, "learning_rates": {"language_model": 1e-3}})
-    dist.init_process_group("gloo")
-    rank, workers = dist.get_rank(), dist.get_world_size()
+    dist.init_process_group("gloo", init_method=f"file://{out / 'group'}", rank=rank, world_size=WORKERS)
     source = StageSource(config, given, None)
-    shares = [source.read_batches(2 * rank + part, 2 * workers, 0) for part in range(2)]
+    shares = [source.read_batches(2 * rank + part, 2 * WORKERS, 0) for part in range(2)]
     batches = [[next(share) for share in shares] for _ in range(STEPS)]
     losses: dict[str, list[float]] = {}
     norms: dict[str, list[float]] = {}
@@ -61,7 +68,7 @@ def main(corpus: str, out: Path) -> None:
                     checkpoints.learning_buffers(model),
                     keep=1,
                     rank=rank,
-                    workers=workers,
+                    workers=WORKERS,
                 )
         return engine
 
@@ -95,4 +102,5 @@ def main(corpus: str, out: Path) -> None:
         )
 
 
-main(sys.argv[1], Path(sys.argv[2]))
+if __name__ == "__main__":
+    start_processes(main, (sys.argv[1], Path(sys.argv[2])), WORKERS, start_method="fork")
