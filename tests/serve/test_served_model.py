@@ -44,7 +44,7 @@ class Parts:
     def __init__(self, config: Config) -> None:
         self.store, self.name, self.asked = None, config.serve.name, []
 
-    async def check(self, incoming: str) -> None:
+    async def check(self, incoming: str, key: str) -> None:
         self.asked.append("check")
 
     async def prepare(self, key: str, face: int) -> None:
