@@ -23,7 +23,6 @@ from favchat.hub.load import load
 from favchat.model import FaVChatForConditionalGeneration, FaVChatProcessor
 from favchat.model.answers_by_score import is_whole, probability_of_yes
 from favchat.model.generation import starts_of
-from favchat.model.grouped_attention import share_keys_on_cpu
 from favchat.model.processing_favchat import SYSTEM
 from favchat.runtime.threads import server_threads
 from serve.chat import Chat, Logprob, Piece, TokenText
@@ -33,6 +32,7 @@ from serve.grammars import Grammars, Matcher
 from serve.language_model import VirtualTokenLM, prepare_language_model
 from serve.likelihood import Noted, after_one_prompt
 from serve.merge import merged
+from serve.shared_keys import share_keys_on_cpu
 from serve.store import VideoStore, gone
 from serve.text_stream import TextStream
 from serve.view import View

@@ -27,7 +27,6 @@ from favchat.evaluation.asking.question_tree import QuestionTree, common_prefix
 from favchat.evaluation.asking.score_answers import option_probabilities
 from favchat.model.answers_by_score import is_whole
 from favchat.model.generation import starts_of
-from favchat.model.grouped_attention import share_keys_on_cpu
 from favchat.training.batches.samples import StoredClip
 from favchat.training.stage.precision import cast_frozen
 from favchat.video.mouth import MOUTH_FEATURES
@@ -78,7 +77,6 @@ class LocalModel:
 
     def _begin(self, model: Any, processor: Any, max_new_tokens: int) -> None:
         self.model, self.processor, self.max_new_tokens = model, processor, max_new_tokens
-        share_keys_on_cpu(model.device)
         self._priors: dict[tuple[str, str, tuple[str, ...]], list[float]] = {}
         self._begun: tuple[Any, DynamicCache] | None = None
         prompt = self._ids(self.processor.prompt("?"))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers.integrations import sdpa_attention
 
-from favchat.model.grouped_attention import FORCED, share_keys_on_cpu
+from serve.shared_keys import FORCED, share_keys_on_cpu
 
 
 @pytest.mark.parametrize(("device", "shares"), [("cpu", True), ("cuda", False)])
