@@ -137,7 +137,7 @@ def drill(folder: Path, kills: int, seed: int, more: Sequence[str] = ()) -> tupl
     """Kill a pipeline so often: what each kill met, and what differs at the end."""
     draw = random.Random(seed)
     whole, other = folder / "whole", folder / "killed"
-    whole.mkdir(parents=True)
+    whole.mkdir(parents=True, exist_ok=True)
     (whole / "began").touch()
     steps = [f"undisturbed: {finish(whole, more):.0f} s"]
     took = seconds_of(whole)

@@ -157,7 +157,7 @@ def test_families_have_means_and_differences_by_person(tmp_path):
     assert "No attribute" in family_table(runs, "likelihood", 10)[-1]
 
 
-def test_variants_are_trained_evaluated_and_not_repeated(corpus, tmp_path, monkeypatch, capsys):
+def test_variants_are_trained_evaluated_and_not_repeated(corpus, new_store, tmp_path, monkeypatch, capsys):
     settings = [
         "training.stages=[{name: questions, task: qa, batch_size: 2, trainable: [adapter], cache_features: false}]",
         "training.val_answers=0",
@@ -165,7 +165,7 @@ def test_variants_are_trained_evaluated_and_not_repeated(corpus, tmp_path, monke
         "evaluation.max_clips=2",
         "evaluation.resamples=100",
         "evaluation.threads=1",
-        f"tracking.uri=sqlite:///{tmp_path}/mlflow.db",
+        f"tracking.uri={new_store(tmp_path / 'mlflow.db')}",
     ]
     words = ["ablations.py", str(corpus), "tiny", "--variants", FULL, "no_face_encoder", "--seeds", "1", "--steps", "1"]
     words += ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "table.md"), "--set", *settings]

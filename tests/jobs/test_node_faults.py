@@ -7,7 +7,8 @@ from benchmarks.pipeline_kills import rows
 
 
 @pytest.mark.ray
-def test_clips_of_a_node_that_was_taken_away_are_done_on_another(centerface, tmp_path):
+def test_clips_of_a_node_that_was_taken_away_are_done_on_another(centerface, new_store, tmp_path):
+    new_store(tmp_path / "mlflow.db")
     words = settings(tmp_path, "data.frames.max_frames=2")
     happened = command(tmp_path / "log.txt", "prepare", words, working("ClipProcessor", 1))
     assert happened.startswith("node killed")

@@ -6,7 +6,7 @@ from benchmarks.pipeline_kills import drill
 
 
 @pytest.mark.ray
-def test_a_pipeline_that_was_killed_in_its_training_ends_as_an_undisturbed_one(centerface, tmp_path):
+def test_a_pipeline_that_was_killed_in_its_training_ends_as_an_undisturbed_one(centerface, new_store, tmp_path):
     # One stage: that a kill in a later one changes nothing in those before is test_curriculum's.
     stage = "{name: questions, task: qa, steps: 6, batch_size: 4, trainable: [adapter, language_model]}"
     small = [
@@ -15,6 +15,8 @@ def test_a_pipeline_that_was_killed_in_its_training_ends_as_an_undisturbed_one(c
         "data.frames.fps=1",
         "evaluation.max_clips=2",
     ]
+    for name in ("whole", "killed"):
+        new_store(tmp_path / name / "mlflow.db")
     steps, differ = drill(tmp_path, kills=1, seed=5, more=small)
     assert len(steps) == 3 and "after train had begun" in steps[1]
     assert not any(differ.values()), (steps, differ)
