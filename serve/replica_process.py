@@ -31,14 +31,13 @@ def answer_without_pauses() -> None:
     """Keep the garbage collector off what has been imported, and memory from growing with the threads that used it.
 
     The C library gives each thread memory of its own, which keeps as much as its largest request took; requests with
-    whole videos in them pass through one thread after the other. What is large is given back to the system as soon as
-    it is freed, and leaves no gaps among what stays. Does nothing outside of a replica.
+    whole videos in them pass through one thread after the other. Does nothing outside of a replica.
     """
     if not _is_replica():
         return
     gc.collect()
     gc.freeze()
-    _tell_malloc({M_ARENA_MAX: 2, M_MMAP_THRESHOLD: 128 << 10})
+    _tell_malloc({M_ARENA_MAX: 2})
 
 
 def _tell_malloc(settings: Mapping[int, int]) -> None:
