@@ -26,7 +26,7 @@ TRAINING_MODULES = (
     "favchat.model.build",
     "favchat.model.generation",
     "deepspeed",
-    "deepspeed.runtime.zero.muon.muon_optimizer",
+    "deepspeed.runtime.zero.muon.muon_optimizer",  # each engine imports it, and with it torch's compiler
     "mlflow.store.tracking.sqlalchemy_store",
     "matplotlib.figure",
 )
