@@ -266,8 +266,7 @@ class Api:
 
     async def _answer(self, body: ChatCompletionRequest, answer: Answer) -> AsyncGenerator[Piece]:
         """The answer's pieces, the first one empty; leaving early cancels the request."""
-        shown = body.shown()
-        if not shown:
+        if not body.shown():
             # The model would tell of a person whom it has not seen.
             notice = no_video()
             answer.notices.append(notice)
@@ -277,10 +276,7 @@ class Api:
             return
         served = self._model(body.model)
         async with AsyncExitStack() as stack:
-            addresses = dict.fromkeys(body.addresses())
-            keys = {address: await stack.enter_async_context(self.intake.at(address)) for address in addresses}
-            without = ordered(body.without or [])
-            views = [View(keys[one.address], one.face, without) for one in shown]
+            views = await self._taken_in(body, stack)
             videos = list(dict.fromkeys(views))
             # All come to an end before one that failed gives its videos back.
             for outcome in await asyncio.gather(
@@ -296,6 +292,15 @@ class Api:
                 async for piece in pieces:
                     answer.notices += piece.notices
                     yield piece
+
+    async def _taken_in(self, body: ChatCompletionRequest, stack: AsyncExitStack) -> list[View]:
+        """What a chat shows, held until the stack is closed; nothing of the request holds the videos any longer."""
+        shown = body.shown()
+        addresses = dict.fromkeys(one.address for one in shown)
+        keys = {address: await stack.enter_async_context(self.intake.at(address)) for address in addresses}
+        body.forget_addresses()
+        without = ordered(body.without or [])
+        return [View(keys[one.address], one.face, without) for one in shown]
 
     async def _written(self, chat: Chat, served: ServedModel) -> AsyncGenerator[Piece]:
         asked = time.monotonic()

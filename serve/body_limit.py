@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.errors import ApiError, busy, error_response
@@ -125,6 +126,11 @@ def has_body(scope: Scope) -> bool:
     """Whether a request announces a body."""
     headers = dict(scope["headers"])
     return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+
+
+async def body_of(request: Request) -> bytes:
+    """A request's body, which the request does not keep: with videos in it, it is large, and answers take long."""
+    return b"".join([part async for part in request.stream()])
 
 
 class _Body:

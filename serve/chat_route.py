@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
+from serve.body_limit import body_of
 from serve.chat import Piece
 from serve.deadline import until_deadline
 from serve.error_handler import as_api_error
@@ -49,7 +50,7 @@ class ChatRoute:
 
     async def chat_completions(self, request: Request) -> dict[str, Any] | StreamingResponse:
         """Answer a chat about videos, in one piece or streamed."""
-        body = await asyncio.to_thread(self._read, await request.body())
+        body = await asyncio.to_thread(self._read, await body_of(request))
         answer = Answer(body.model)
         pieces = self._answer(body, answer)
         # What is refused is refused here, before a streamed response has begun.

@@ -75,6 +75,10 @@ class VideoPart(_Part):
         """Which video, and which face."""
         return Shown(self.video_url.url, self.video_url.face)
 
+    def forget_address(self) -> None:
+        """Drop the address."""
+        self.video_url.url = ""
+
 
 class ImageUrl(_Part):
     """Where a picture is, and which face is meant: as of a video."""
@@ -93,6 +97,10 @@ class ImagePart(_Part):
     def shown(self) -> Shown:
         """Which picture, and which face."""
         return Shown(self.image_url.url, self.image_url.face)
+
+    def forget_address(self) -> None:
+        """Drop the address."""
+        self.image_url.url = ""
 
 
 class TextPart(_Part):
@@ -172,14 +180,18 @@ class ChatCompletionRequest(Structured):
         with faulty():
             return cls.model_validate_json(body)
 
-    def addresses(self) -> list[str]:
-        """Where the videos are, in order."""
-        return [one.address for one in self.shown()]
-
     def shown(self) -> list[Shown]:
         """The videos, in order."""
+        return [part.shown for part in self._video_parts()]
+
+    def forget_addresses(self) -> None:
+        """Drop the addresses, which may be whole videos, once the videos have been taken in."""
+        for part in self._video_parts():
+            part.forget_address()
+
+    def _video_parts(self) -> list[VideoPart | ImagePart]:
         return [
-            part.shown
+            part
             for message in self.messages
             if not isinstance(message.content, str)
             for part in message.content

@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
+from serve.body_limit import body_of
 from serve.chat import Piece
 from serve.deadline import until_deadline
 from serve.error_handler import as_api_error
@@ -54,7 +55,7 @@ class ResponsesRoute:
 
     async def responses(self, request: Request) -> dict[str, Any] | StreamingResponse:
         """Answer a chat about videos in the words of OpenAI's responses."""
-        asked, chat = await asyncio.to_thread(self._read, await request.body())
+        asked, chat = await asyncio.to_thread(self._read, await body_of(request))
         answer, response = Answer(chat.model), Response(asked)
         pieces = self._answer(chat, answer)
         await anext(pieces)  # what is refused is refused before a streamed response has begun
@@ -66,6 +67,7 @@ class ResponsesRoute:
     def _read(self, body: bytes) -> tuple[ResponsesRequest, ChatCompletionRequest]:
         asked = ResponsesRequest.parse(body)
         chat = asked.chat()
+        asked.input = ""  # the chat has it, and drops the videos when they have been taken in
         self._check(chat)
         return asked, chat
 

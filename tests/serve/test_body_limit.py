@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from serve.body_limit import BODIES, ROOM, BodyLimit, Traffic
+from serve.body_limit import BODIES, ROOM, BodyLimit, Traffic, body_of
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,3 +112,11 @@ def test_draining_ends_although_a_request_does_not() -> None:
         return traffic.draining
 
     assert asyncio.run(drain())
+
+
+def test_a_body_is_read_and_not_kept() -> None:
+    client = Client(b"ab", b"c")
+    request = Request(client.scope, client.receive)
+    assert asyncio.run(body_of(request)) == b"abc"
+    with pytest.raises(RuntimeError, match="Stream consumed"):
+        asyncio.run(request.body())

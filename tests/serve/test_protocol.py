@@ -117,7 +117,8 @@ def test_more_videos_than_fit_at_once_are_refused_and_not_put_off() -> None:
         return [{"role": "user", "content": [{"type": "video_url", "video_url": {"url": name}} for name in names]}]
 
     assert "at most 4" in fault(messages=videos("a", "b", "c", "d", "e")).message
-    assert read(messages=videos("a", "b", "c", "d", "a")).addresses() == ["a", "b", "c", "d", "a"]
+    request = read(messages=videos("a", "b", "c", "d", "a"))
+    assert [one.address for one in request.shown()] == ["a", "b", "c", "d", "a"]
 
 
 @pytest.mark.parametrize("end", [0, -1])

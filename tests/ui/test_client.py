@@ -72,7 +72,7 @@ def test_an_answer_is_streamed(api, fake) -> None:
         return [piece.text async for piece in api.answer("file-1", ASKED)]
 
     assert run(pieces()) == WORDS[:5]
-    assert fake.requests[0].stream and fake.requests[0].addresses() == ["file:file-1"]
+    assert fake.requests[0].stream and [one.address for one in fake.requests[0].shown()] == ["file:file-1"]
 
 
 def test_leaving_an_answer_cancels_the_request(api, fake) -> None:

@@ -43,6 +43,9 @@ LOCAL_RAY = {
     # try comes too early.
     "RAY_raylet_client_connect_timeout_milliseconds": "50",
     "RAY_raylet_client_num_connect_attempts": "200",
+    # Each of a process's threads, of which Ray has some forty, would get a heap of its own, which keeps as much as was
+    # ever in it. The C library reads this when a process starts.
+    "MALLOC_ARENA_MAX": "2",
     # A process that asks whether the machine is about to be taken away, as clouds do with the nodes of a cluster.
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     # It looks every two seconds whether the workers are done; a stage ends so much later.

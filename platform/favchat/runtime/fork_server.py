@@ -27,12 +27,14 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+from favchat.runtime.environment import LOCAL_RAY
+
 MOST = 1 << 20
 """Bytes of a request at most: a command's arguments and its environment."""
 
-HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-"""Memory in large pages where the system offers them: a virtual machine may take a second for 500 MB in small ones. The
-C library reads it when a process starts, so that the forked ones have it from the server."""
+MEMORY = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", "MALLOC_ARENA_MAX": LOCAL_RAY["MALLOC_ARENA_MAX"]}
+"""Memory in large pages where the system offers them: a virtual machine may take a second for 500 MB in small ones; and
+few heaps. The C library reads both when a process starts, so that the forked ones have it from the server."""
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 """Read by NumPy's and torch's libraries when they are loaded. Ray sets it for a worker that asks for no CPU before it
@@ -90,7 +92,7 @@ def start(*modules: str, later: Sequence[str] = ()) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=HUGE_PAGES | ONE_THREAD | os.environ,
+            env=MEMORY | ONE_THREAD | os.environ,
         )
     except OSError:
         os.close(alive)
