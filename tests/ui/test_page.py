@@ -92,7 +92,8 @@ def test_a_clip_is_shown_told_about_and_asked(reader, fake) -> None:
     assert page.evaluate("document.activeElement.matches('#fc-question textarea')"), "the focus was lost"
     assert reader.said("user") == ["Is the person smiling?", "And now?"]
     assert [message.content for message in fake.requests[1].messages[1:]] == [ANSWER + " ", "And now?"]
-    assert [one.address for one in fake.requests[1].shown()] == ["file:file-1"] and fake.requests[1].temperature in (None, 0)
+    second = fake.requests[1]
+    assert [one.address for one in second.shown()] == ["file:file-1"] and second.temperature in (None, 0)
     assert violations(page) == []
 
 
