@@ -61,7 +61,7 @@ def address():
 def ask(address: str, script: Path, *arguments: str, **options) -> subprocess.CompletedProcess[str]:
     """Have a script run by a server, for a process of its own, until what it writes ends."""
     command = [sys.executable, "-c", ASK, address, str(script), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, **options)
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, **options)
 
 
 def test_a_script_runs_as_if_it_had_been_started(address, tmp_path):
@@ -130,6 +130,23 @@ def test_it_ends_with_who_started_it(end):
         until(lambda: answers(place))
         owner.communicate(f"{end}\n")
     until(lambda: not Path(place).parent.exists())
+
+
+def test_what_was_forked_from_onnx_runtime_ends(tmp_path):
+    """It has a thread for its reports, unless they are off, and the forked process would wait for that at its end."""
+    script = tmp_path / "short.py"
+    script.write_text("print('done')")
+    reporting = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, "onnxruntime"], stdin=-1, stdout=-1, text=True, env=reporting
+    ) as owner:
+        assert owner.stdout is not None
+        place = owner.stdout.readline().strip()
+        until(lambda: answers(place))
+        try:
+            assert "done" in ask(place, script).stdout  # read until the forked process closes it
+        finally:
+            owner.communicate("pass\n")
 
 
 def test_who_asks_while_more_is_imported_is_served_before_it(tmp_path):

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import cv2
 import pytest
 
@@ -26,3 +30,10 @@ def test_every_pool_has_what_the_process_may_have_and_waits_asleep(three_threads
 def test_a_setting_goes_before(three_threads, centerface):
     options = onnx_session.onnx_session(str(centerface), 2).get_session_options()
     assert options.intra_op_num_threads == 2
+
+
+def test_nothing_is_kept_to_be_reported(centerface, tmp_path):
+    code = f"from favchat.video.onnx_session import onnx_session; onnx_session({str(centerface)!r}, 1)"
+    telling = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=telling | {"HOME": str(tmp_path)})
+    assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name]

@@ -10,6 +10,8 @@ TELEMETRY_OFF = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    # Since version 1.29 it reports each network that it loads, and its thread for that ends no process that was forked.
+    "ORT_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
 }
 """Settings that keep the libraries from reporting usage; a value that the user has set stays."""

@@ -27,7 +27,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-from favchat.runtime.environment import LOCAL_RAY
+from favchat.runtime.environment import LOCAL_RAY, TELEMETRY_OFF
 
 MOST = 1 << 20
 """Bytes of a request at most: a command's arguments and its environment."""
@@ -92,7 +92,7 @@ def start(*modules: str, later: Sequence[str] = ()) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=MEMORY | ONE_THREAD | os.environ,
+            env=MEMORY | ONE_THREAD | TELEMETRY_OFF | os.environ,
         )
     except OSError:
         os.close(alive)

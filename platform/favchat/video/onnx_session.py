@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+from favchat.runtime.environment import TELEMETRY_OFF
 from favchat.runtime.threads import available_threads
 
 
@@ -14,6 +16,8 @@ def onnx_session(model: str | bytes, threads: int | None) -> Any:
         model: A file name, or the serialised model.
         threads: Threads of one run; None: as many as the process may use.
     """
+    # Read when it is imported; who uses this package as a library has not switched it off.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", TELEMETRY_OFF["ORT_DISABLE_TELEMETRY"])
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
