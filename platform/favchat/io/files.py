@@ -6,8 +6,11 @@ import os
 import re
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -24,24 +27,38 @@ def expanded(text: str) -> str:
     return (found[1] or "") + os.path.expanduser(found[2]) if found else text
 
 
-def write_bytes_whole(path: Path | UPath, data: bytes) -> None:
-    """Write a file atomically.
+@contextmanager
+def written_whole(path: Path | UPath) -> Iterator[BinaryIO]:
+    """A file to write, and to read again, that is there at the end of the context, and only if that ends well.
 
     A local file is written under a hidden name and then renamed, so that a killed process leaves no partial file.
-    Object storage makes a file visible only when it is complete.
+    Object storage makes a file visible only when it is complete; what is written to it is held in memory.
 
     Raises:
         OSError: The folder cannot be written, or the disk is full.
     """
     if not isinstance(path, Path):
-        path.fs.pipe_file(path.path, data)
+        data = BytesIO()
+        yield data
+        path.fs.pipe_file(path.path, data.getvalue())
         return
     hidden = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")  # on shared storage process ids may repeat
     try:
-        hidden.write_bytes(data)
+        with hidden.open("w+b") as file:
+            yield file
         os.replace(hidden, path)
     finally:
         hidden.unlink(missing_ok=True)
+
+
+def write_bytes_whole(path: Path | UPath, data: bytes) -> None:
+    """Write a file atomically, see :func:`written_whole`.
+
+    Raises:
+        OSError: The folder cannot be written, or the disk is full.
+    """
+    with written_whole(path) as file:
+        file.write(data)
 
 
 def write_text_whole(path: Path | UPath, text: str) -> None:

@@ -1,8 +1,10 @@
 """Files are whole or absent."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from favchat.config import ConfigError
@@ -10,12 +12,11 @@ from favchat.data.corpus.parquet_files import name_for, parquet_files, read_fold
 
 
 def test_a_write_that_fails_midway_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def half(path: Path, data: bytes) -> None:
-        with path.open("wb") as file:
-            file.write(data[:20])
+    def half(table: pa.Table, file: BinaryIO, **_: object) -> None:
+        file.write(b"PAR1")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", half)
+    monkeypatch.setattr(pq, "write_table", half)
     with pytest.raises(OSError, match="No space left"):
         write_whole(pa.table({"x": [1]}), tmp_path / "shards" / "a.parquet")
     assert list((tmp_path / "shards").iterdir()) == []

@@ -51,7 +51,6 @@ def lost(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, int]]:
             assert written["error"].null_count == len(written)
 
     monkeypatch.setattr(pipeline, "_run", run)
-    monkeypatch.setattr(pipeline, "ready", lambda detector: None)
     monkeypatch.setattr(pipeline, "clip_progress", lambda label, total: nullcontext())
     monkeypatch.setattr(pipeline.ray_cluster, "start", lambda config, **_: None)
     return lost

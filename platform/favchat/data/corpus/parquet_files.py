@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ from upath import UPath
 
 from favchat.config import ConfigError
 from favchat.data.corpus.schema import ADDED, ANNOTATIONS
-from favchat.io.files import write_bytes_whole
+from favchat.io.files import written_whole
 
 GROUP_ROWS = 64
 """Rows of a row group of media: whoever reads one clip of a large shard reads so many at most."""
@@ -38,12 +37,12 @@ def write_whole(table: pa.Table, path: UPath) -> WrittenFile:
         OSError: The folder cannot be written, or the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = BytesIO()
     group = GROUP_ROWS if "frames" in table.column_names else None
-    pq.write_table(table, data, compression="zstd", row_group_size=group)
-    write_bytes_whole(path, data.getvalue())
-    footer = pq.read_metadata(data)
-    return WrittenFile(data.getbuffer().nbytes, [footer.row_group(n).num_rows for n in range(footer.num_row_groups)])
+    with written_whole(path) as file:
+        pq.write_table(table, file, compression="zstd", row_group_size=group)
+        size = file.tell()
+        footer = pq.read_metadata(file)
+    return WrittenFile(size, [footer.row_group(n).num_rows for n in range(footer.num_row_groups)])
 
 
 def name_for(clip_ids: list[str]) -> str:
@@ -107,6 +106,19 @@ def read_row_group(file: UPath, group: int, columns: Sequence[str]) -> pa.Table:
         raise ConfigError(
             f"data.out: {file} is no Parquet file with the columns {', '.join(columns)}: {error}"
         ) from error
+
+
+def row_group_count(file: UPath) -> int:
+    """How many row groups a Parquet file has.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
+    try:
+        with arrow_source(file) as source:
+            return int(pq.read_metadata(source).num_row_groups)
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigError(f"data.out: {file} is no Parquet file: {error}") from error
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from upath import UPath
 
 from favchat.data.corpus.ledger import ledger_files, read_ledger, rewrite_rows, write_rows
-from favchat.data.corpus.parquet_files import read_table, write_whole
+from favchat.data.corpus.parquet_files import read_row_group, read_table, row_group_count, write_whole
 from favchat.data.corpus.schema import REJECT_SCHEMA, REJECTS, SHARD_SCHEMA, SHARDS
 from favchat.data.prepare.clip_plan import ClipList
 from favchat.data.prepare.near_hashes import Pairs, band_count, band_pairs, close_pairs, hash_words, joined
@@ -220,18 +220,31 @@ def _of_list(rows: pa.Table, listed: pa.Table) -> pa.Table:
 def apply_decisions(decisions: pa.Table, out: UPath, name: str) -> None:
     """Apply decisions to one shard; rejects are written first, so that an interruption loses no row."""
     shard = out / name
-    table = read_table(shard, SHARD_SCHEMA.names).cast(SHARD_SCHEMA)
+    # One row group after the other: those of a large shard, and what is left of them, would not fit side by side.
+    kept, lost = zip(
+        *(
+            _decided(read_row_group(shard, group, SHARD_SCHEMA.names).cast(SHARD_SCHEMA), decisions)
+            for group in range(row_group_count(shard))
+        ),
+        strict=True,
+    )
+    rejects = pa.concat_tables(lost)
+    if len(rejects):
+        tracks = dict(zip(*(rejects[name].to_pylist() for name in ("clip_id", "track")), strict=True))
+        write_rows(rejects.select(REJECT_SCHEMA.names).cast(REJECT_SCHEMA), out, REJECTS, tracks)
+    rewrite_rows(pa.concat_tables(kept), out, shard)
+
+
+def _decided(table: pa.Table, decisions: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """The rows of a shard that stay, in their new splits, and those that go, with the reason."""
     of_row = decisions.take(pc.index_in(table["clip_id"], decisions["clip_id"].combine_chunks()))
     splits = pc.coalesce(of_row["split"], table["split"])
     table = table.set_column(table.column_names.index("split"), SHARD_SCHEMA.field("split"), splits)
     dropped = pc.fill_null(of_row["dropped"], False)
     lost, why = table.filter(dropped), of_row.filter(dropped).to_pylist()
-    if len(lost):
-        lost = lost.append_column("stage", pa.array(["duplicate"] * len(lost)))
-        lost = lost.append_column("reason", pa.array([_reason(one) for one in why], pa.string()))
-        tracks = dict(zip(*(lost[name].to_pylist() for name in ("clip_id", "track")), strict=True))
-        write_rows(lost.select(REJECT_SCHEMA.names).cast(REJECT_SCHEMA), out, REJECTS, tracks)
-    rewrite_rows(table.filter(pc.invert(dropped)), out, shard)
+    lost = lost.append_column("stage", pa.array(["duplicate"] * len(lost), pa.string()))
+    lost = lost.append_column("reason", pa.array([_reason(one) for one in why], pa.string()))
+    return table.filter(pc.invert(dropped)), lost
 
 
 def _reason(decision: dict[str, object]) -> str:
