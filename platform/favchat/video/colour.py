@@ -8,10 +8,12 @@ PyAV's FFmpeg has no `zscale`, and the tone mapping of its scaler darkens faces 
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 PQ, HLG = 16, 18
@@ -39,6 +41,9 @@ TO_709 = np.asarray(
 )
 """Linear RGB of BT.2020 to that of BT.709 (ITU-R BT.2087)."""
 
+_SCALERS = threading.local()
+"""FFmpeg's scaler of each thread."""
+
 
 def is_wide(frame: VideoFrame) -> bool:
     """Whether a frame has other transfer functions or primaries than BT.709, which the scaler does not convert."""
@@ -48,9 +53,12 @@ def is_wide(frame: VideoFrame) -> bool:
 def to_rgb(frame: VideoFrame, width: int, height: int, *, interpolation: str = "BICUBIC") -> NDArray[np.uint8]:
     """Convert a frame to (height, width, 3) uint8 RGB, tone-mapping HDR; the orientation is not applied."""
     wide = is_wide(frame)
-    image = frame.to_ndarray(
-        format="rgb48le" if wide else "rgb24", width=width, height=height, interpolation=interpolation
+    # A frame's own scaler would be made anew for each frame, which takes up to ten times as long as scaling it.
+    scaler = _SCALERS.__dict__.setdefault("scaler", VideoReformatter())
+    scaled = scaler.reformat(
+        frame, width, height, format="rgb48le" if wide else "rgb24", interpolation=interpolation, threads=1
     )
+    image = scaled.to_ndarray()
     if not wide:
         return np.asarray(image, dtype=np.uint8)
     light = _light_of_signal(int(frame.color_trc))[image]
