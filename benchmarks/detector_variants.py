@@ -1,4 +1,4 @@
-"""Cheaper ways to find the faces of a clip, and what each changes: why every frame is searched whole, in float32.
+"""Cheaper ways to find the faces of a clip, and what each changes: why a searched frame is searched whole, in float32.
 
     python benchmarks/detector_variants.py [VIDEO_OR_FOLDER...] [--every 2] [--out RESULT.md]
 
@@ -10,10 +10,12 @@ looks for the main face of the same frames:
 - crop, same scale: only a part of the picture, 1.6 times as wide as the face was in the frame before, in whole cells of
   32 pixels of the network's input;
 - crop of 128 px: that part alone, scaled to 128x128;
-- every second frame: the others by interpolation between their neighbours.
+- every second frame: the others by interpolation between their neighbours;
+- followed: what `favchat prepare` does, every fourth frame searched and faces followed through the others
+  (`favchat.video.sparse_detect`). Searched frames count among its landmarks, with no error.
 
-Times are CPU seconds of the network alone, one frame a run on one thread. Landmarks are compared on the aligned crop of
-160 pixels, where faces are some 110 wide.
+Times are CPU seconds of the network alone, one frame a run on one thread; of "followed" all that it does, too.
+Landmarks are compared on the aligned crop of 160 pixels, where faces are some 110 wide.
 """
 
 from __future__ import annotations
@@ -39,7 +41,10 @@ from favchat.config.data import FACE_MARGIN
 from favchat.video import CenterFaceDetector, Detections, VideoError, read_frames
 from favchat.video.align import face_geometry
 from favchat.video.detect import MULTIPLE, _network_input
+from favchat.video.landmark_refiner import LandmarkRefiner
 from favchat.video.onnx_session import onnx_session
+from favchat.video.sparse_detect import SparseDetector
+from favchat.video.specification import SEARCHED
 from jobs.quickstart import SAMPLE
 
 CROP = 160
@@ -179,13 +184,21 @@ def compare(all_images: Sequence[NDArray[np.uint8]], side: int, folder: Path) ->
     whole = Network(onnx_session(str(assets.path("centerface")), 1))
     some = [image for images in all_images for image in images[::CALIBRATION]]
     small = Network(quantised(some, side, folder))
-    names = ("int8", "crop, same scale", "crop of 128 px", "every second frame")
+    names = ("int8", "crop, same scale", "crop of 128 px", "every second frame", "followed")
+    following = SparseDetector(CenterFaceDetector(threads=1, batch_size=1), SEARCHED, LandmarkRefiner(threads=1))
+    following.detect(np.zeros((2, MULTIPLE, MULTIPLE, 3), np.uint8))  # loads the network
     variants = {name: Variant(name) for name in names}
     networks = {"int8": small} | {name: Network(whole._session) for name in names[1:]}
     frames = 0
     for images in all_images:
         true = [main_face(whole.faces(*_network_input(image[None], side))) for image in images]
         frames += len(images)
+        began = time.process_time()
+        followed = following.detect(images)
+        variants["followed"].seconds += time.process_time() - began
+        for found, face in zip(followed, true, strict=True):
+            if face is not None:
+                variants["followed"].add(nearest(found, np.zeros(2), face), face)
         for number in range(1, len(images) - 1):
             before, face, after = true[number - 1 : number + 2]
             if before is None or face is None or after is None:
@@ -204,6 +217,7 @@ def compare(all_images: Sequence[NDArray[np.uint8]], side: int, folder: Path) ->
     mean = whole.seconds / frames
     for name in names[:3]:
         variants[name].seconds = networks[name].seconds
+    variants["followed"].seconds *= variants["followed"].frames / frames
     variants["every second frame"].seconds = mean * variants["every second frame"].frames / 2
     return [f"| whole, float32 | {1e3 * mean:.2f} | 1.00x | | | |", *(one.row(mean) for one in variants.values())]
 

@@ -35,7 +35,7 @@ from favchat.evaluation.asking.eval_question import EvalQuestion
 from favchat.evaluation.asking.local_backend import LocalModel
 from favchat.model.build import build
 from favchat.training.batches.samples import StoredClip
-from favchat.video import CenterFaceDetector, process_clip
+from favchat.video import ClipSpecification, process_clip
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
 from serve.chat import Chat
@@ -62,7 +62,7 @@ def stored_clip(seed: int) -> StoredClip:
 
 def preparing(sizes: Sequence[int]) -> list[Work]:
     """Frames of a clip: decoded, searched for a face, tracked, aligned."""
-    detector = CenterFaceDetector(threads=1)
+    detector = ClipSpecification().make_detector(threads=1)
     video = SAMPLE / "clips" / "pexels_0.mp4"
     return [lambda size=size: process_clip(video, detector, fps=1000.0, max_frames=size) for size in sizes]
 

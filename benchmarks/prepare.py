@@ -56,7 +56,7 @@ from favchat.data.prepare.clip_rows import clip_rows
 from favchat.data.prepare.pipeline import prepare
 from favchat.runtime import ray_cluster
 from favchat.runtime.environment import quiet_environment
-from favchat.video import CenterFaceDetector, Detections, align_face, read_frames
+from favchat.video import CenterFaceDetector, ClipSpecification, Detections, align_face, read_frames
 from favchat.video.decode import fit_size
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
@@ -88,11 +88,11 @@ class Job:
 
 
 class StampedDetector:
-    """CenterFace that notes when it was done with a clip's frames, and how many there were."""
+    """The specification's detector, which notes when it was done with a clip's frames, and how many there were."""
 
-    def __init__(self, stamps: Path, min_score: float) -> None:
+    def __init__(self, stamps: Path, settings: DataConfig) -> None:
         self._stamps = stamps
-        self._detector = CenterFaceDetector(min_score=min_score, threads=1)
+        self._detector = ClipSpecification.of(settings).make_detector(threads=1)
 
     def detect(self, images: np.ndarray) -> list[Detections]:
         """Find the faces; see `FaceDetector`."""
@@ -172,7 +172,7 @@ def ray_job(config: Config, videos: list[Path], count: int) -> Job:
         with Memory() as watched:
             idle = memory()
             began = time.perf_counter()
-            result = prepare(config, partial(StampedDetector, root / "stamps", config.data.faces.min_score))
+            result = prepare(config, partial(StampedDetector, root / "stamps", config.data))
             took = time.perf_counter() - began
         ray.shutdown()
         if result.clips != count or result.reasons.keys() - {"track"}:
@@ -203,7 +203,7 @@ def bare(settings: DataConfig, videos: list[Path], count: int, work: Callable[..
 def prepare_all(settings: DataConfig, videos: list[Path], out: Path, stamps: Path) -> None:
     """What one bare process does: clips to shards, one after the other."""
     cv2.setNumThreads(1)
-    detector = StampedDetector(stamps, settings.faces.min_score)
+    detector = StampedDetector(stamps, settings)
     blank: dict[str, Any] = dict.fromkeys(CLIP_SCHEMA.names) | {"start": 0.0, "source": "folder", "split": "train"}
     blank |= {"appearance": [None] * 40, "action": [None] * 35, "emotion_segments": []}
     rows: list[dict[str, Any]] = []

@@ -83,6 +83,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "page": ["tiny", "serve.model={model}"],
     "prefill": ["{model}", "--sizes", "128", "--words", "200"],
     "prepare": ["tiny", "--clips", "24", "--naive", "1"],
+    "prepare_outcome": ["{corpus}", "{corpus}"],
     "scaling": ["--rows", "200", "--steps", "plan", "dedup", "--work", "{out}/scaling"],
     "serving": ["tiny", "serve.model={model}", "--tokens", "4", "--requests", "2"],
     "serving_load": ["overload", "tiny", "serve.model={model}", "--minutes", "0.1", "--tokens", "4"],

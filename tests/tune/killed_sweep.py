@@ -24,7 +24,7 @@ from tune.space import chosen
 from tune.trial import Sweep, trial_folder
 from tune.trial import run_trial as undisturbed
 
-VICTIM = "num_experts2-top_k1"
+VICTIM = "num_experts2-top_k2"
 SWEEP_STOPS, WORKER_DIES, TRIAL_DIES = 2, 3, 4
 """Steps that are taken before."""
 

@@ -48,7 +48,7 @@ def words(corpus, out, *more):
         "tune.reports=5",
         # The better ones come first, so that ASHA, which keeps the better half, stops others after their first report.
         "tune.num_experts=[2,4]",
-        "tune.top_k=[1,2]",
+        "tune.top_k=[2,1]",
         "tune.scheduler={name: asha, grace_steps: 1, reduction_factor: 2}",
         "tune.max_concurrent=1",
         "ray.num_cpus=2",

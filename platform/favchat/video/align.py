@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ TEMPLATE = np.asarray(
 )
 """Where the five landmarks lie in a 112x112 crop (ArcFace, Deng et al. 2019, arXiv 1801.07698), in pixels."""
 TEMPLATE_SIDE = 112.0
+_TARGET = TEMPLATE @ np.array([1, 1j])
 FACE_CENTRE = np.asarray([56.0, 62.0])
 """Middle between hairline and chin in the template's pixels; ArcFace's own crop is centred higher and cuts the chin."""
 
@@ -41,13 +43,11 @@ def align_face(
     """
     if size < 1 or margin <= -1.0:
         raise ValueError(f"size = {size} and margin = {margin:g}: need at least 1 pixel and more than -1")
-    turn, shift = _similarity(landmarks)
-    side = TEMPLATE_SIDE * (1.0 + margin)
+    turn, shift = to_crop(landmarks, size, margin)
     # Large faces are cropped larger than `size` by an integer factor and then averaged down: the bilinear warp samples
     # only four pixels and would alias.
-    oversize = max(1, math.ceil(_length_in_image(turn, side) / size - 0.5))
-    scale = size * oversize / side
-    turn, shift = turn * scale, (shift - complex(*(FACE_CENTRE - side / 2))) * scale
+    oversize = max(1, math.ceil(1 / abs(turn) - 0.5))
+    turn, shift = turn * oversize, shift * oversize
     # Pixel centres are at half-integer positions.
     shift += (turn - 1) * complex(0.5, 0.5)
     matrix = np.asarray([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
@@ -55,6 +55,28 @@ def align_face(
     if oversize > 1:
         crop = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
     return np.asarray(crop, dtype=np.uint8)
+
+
+def to_crop(landmarks: NDArray[np.floating], size: int, margin: float) -> tuple[Any, Any]:
+    """The map z -> turn * z + shift from image to aligned crop, points as x + iy; see :func:`align_face`.
+
+    Args:
+        landmarks: (..., 5, 2) x y in pixels of the image.
+        size: Side of the crop in pixels.
+        margin: By what fraction it is wider than ArcFace's.
+
+    Returns:
+        Turn and shift, both complex of shape (...).
+    """
+    turn, shift = _similarity(landmarks)
+    side = TEMPLATE_SIDE * (1.0 + margin)
+    return turn * (size / side), (shift - complex(*(FACE_CENTRE - side / 2))) * (size / side)
+
+
+def template_landmarks(size: int, margin: float) -> NDArray[np.float64]:
+    """(5, 2) pixels of an aligned crop: where the template has the landmarks."""
+    side = TEMPLATE_SIDE * (1.0 + margin)
+    return np.asarray((TEMPLATE - (FACE_CENTRE - side / 2)) * (size / side), dtype=np.float64)
 
 
 def face_geometry(landmarks: NDArray[np.floating], width: int, height: int) -> NDArray[np.float32]:
@@ -84,16 +106,17 @@ def _length_in_image(turn: complex, length: float) -> float:
     return length / abs(turn)
 
 
-def _similarity(landmarks: NDArray[np.floating]) -> tuple[complex, complex]:
+def _similarity(landmarks: NDArray[np.floating]) -> tuple[Any, Any]:
     """The similarity z -> turn * z + shift from image to template, points as x + iy, by least squares.
 
-    In complex numbers Umeyama's problem (1991) in two dimensions is linear regression with a closed form.
+    In complex numbers Umeyama's problem (1991) in two dimensions is linear regression with a closed form. Of landmarks
+    (..., 5, 2) both are complex of shape (...).
     """
-    source = landmarks[:, 0].astype(np.float64) + 1j * landmarks[:, 1].astype(np.float64)
-    target = TEMPLATE[:, 0] + 1j * TEMPLATE[:, 1]
-    centred = source - source.mean()
-    spread = float(np.vdot(centred, centred).real)
-    if spread < 1e-6:
+    source = landmarks[..., 0].astype(np.float64) + 1j * landmarks[..., 1].astype(np.float64)
+    mean = source.sum(axis=-1) / 5
+    centred = source - mean[..., None]
+    spread = (np.abs(centred) ** 2).sum(axis=-1)
+    if (spread < 1e-6).any():
         raise ValueError("landmarks: all five lie on one point, no face can be aligned by them")
-    turn = complex(np.vdot(centred, target - target.mean())) / spread
-    return turn, complex(target.mean() - turn * source.mean())
+    turn = centred.conj() @ (_TARGET - _TARGET.mean()) / spread
+    return turn, _TARGET.mean() - turn * mean

@@ -15,6 +15,7 @@ from ray.actor import ActorHandle
 from ray.data import ActorPoolStrategy, Dataset
 from upath import UPath
 
+from favchat.backbones import assets
 from favchat.config import Config, DataConfig, SourceConfig
 from favchat.data.corpus.ledger import compact_ledger, ledger_parts, write_rows
 from favchat.data.corpus.row_settings import check_settings
@@ -22,7 +23,7 @@ from favchat.data.corpus.schema import CLIP_SCHEMA, REJECT_SCHEMA, REJECTS, SHAR
 from favchat.data.listing.entries import BadEntry
 from favchat.data.listing.rejects import rejects_file, write_source_rejects
 from favchat.data.prepare.clip_plan import PLANNING, ClipList, by_clip
-from favchat.data.prepare.clip_rows import ClipProcessor, ready
+from favchat.data.prepare.clip_rows import ClipProcessor
 from favchat.data.prepare.listed import listed_clips
 from favchat.data.prepare.near_duplicates import apply_dedup, needs_tasks
 from favchat.data.prepare.resume import find_missing, remove_partial, unfinished
@@ -33,7 +34,7 @@ from favchat.runtime import ray_cluster
 from favchat.runtime.placement import Demand
 from favchat.runtime.progress import clip_progress
 from favchat.runtime.ray_data import quiet_execution
-from favchat.video import CenterFaceDetector, FaceDetector
+from favchat.video import ClipSpecification, FaceDetector
 
 # Each detector actor takes most of a CPU; the rest is for write tasks, which the actor pool would otherwise starve.
 _DETECTOR_CPUS = 0.9
@@ -85,7 +86,7 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
 
     Args:
         config: The whole configuration; ``data.source`` and ``data.out`` are used.
-        detector: Builds the face detector in each actor; by default ``CenterFaceDetector``.
+        detector: Builds the face detector in each actor; by default the clip specification's.
 
     Raises:
         ConfigError: The source cannot be listed, or ``data.out`` holds rows made with other settings, or rows whose
@@ -105,8 +106,8 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
     missing = find_missing(out, listed)
     if missing.clips.rows:
         if detector is None:
-            detector = partial(CenterFaceDetector, min_score=settings.faces.min_score)
-        ready(detector)  # missing weights fail here, before Ray starts
+            detector = ClipSpecification.of(settings).make_detector
+            assets.path("centerface")  # missing weights fail here, before Ray starts
         wanted = min(settings.workers or 1, missing.clips.rows)
         ray_cluster.start(config.ray, demands=[Demand("data.workers", wanted, _DETECTOR_CPUS)])
         with clip_progress("prepare", missing.clips.rows) as progress:
