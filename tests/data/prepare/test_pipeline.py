@@ -26,6 +26,7 @@ from favchat.data.corpus.schema import REJECT_SCHEMA, SHARD_SCHEMA
 from favchat.data.prepare import clip_plan, near_duplicates
 from favchat.data.prepare.pipeline import PrepareResult, prepare
 from favchat.data.report.html_page import write_report
+from favchat.io.files import write_text_whole
 from favchat.labels.attributes import ACTION, APPEARANCE
 from favchat.video import Detections
 from favchat.video.images import decode_images
@@ -253,13 +254,15 @@ class NamedDetector(CentreDetector):
 
     def detect(self, images: np.ndarray) -> list[Detections]:
         if images.any():
-            self.file.write_text(str(os.getpid()))
+            write_text_whole(self.file, str(os.getpid()))  # it is read meanwhile
             time.sleep(0.5)
         return super().detect(images)
 
 
 def kill_when_half_is_done(out: Path, pid: Path, killed: list[int]) -> None:
+    end = time.monotonic() + 300
     while len(list((out / "shards").glob("*.parquet"))) < 3:
+        assert time.monotonic() < end
         time.sleep(0.05)
     killed.append(int(pid.read_text()))
     os.kill(killed[0], signal.SIGKILL)
