@@ -1,6 +1,5 @@
 """Fixtures that every test may use; what is costly is made once, and imported where it is needed."""
 
-import gc
 import json
 import os
 
@@ -28,10 +27,6 @@ from favchat.hub import shipped_model
 from favchat.runtime.environment import LOCAL_RAY, TELEMETRY_OFF
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
-
-# What is imported stays: a million objects, which the garbage collector need not look at again and again. It works from
-# the first test on.
-gc.disable()
 
 # One thread is faster for tensors as small as these, and leaves the other CPUs to Ray's workers.
 torch.set_num_threads(1)
@@ -93,13 +88,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
     files = {item.path for item in items if item.get_closest_marker("ray")}
     items.sort(key=lambda item: (turns.get(item.path, len(turns)), item.path not in files))
-
-
-def pytest_collection_finish() -> None:
-    """Everything is imported."""
-    gc.freeze()
-    gc.enable()
-    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture(scope="session")
