@@ -56,6 +56,8 @@ def table(corpus: str, other: str) -> list[str]:
         for name in sorted(kept.keys() & others.keys())
         if len(kept[name]["visible"]) == len(others[name]["visible"])
     ]
+    if not common:
+        raise SystemExit(f"{corpus} and {other} have no clip in common with as many frames in both")
     seen = {name: tuple(np.asarray(some[name]["visible"]) for some in (kept, others)) for name in common}
     missed = sum(int((other_seen & ~its).sum()) for its, other_seen in seen.values())
     more = sum(int((its & ~other_seen).sum()) for its, other_seen in seen.values())

@@ -37,14 +37,13 @@ class Intake:
     @asynccontextmanager
     async def at(self, address: str) -> AsyncIterator[str]:
         """The SHA-256 of the video at an address; the store holds it as long as the context lasts."""
-        file_id = address.removeprefix("file:")
         if address.startswith("data:"):
             source = io.BytesIO(await asyncio.to_thread(_decoded, address))
-            del address, file_id  # a whole video each, while this lasts as long as the answer
+            del address  # a whole video, and this lasts as long as the answer
             async with self.taken_in(source, "messages") as key:
                 source.close()
                 yield key
-        elif file_id.startswith("file-"):
+        elif (file_id := address.removeprefix("file:")).startswith("file-"):
             async with self.named(file_id, "messages") as key:
                 yield key
         else:

@@ -44,7 +44,7 @@ class ProcessedClip:
         boxes: (T, 4) float32, x1 y1 x2 y2 as fractions of width and height, 0..1.
         landmarks: (T, 5, 2) float32, x y as fractions of width and height; may be slightly outside 0..1 if the
             face is partly out of the frame.
-        scores: (T,) float32, 0 where the face was not detected.
+        scores: (T,) float32, 0 where the face was not found; interpolated where it was followed.
         visible: (T,) bool, detected or interpolated.
         info: The file they come from.
         cuts: Starts of new shots inside the clip, seconds after its start; empty if cuts were not searched for.
