@@ -24,6 +24,7 @@ from favchat.model.generation_mixin import FaVChatGenerationMixin
 from favchat.model.lora import has_lora, without_lora
 from favchat.model.outputs import FaVChatModelOutput, FaVChatOutput
 from favchat.model.router_losses import shared_router_loss
+from favchat.model.token_losses import token_losses
 
 
 class FaVChatPreTrainedModel(PreTrainedModel):
@@ -488,8 +489,7 @@ class FaVChatForConditionalGeneration(FaVChatPreTrainedModel, FaVChatGenerationM
                 shifted = nn.functional.pad(labels[:, 1:], (0, 1), value=-100)[chosen].unsqueeze(0)
             if label_weights is not None and chosen is not None and shifted is not None:
                 weights = nn.functional.pad(label_weights[:, 1:], (0, 1))[chosen].float()  # (positions,)
-                each = nn.functional.cross_entropy(logits[0].float(), shifted[0], reduction="none")
-                language_loss = (each * weights).sum() / weights.sum().clamp(min=1e-6)
+                language_loss = (token_losses(logits[0], shifted[0]) * weights).sum() / weights.sum().clamp(min=1e-6)
             else:
                 language_loss = self.loss_function(
                     logits=logits,

@@ -93,9 +93,7 @@ def with_mask(batch: Mapping[str, Tensor]) -> dict[str, Any]:
 
     Returns:
         The batch with `attention_mask` `(B, 1, L, L)` float32, what is added to the scores (a mask of truth values
-        would be added too where attention is computed eagerly). The same by places: `packed_prefixes` `(S, P)` and
-        `packed_blocks` `(S, N, M)`, those of each sequence's prefix and questions among the `B * L` tokens, and
-        `packed_back` `(B * L,)`, of each token its place in both, one after the other; -1 on padding. And
+        would be added too where attention is computed eagerly), the same by lengths, `packed_lengths`, see there, and
         `logits_to_keep` `(B, L)` bool.
     """
     inputs = dict(batch)
@@ -108,31 +106,25 @@ def with_mask(batch: Mapping[str, Tensor]) -> dict[str, Any]:
     mask &= torch.ones(length, length, dtype=torch.bool).tril()
     hidden = torch.full(mask.shape, torch.finfo(torch.float32).min)
     inputs["attention_mask"] = hidden.masked_fill(mask, 0.0).unsqueeze(1)
-    inputs |= places_of(sequences, blocks)
+    inputs["packed_lengths"] = packed_lengths(sequences, blocks)
     inputs["logits_to_keep"] = torch.nn.functional.pad(labels[:, 1:] != IGNORED, (0, 1))
     return inputs
 
 
-def places_of(sequences: Tensor, blocks: Tensor) -> dict[str, Tensor]:
-    """The places of prefixes and questions, from their numbers `(B, L)`; see :func:`with_mask`."""
-    flat = blocks.flatten()
-    rows = torch.arange(len(sequences)).repeat_interleave(sequences.shape[1])
-    names = rows * (int(sequences.max()) + 1) + sequences.flatten()
-    owners = [(names == name).nonzero().flatten() for name in names[sequences.flatten() > 0].unique()]
-    parts = [
-        [places[flat[places] == number] for number in range(int(flat[places].max()) + 1)] for places in owners
-    ]  # of each sequence the places of its prefix, then of its questions
-    longest = max((len(places) for prefix, *questions in parts for places in questions), default=0)
-    prefixes = torch.full((len(parts), max(len(prefix) for prefix, *_ in parts)), -1)
-    questions = torch.full((len(parts), max(len(own) for own in parts) - 1, longest), -1)
-    for sequence, (prefix, *own) in enumerate(parts):
-        prefixes[sequence, : len(prefix)] = prefix
-        for number, places in enumerate(own):
-            questions[sequence, number, : len(places)] = places
-    there = torch.cat([prefixes.flatten(), questions.flatten()])
-    back = torch.full((len(flat),), -1)
-    back[there[there >= 0]] = (there >= 0).nonzero().flatten()
-    return {"packed_prefixes": prefixes, "packed_blocks": questions, "packed_back": back}
+def packed_lengths(sequences: Tensor, blocks: Tensor) -> Tensor:
+    """Where each sequence lies, from the numbers `(B, L)` that `pack` gives.
+
+    Returns:
+        `(S, 2 + N)`: of each of S sequences its first place among the `B * L` tokens, the tokens of its prefix, and
+        those of its questions, which follow each other; 0 where it has fewer than N.
+    """
+    found = []
+    for row, (numbers, own) in enumerate(zip(sequences, blocks, strict=True)):
+        for number in range(1, int(numbers.max()) + 1):
+            places = (numbers == number).nonzero().flatten()
+            start = torch.tensor([row * len(numbers) + int(places[0])])
+            found.append(torch.cat([start, own[places].bincount()]))
+    return torch.nn.utils.rnn.pad_sequence(found, batch_first=True)
 
 
 def rows_of(lengths: Sequence[int]) -> list[list[int]]:

@@ -1,15 +1,18 @@
 """Attention of packed sequences that computes no score which the mask would hide.
 
 A packed row holds clips' prefixes with some questions each, and a token attends to its clip's prefix and to its own
-question alone. Of a mask over the whole row, with all pairs of its tokens, nine tenths would hide something. Here the
-prefixes attend to themselves, and the questions to the prefix and to themselves, as products of matrices.
+question alone. Of a mask over the whole row, with all pairs of its tokens, nine tenths would hide something. Here, one
+sequence after the other, the prefix attends to itself, and the questions to the prefix and to themselves, as products
+of matrices.
 
-Shapes: B rows, L tokens of a row, H heads of queries, K heads of keys, G = H / K, D width of a head, S sequences, P
-tokens of the longest prefix, N most questions of a sequence, M tokens of the longest question.
+Shapes: B rows, L tokens of a row, H heads of queries, K heads of keys, G = H / K, D width of a head; of a sequence P
+tokens of the prefix, N questions, M tokens of the longest of them, T of all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,7 +31,8 @@ def fits(config: PreTrainedConfig) -> bool:
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     windowed = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
     capped = getattr(config, "attn_logit_softcapping", None)
-    return kinds == {"full_attention"} and not windowed and not capped
+    dropped = getattr(config, "attention_dropout", None)
+    return kinds == {"full_attention"} and not windowed and not capped and not dropped
 
 
 def packed_attention(
@@ -39,9 +43,7 @@ def packed_attention(
     attention_mask: Tensor | None,
     scaling: float,
     dropout: float = 0.0,
-    packed_prefixes: Tensor | None = None,
-    packed_blocks: Tensor | None = None,
-    packed_back: Tensor | None = None,
+    packed_lengths: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """Attention as transformers calls it; of batches that are not packed, that of matrix products.
@@ -51,98 +53,164 @@ def packed_attention(
         query: `(B, H, L, D)`.
         key: `(B, K, L, D)`.
         value: `(B, K, L, D)`.
-        attention_mask: `(B, 1, L, L)`; read without the places, which say the same.
+        attention_mask: `(B, 1, L, L)`; read without `packed_lengths` alone, which say the same.
         scaling: Of the scores.
-        dropout: Of the weights.
-        packed_prefixes: `(S, P)` places among the `B * L` tokens, -1 on padding; this and the next two are from
-            :func:`favchat.training.batches.packing.with_mask`.
-        packed_blocks: `(S, N, M)`, likewise.
-        packed_back: `(B * L,)`: of each token its place in prefixes and blocks, one after the other; -1 on padding.
+        dropout: Of the weights; 0 where the batch is packed.
+        packed_lengths: `(S, 2 + N)`, from :func:`favchat.training.batches.packing.with_mask`.
         **kwargs: What transformers hands to every kind of attention.
 
     Returns:
-        `(B, L, H, D)`, and no weights where the batch is packed.
+        `(B, L, H, D)`, 0 on padding; no weights where the batch is packed.
     """
-    if packed_prefixes is None or packed_blocks is None or packed_back is None:
+    if packed_lengths is None:
         return eager_attention_forward(module, query, key, value, attention_mask, scaling, dropout, **kwargs)
     (rows, heads, length, width), keys = query.shape, key.shape[1]
-    groups = heads // keys
-    (sequences, prefix), (_, number, block) = packed_prefixes.shape, packed_blocks.shape
-    there, split = torch.cat([packed_prefixes.flatten(), packed_blocks.flatten()]), sequences * prefix
-
-    def parted(states: Tensor) -> tuple[Tensor, Tensor]:
-        """The states of the prefixes, `(S, P, heads, D)`, and of the questions, `(S, N, M, heads, D)`."""
-        flat = states.transpose(1, 2).reshape(rows * length, -1)
-        ordered = _Reorder.apply(flat, there, packed_back)
-        shape = (states.shape[1], width)
-        return (
-            ordered[:split].view(sequences, prefix, *shape),
-            ordered[split:].view(sequences, number, block, *shape),
-        )
-
-    (query_p, query_b), (key_p, key_b), (value_p, value_b) = parted(query * scaling), parted(key), parted(value)
-    key_p, value_p = (states.transpose(1, 2) for states in (key_p, value_p))  # (S, K, P, D)
-    key_b, value_b = (states.permute(0, 3, 1, 2, 4) for states in (key_b, value_b))  # (S, K, N, M, D)
-    query_p = query_p.view(sequences, prefix, keys, groups, width).permute(0, 2, 3, 1, 4)  # (S, K, G, P, D)
-    query_b = query_b.view(sequences, number, block, keys, groups, width).permute(
-        0, 3, 1, 4, 2, 5
-    )  # (S, K, N, G, M, D)
-
-    def weights(scores: Tensor) -> Tensor:
-        chances = scores.softmax(dim=-1, dtype=torch.float32).to(query.dtype)
-        return nn.functional.dropout(chances, p=dropout, training=module.training)
-
-    def products(left: Tensor, right: Tensor) -> Tensor:
-        """`(S, K, X, ..., Y) x (S, K, Y, Z)`: one product for all that shares the right side."""
-        return (left.flatten(2, -2) @ right).view(*left.shape[:-1], right.shape[-1])
-
-    # Prefixes are padded at their end: the past of a token holds no padding.
-    inner_p = products(query_p, key_p.transpose(2, 3)) + _past(prefix, query)
-    out_p = products(weights(inner_p), value_p)  # (S, K, G, P, D)
-
-    outer = products(query_b, key_p.transpose(2, 3)) + _hidden(packed_prefixes < 0, query)[:, None, None, None, None]
-    merged = query_b.reshape(sequences, keys, number, groups * block, width)  # (S, K, N, G * M, D)
-    inner = (merged @ key_b.transpose(3, 4)).view(*query_b.shape[:-1], block) + _past(block, query)
-    chances = weights(torch.cat([outer, inner], dim=-1))  # (S, K, N, G, M, P + M)
-    own = chances[..., prefix:].reshape(sequences, keys, number, groups * block, block) @ value_b
-    out_b = products(chances[..., :prefix], value_p) + own.view(query_b.shape)
-
-    ordered = torch.cat(
-        [
-            out_p.permute(0, 3, 1, 2, 4).reshape(split, heads * width),
-            out_b.permute(0, 2, 4, 1, 3, 5).reshape(-1, heads * width),
-        ]
-    )
-    return _Reorder.apply(ordered, packed_back, there).view(rows, length, heads, width), None
+    # One row a token, and of queries the heads that share a key beside each other.
+    query = (query * scaling).transpose(1, 2).reshape(rows * length, keys, heads // keys, width)
+    key, value = (states.transpose(1, 2).reshape(rows * length, keys, 1, width) for states in (key, value))
+    found: Tensor = _PackedAttention.apply(query, key, value, _Sequence.all_of(packed_lengths))
+    return found.view(rows, length, heads, width), None
 
 
-class _Reorder(Function):
-    """Rows in another order. Each but padding comes once, so that the gradient needs no sums."""
+@dataclass(frozen=True)
+class _Sequence:
+    """Where a sequence lies among the `B * L` tokens of a batch: its prefix, then its questions, without gaps."""
+
+    start: int
+    prefix: int
+    """P, its tokens."""
+    questions: int
+    """N, how many."""
+    longest: int
+    """M, the tokens of the longest of them."""
+    places: Tensor
+    """`(T,)`: of each token of the questions its place among the `N * M`, where each is padded to M."""
+
+    @property
+    def end(self) -> int:
+        """The place after the last token."""
+        return self.start + self.prefix + len(self.places)
+
+    @classmethod
+    def all_of(cls, lengths: Tensor) -> list[_Sequence]:
+        """Of a batch, from its `packed_lengths`."""
+        found = []
+        for start, prefix, *questions in lengths.tolist():
+            tokens = torch.tensor([number for number in questions if number], device=lengths.device)
+            longest = int(tokens.max()) if len(tokens) else 0
+            there = torch.arange(longest, device=lengths.device) < tokens.unsqueeze(1)  # (N, M)
+            found.append(cls(start, prefix, len(tokens), longest, there.flatten().nonzero().flatten()))
+        return found
+
+
+class _PackedAttention(Function):
+    """The products of each sequence, and their gradients.
+
+    Torch's own gradients keep and copy what is as large as the scores several times over, which takes longer than the
+    products. With scores `s = q k'`, weights `w = softmax(s)` and `o = w v`, the gradient of `s` is
+    `w * (do v' - sum(do * o))`.
+    """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, there: Tensor, back: Tensor) -> Tensor:
-        """Take row `there[i]` to place `i`; -1 takes any."""
-        ctx.save_for_backward(back)
-        return rows.index_select(0, there.clamp_min(0))
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, sequences: Sequence[_Sequence]) -> Tensor:
+        """`(B * L, K, G, D)`, 0 on padding, from queries of that shape and keys and values `(B * L, K, 1, D)`."""
+        out = torch.zeros_like(query)
+        kept = []
+        for sequence in sequences:
+            (query_p, query_q), (key_p, key_q), (value_p, value_q) = (
+                _parts(states, sequence) for states in (query, key, value)
+            )
+            groups = query.shape[2]
+            weights_p = _softmax(query_p @ key_p.mT + _future(sequence.prefix, groups, query))  # (K, P * G, P)
+            inner = _padded(query_q, sequence) @ _padded(key_q, sequence).mT  # (K, N, M * G, M)
+            inner += _future(sequence.longest, groups, query)
+            weights_q = _softmax(torch.cat([query_q @ key_p.mT, _flat(inner, sequence)], dim=-1))  # (K, T * G, P + M)
+            outer, inner = weights_q.split([sequence.prefix, sequence.longest], dim=-1)
+            out_q = outer @ value_p + _flat(_padded(inner, sequence) @ _padded(value_q, sequence), sequence)
+            _write(out, sequence, weights_p @ value_p, out_q)
+            kept += [weights_p, weights_q]
+        ctx.sequences = sequences
+        ctx.save_for_backward(query, key, value, out, *kept)
+        return out
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        """The gradients in the first order, 0 where nothing was taken."""
-        (back,) = ctx.saved_tensors
-        taken = gradients[0].index_select(0, back.clamp_min(0))
-        return taken.masked_fill_((back < 0).unsqueeze(1), 0.0), None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        """The gradients of queries, keys and values."""
+        (gradient,) = gradients
+        query, key, value, out, *kept = ctx.saved_tensors
+        of_query, of_key, of_value = (torch.zeros_like(states) for states in (query, key, value))
+        shares = (gradient * out).sum(dim=-1, keepdim=True)  # (B * L, K, G, 1)
+        for number, sequence in enumerate(ctx.sequences):
+            weights_p, weights_q = kept[2 * number : 2 * number + 2]
+            outer, inner = weights_q.split([sequence.prefix, sequence.longest], dim=-1)
+            (query_p, query_q), (key_p, key_q), (value_p, value_q), (given_p, given_q), (share_p, share_q) = (
+                _parts(states, sequence) for states in (query, key, value, gradient, shares)
+            )
+            given_i = _padded(given_q, sequence)
+            # Of the scores: the prefix's own, the questions' with the prefix, and with themselves.
+            scores_p = (given_p @ value_p.mT).sub_(share_p).mul_(weights_p)
+            scores_o = (given_q @ value_p.mT).sub_(share_q).mul_(outer)
+            scores_i = _flat(given_i @ _padded(value_q, sequence).mT, sequence).sub_(share_q).mul_(inner)
+            scores_i = _padded(scores_i, sequence)
+            _write(
+                of_query,
+                sequence,
+                scores_p @ key_p,
+                scores_o @ key_p + _flat(scores_i @ _padded(key_q, sequence), sequence),
+            )
+            _write(
+                of_key,
+                sequence,
+                scores_p.mT @ query_p + scores_o.mT @ query_q,
+                _flat(scores_i.mT @ _padded(query_q, sequence), sequence),
+            )
+            _write(
+                of_value,
+                sequence,
+                weights_p.mT @ given_p + outer.mT @ given_q,
+                _flat(_padded(inner, sequence).mT @ given_i, sequence),
+            )
+        return of_query, of_key, of_value, None
 
 
-def _past(length: int, like: Tensor) -> Tensor:
-    """`(length, length)`: what hides the tokens to come."""
-    return _hidden(torch.ones(length, length, dtype=torch.bool, device=like.device).triu(1), like)
+def _parts(states: Tensor, sequence: _Sequence) -> tuple[Tensor, Tensor]:
+    """Those of the prefix, `(K, P * G, D)`, and of the questions, `(K, T * G, D)`, from `(B * L, K, G, D)`."""
+    ordered = states[sequence.start : sequence.end].transpose(0, 1)  # (K, P + T, G, D)
+    parts = ordered.split([sequence.prefix, len(sequence.places)], dim=1)
+    return parts[0].flatten(1, 2), parts[1].flatten(1, 2)
 
 
-def _hidden(places: Tensor, like: Tensor) -> Tensor:
-    """What is added to the scores of hidden places."""
-    return torch.zeros(places.shape, dtype=like.dtype, device=like.device).masked_fill_(
-        places, torch.finfo(like.dtype).min
-    )
+def _write(states: Tensor, sequence: _Sequence, prefix: Tensor, questions: Tensor) -> None:
+    """Inverse of `_parts`."""
+    keys, groups, width = states.shape[1:]
+    ordered = torch.cat([prefix, questions], dim=1).view(keys, -1, groups, width)
+    states[sequence.start : sequence.end] = ordered.transpose(0, 1)
+
+
+def _padded(states: Tensor, sequence: _Sequence) -> Tensor:
+    """The questions beside each other, `(K, N, M * G, D)`, 0 on padding, from `(K, T * G, D)`."""
+    keys, _, width = states.shape
+    tokens = states.reshape(keys, len(sequence.places), -1)
+    padded = states.new_zeros(keys, sequence.questions * sequence.longest, tokens.shape[2])
+    return padded.index_copy_(1, sequence.places, tokens).view(keys, sequence.questions, -1, width)
+
+
+def _flat(states: Tensor, sequence: _Sequence) -> Tensor:
+    """Inverse of `_padded`."""
+    keys, _, _, width = states.shape
+    tokens = states.reshape(keys, sequence.questions * sequence.longest, -1)
+    return tokens.index_select(1, sequence.places).view(keys, -1, width)
+
+
+def _softmax(scores: Tensor) -> Tensor:
+    """Over the last dimension, computed in float32."""
+    return scores.softmax(dim=-1, dtype=torch.float32).to(scores.dtype)
+
+
+def _future(length: int, groups: int, like: Tensor) -> Tensor:
+    """`(length * groups, length)`: what, added to the scores, hides the tokens to come."""
+    hidden = torch.full((length, length), torch.finfo(like.dtype).min, dtype=like.dtype, device=like.device)
+    return hidden.triu(1).repeat_interleave(groups, dim=0)
 
 
 AttentionInterface.register(NAME, packed_attention)

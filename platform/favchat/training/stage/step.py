@@ -173,15 +173,17 @@ class Stepper:
         for index, (batch, count, weight) in enumerate(zip(batches, labelled, weights, strict=True)):
             inputs = {name: to_device(value, engine.device) for name, value in batch.inputs.items()}
             output = engine.forward(inputs)
-            nothing = 0 * (output.attribute_logits if textless else output.logits).sum().float()
             balance, z = router_shares(output.router_logits, weight, adapter, all_videos)
-            attributes = nothing
+            attributes = torch.zeros((), device=engine.device)
             head = engine.module.model.adapter.attribute_head
             if "attribute_labels" in inputs and head is not None:
                 found = head.loss(output.attribute_logits.float(), inputs["attribute_labels"], weight)
                 attributes = found * (weight.sum() / all_videos).float()
             # Without answer tokens the mean loss is NaN.
-            language = nothing if textless or not count else output.language_loss * (count / all_labelled)
+            if textless or not count:  # 0, but of all weights, so that each has a gradient
+                language = 0 * (output.attribute_logits if textless else output.logits).sum().float()
+            else:
+                language = output.language_loss * (count / all_labelled)
             balance = balance / len(batches)  # a mean over micro-batches, of each a sum over workers
             aside = adapter.router_aux_loss_coef * balance + adapter.router_z_loss_coef * z
             aside = aside + adapter.attribute_loss_coef * attributes
