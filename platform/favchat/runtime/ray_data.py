@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
 import warnings
@@ -63,3 +64,6 @@ def quiet_execution() -> Iterator[DataContext]:
         finally:
             for handler, level in zip(console, levels, strict=True):
                 handler.setLevel(level)
+            # Ray Data's pools refer to themselves, and an actor that was started anew keeps its CPUs until the last
+            # handle is gone: what runs next would wait for the collector, which Ray calls after a minute.
+            gc.collect()
