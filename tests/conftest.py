@@ -1,5 +1,6 @@
 """Fixtures that every test may use; what is costly is made once, and imported where it is needed."""
 
+import gc
 import json
 import os
 
@@ -24,6 +25,7 @@ from safetensors.torch import save_file
 from favchat.backbones import assets
 from favchat.config import Config, RayConfig, load
 from favchat.hub import shipped_model
+from favchat.runtime.collector import collector_paused
 from favchat.runtime.environment import LOCAL_RAY, TELEMETRY_OFF
 from jobs.cli import CONFIGS
 from jobs.quickstart import SAMPLE
@@ -71,6 +73,26 @@ LONGEST = [
     "jobs/test_prepare.py",
 ]
 """Files that take three quarters of a minute or more, the longest first."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Import the tests with the garbage collector at rest."""
+    with collector_paused():
+        return (yield)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collected() -> Iterator[None]:
+    """Collect a file's garbage, and take what is left out of the collector's sight: what tests import stays.
+
+    Otherwise it would look at a million objects again and again; and so rarely for their number that actors of Ray
+    which only garbage refers to kept their CPUs. Its thresholds stay as they are: what a test makes is looked at often.
+    """
+    yield
+    gc.collect()
+    gc.freeze()
+    gc.collect()  # when it looks at everything depends on how much it saw the last time
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
