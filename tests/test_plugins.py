@@ -83,3 +83,8 @@ def test_without_the_package_the_name_is_refused_before_anything_starts():
 def test_every_file_of_the_folders_is_one():
     assert all(callable(SOURCES[name]) for name in SOURCES)
     assert all(TASKS[name].name == name for name in TASKS)
+
+
+def test_names_of_the_projects_own_are_known_without_a_look_at_what_is_installed(monkeypatch):
+    monkeypatch.setattr("favchat.plugins.entry_points", lambda **_: pytest.fail("looked"))
+    assert SOURCES.check("folder") == "folder"
