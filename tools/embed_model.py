@@ -53,16 +53,21 @@ def main() -> None:
     if moved:
         raise SystemExit(f"{len(moved)} tensors beside adapter and LoRA are not the preset's, such as {moved[0]}")
     tensors = {name: value for name, value in trained.state_dict().items() if is_learnt(name)}
+    if arguments.further:
+        with safe_open(ADAPTER, framework="pt") as file:
+            about = file.metadata()
+        save(added(load_file(ADAPTER), tensors, settings.lora), about)
+        return
     about = {"model": json.dumps(settings.model_dump(mode="json")), "clip": json.dumps(processor.video_processor.clip)}
     calibration = arguments.model / CALIBRATION
     if calibration.is_file():
         about["calibration"] = calibration.read_text()
-    if arguments.further:
-        with safe_open(ADAPTER, framework="pt") as file:
-            about = file.metadata()
-        tensors = added(load_file(ADAPTER), tensors, settings.lora)
-    else:
-        shutil.copyfile(arguments.model / "README.md", CARD)
+    save(tensors, about)
+    shutil.copyfile(arguments.model / "README.md", CARD)
+
+
+def save(tensors: Mapping[str, Tensor], about: dict[str, str]) -> None:
+    """Write them into the package in half precision, and say how large they are."""
     halves = {name: value.half().contiguous() for name, value in tensors.items()}
     save_file(halves, ADAPTER, metadata=about)
     ADAPTER.chmod(0o644)
@@ -77,7 +82,9 @@ def added(old: Mapping[str, Tensor], new: Mapping[str, Tensor], lora: LoraConfig
     """
     found, left_out = {}, []
     for name, value in old.items():
-        if ".lora_A." in name:
+        if name not in new:  # nothing of the language model was trained
+            found[name] = value
+        elif ".lora_A." in name:
             other = name.replace(".lora_A.", ".lora_B.")
             update = old[other].float() @ value.float() + new[other].float() @ new[name].float()
             left, sizes, right = torch.linalg.svd(update, full_matrices=False)

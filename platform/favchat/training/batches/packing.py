@@ -93,8 +93,8 @@ def with_mask(batch: Mapping[str, Tensor]) -> dict[str, Any]:
 
     Returns:
         The batch with `attention_mask` `(B, 1, L, L)` float32, what is added to the scores (a mask of truth values
-        would be added too where attention is computed eagerly), the same by lengths, `packed_lengths`, see there, and
-        `logits_to_keep` `(B, L)` bool.
+        would be added too where attention is computed eagerly), the same by lengths, see
+        :func:`packed_lengths`, and `logits_to_keep` `(B, L)` bool.
     """
     inputs = dict(batch)
     inputs.pop("places", None)
