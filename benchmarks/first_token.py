@@ -93,7 +93,7 @@ def main() -> None:
             (features,) = timed(spent, "encoding", partial(video_features, model, processor, [clip]))
             with path.open("rb") as file:
                 view = View(store.add(file))
-            store.write(store.features(view), partial(save_file, features))
+            store.derived.write(store.derived.features(view), partial(save_file, features))
             contents = [[{"type": "video"}, {"type": "text", "text": question}] for question in QUESTIONS]
             chats = [Chat([{"role": "user", "content": content}], [view], max_tokens=4) for content in contents]
             some = engines[arguments.pages[0]]

@@ -127,7 +127,7 @@ class Explainer:
         by_way = self._hidden(clip, count)
         with path.open("rb") as file:
             view = View(self.store.add(file))
-        self.store.write(self.store.features(view), partial(save_file, whole))
+        self.store.derived.write(self.store.derived.features(view), partial(save_file, whole))
         for question in QUESTIONS:
             content = [{"type": "video"}, {"type": "text", "text": question}]
             chat = Chat([{"role": "user", "content": content}], [view], max_tokens=24 if words else 1)

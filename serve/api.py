@@ -247,7 +247,7 @@ class Api:
 
     async def _prepare(self, view: View, served: ServedModel) -> None:
         """See that a view of a video is decoded and encoded for a model."""
-        found = await asyncio.to_thread(served.store.features(view).exists)
+        found = await asyncio.to_thread(served.store.derived.features(view).exists)
         self.metrics.clips.labels("yes" if found else "no").inc()
         if found:
             return
@@ -285,7 +285,7 @@ class Api:
                 if isinstance(outcome, BaseException):
                     raise outcome
             for number, view in enumerate(videos, 1):
-                facts = await asyncio.to_thread(served.store.told, view.key, "facts")
+                facts = await asyncio.to_thread(served.store.derived.told, view.key, "facts")
                 answer.notices += of_video(facts, number, view.face)
             chat = body.chat(views)
             async with aclosing(self._written(chat, served)) as pieces:

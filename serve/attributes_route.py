@@ -110,13 +110,13 @@ class AttributesRoute:
             lambda: face_report(
                 key,
                 scorer,
-                served.store.read_clip(key, asked.face),
+                served.store.derived.read_clip(key, asked.face),
                 rows[0],
                 zip(windows.spans, windows.clips[1:], rows[1:], strict=True),
                 window_s=windows.window_s,
                 stride_s=windows.stride_s,
                 track=asked.face,
-                cautions=of_video(served.store.told(key, "facts"), 1, asked.face),
+                cautions=of_video(served.store.derived.told(key, "facts"), 1, asked.face),
             )
         )
         await asyncio.to_thread(_remember, served.store, key, asked, report)
@@ -135,7 +135,7 @@ class AttributesRoute:
 def _remembered(store: VideoStore, key: str, asked: AttributesRequest) -> FaceReport | None:
     """What was last told of this view, if the same was asked."""
     with suppress(FileNotFoundError):
-        found = json.loads(store.attributes(asked.view(key)).read_text())
+        found = json.loads(store.derived.attributes(asked.view(key)).read_text())
         if found["asked"] == asked.model_dump():
             return FaceReport(**found["report"])
     return None
@@ -143,4 +143,4 @@ def _remembered(store: VideoStore, key: str, asked: AttributesRequest) -> FaceRe
 
 def _remember(store: VideoStore, key: str, asked: AttributesRequest, report: FaceReport) -> None:
     text = json.dumps({"asked": asked.model_dump(), "report": report.model_dump()})
-    store.write(store.attributes(asked.view(key)), lambda path: path.write_text(text))
+    store.derived.write(store.derived.attributes(asked.view(key)), lambda path: path.write_text(text))

@@ -27,8 +27,9 @@ from favchat.runtime.threads import server_threads
 from favchat.video.clip import ProcessedClip
 from favchat.video.file_info import VideoInfo
 from favchat.video.seen_frames import picked_frames
+from serve.derived_files import gone
 from serve.errors import ApiError
-from serve.store import VideoStore, gone
+from serve.store import VideoStore
 from serve.view import Part, View
 
 HIDDEN_NAMES = ("tokens", "levels", "scores")
@@ -68,8 +69,8 @@ class Encoder:
         clips = {}
         for view in dict.fromkeys(views):
             try:
-                if not self.store.features(view).exists():
-                    clips[view] = self.store.read_clip(view.key, view.face)
+                if not self.store.derived.features(view).exists():
+                    clips[view] = self.store.derived.read_clip(view.key, view.face)
             except ApiError as error:
                 faults[view] = error
         if clips:
@@ -77,7 +78,7 @@ class Encoder:
             encoded = video_features(self.model, self.processor, [*clips.values()], self.calibration, without)
             for view, features in zip(clips, encoded, strict=True):
                 try:
-                    self.store.write(self.store.features(view), partial(save_file, features))
+                    self.store.derived.write(self.store.derived.features(view), partial(save_file, features))
                     self.encoded += 1
                 except ApiError as error:
                     faults[view] = error
@@ -90,7 +91,7 @@ class Encoder:
         Raises:
             ApiError: The video left the store.
         """
-        clip = self.store.read_clip(view.key, view.face)
+        clip = self.store.derived.read_clip(view.key, view.face)
         picked = picked_frames(len(clip.frames), self.processor.num_frames).tolist()  # (T,), the same one repeatedly
         distinct = list(dict.fromkeys(picked))  # where the clip has few
         hidden = [{place for place, one in enumerate(picked) if one == frame} for frame in distinct]
@@ -99,7 +100,7 @@ class Encoder:
             rows = without_frames(self.model, self.processor, clip, hidden, self.calibration, view.without)
         kept = {name: torch.stack([row[name] for row in rows]) for name in HIDDEN_NAMES} if rows else {}
         kept["frames"] = torch.tensor(distinct)
-        self.store.write(self.store.hidden(view), partial(save_file, kept))
+        self.store.derived.write(self.store.derived.hidden(view), partial(save_file, kept))
 
     def scores(self, view: View, clips: Sequence[ProcessedClip | None]) -> list[list[AttributeScore]]:
         """The scores of each clip, none of what is None, without the parts that the view does without.
@@ -133,7 +134,7 @@ class Encoder:
 
     def _encoded_scores(self, view: View) -> list[AttributeScore]:
         try:
-            with safe_open(self.store.features(view), framework="pt") as file:
+            with safe_open(self.store.derived.features(view), framework="pt") as file:
                 logits = file.get_tensor("logits")[None]
         except FileNotFoundError:
             raise gone() from None

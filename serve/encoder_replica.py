@@ -37,7 +37,7 @@ class EncoderReplica:
         Raises:
             ApiError: The video left the store, or the model has no part that is to be left out.
         """
-        if await asyncio.to_thread(self.encoder.store.features(view).exists):
+        if await asyncio.to_thread(self.encoder.store.derived.features(view).exists):
             return 0
         for part in view.without:
             if part not in self.parts:
@@ -59,7 +59,7 @@ class EncoderReplica:
         Raises:
             ApiError: The video left the store.
         """
-        if not await asyncio.to_thread(self.encoder.store.hidden(view).exists):
+        if not await asyncio.to_thread(self.encoder.store.derived.hidden(view).exists):
             await asyncio.to_thread(self.encoder.hide_frames, view)
 
     async def removable(self) -> tuple[Part, ...]:

@@ -27,13 +27,14 @@ from favchat.model.processing_favchat import SYSTEM
 from favchat.runtime.threads import server_threads
 from serve.chat import Chat, Logprob, Piece, TokenText
 from serve.decoding import Decoding, Penalties, Sampling, TokenLogprobs, drawn, processor_list
+from serve.derived_files import gone
 from serve.errors import ApiError, busy
 from serve.grammars import Grammars, Matcher
 from serve.language_model import VirtualTokenLM, prepare_language_model
 from serve.likelihood import Noted, after_one_prompt
 from serve.merge import merged
 from serve.shared_keys import share_keys_on_cpu
-from serve.store import VideoStore, gone
+from serve.store import VideoStore
 from serve.text_stream import TextStream
 from serve.view import View
 from serve.visual_pool import PoolFullError, VisualPool
@@ -354,7 +355,7 @@ class Engine:
 
     def _load(self, view: View) -> tuple[Tensor, Tensor]:
         try:
-            features = load_file(self.store.features(view))
+            features = load_file(self.store.derived.features(view))
         except FileNotFoundError:
             raise gone() from None
         if len(self.scores) >= 2 * self.config.max_videos:

@@ -9,9 +9,10 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from favchat.video.images import encode_images
+from serve.derived_files import gone
 from serve.notices import which
 from serve.people import QUALITY
-from serve.store import VideoStore, gone
+from serve.store import VideoStore
 from serve.view import View
 
 
@@ -33,12 +34,12 @@ def describe(store: VideoStore, view: View) -> dict[str, Any]:
         ApiError: The video left the store.
     """
     key, face = view.key, view.face
-    clip = store.read_clip(key, face)
+    clip = store.derived.read_clip(key, face)
     try:
-        features = load_file(store.features(view))
+        features = load_file(store.derived.features(view))
     except FileNotFoundError:
         raise gone() from None
-    people, readable = (store.told(key, "facts")[name] for name in ("people", "readable"))
+    people, readable = (store.derived.told(key, "facts")[name] for name in ("people", "readable"))
     usage = features["usage"]  # (layers, 2, T, experts)
     return {
         "id": key,
@@ -51,7 +52,7 @@ def describe(store: VideoStore, view: View) -> dict[str, Any]:
         "people": {**people[face], "description": which(people[face])},
         "faces": [
             {"index": index, "from_left": one["followed"], **told}
-            for index, (one, told) in enumerate(zip(people, store.told(key, "faces"), strict=True))
+            for index, (one, told) in enumerate(zip(people, store.derived.told(key, "faces"), strict=True))
         ],
         "face": face,
         "track": {

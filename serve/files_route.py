@@ -17,7 +17,8 @@ from serve.errors import ApiError
 from serve.intake import Intake, is_ours
 from serve.openapi import errors, file_of
 from serve.request_record import current
-from serve.store import CHUNK, StoredFile, VideoStore
+from serve.store import CHUNK, VideoStore
+from serve.uploaded_files import StoredFile
 
 PURPOSES = ("user_data", "vision", "assistants")
 MONTH = 30 * 24 * 3600

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from favchat.model.answer_claims import claims_of, log_likelihood
 from serve.chat import Chat, FrameEffects
+from serve.derived_files import gone
 from serve.errors import ApiError
 from serve.likelihood import after_prompts
-from serve.store import gone
 
 if TYPE_CHECKING:
     from serve.engine import Engine
@@ -38,9 +38,9 @@ async def frame_effects(engine: Engine, chat: Chat, answer: str) -> FrameEffects
     """
     (view,) = chat.videos
     try:
-        whole, hidden = await asyncio.gather(
-            *(asyncio.to_thread(load_file, path) for path in (engine.store.features(view), engine.store.hidden(view)))
-        )
+        derived = engine.store.derived
+        paths = (derived.features(view), derived.hidden(view))
+        whole, hidden = await asyncio.gather(*(asyncio.to_thread(load_file, path) for path in paths))
     except FileNotFoundError:
         raise gone() from None
     frames = hidden["frames"].tolist()

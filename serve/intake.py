@@ -16,7 +16,8 @@ from serve.deployments import in_openai_s_words
 from serve.errors import ApiError
 from serve.metrics import Metrics
 from serve.request_record import current
-from serve.store import StoredFile, VideoStore, no_file
+from serve.store import VideoStore
+from serve.uploaded_files import StoredFile, no_file
 
 DATA_ADDRESS = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(;[\w=.+-]+)*;base64,", re.ASCII)
 Taken = TypeVar("Taken")

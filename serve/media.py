@@ -112,7 +112,7 @@ class MediaReplica:
         Raises:
             ApiError: The video cannot be read, the message says why.
         """
-        if not await asyncio.to_thread(self.store.preview(key).exists):
+        if not await asyncio.to_thread(self.store.derived.preview(key).exists):
             await self._once(f"preview {key}", self._write_preview, key)
 
     async def prepare(self, key: str, face: int = 0) -> None:
@@ -125,17 +125,17 @@ class MediaReplica:
         Raises:
             ApiError: The video cannot be used, or has no such face; the message says why.
         """
-        if not await asyncio.to_thread(self.store.clip(key).exists):
+        if not await asyncio.to_thread(self.store.derived.clip(key).exists):
             await self._once(f"clip {key}", self._process, key)
         if not face:
             return
-        faces = len((await asyncio.to_thread(self.store.told, key, "facts"))["people"])
+        faces = len((await asyncio.to_thread(self.store.derived.told, key, "facts"))["people"])
         if face >= faces:
             there = "one face, 0" if faces == 1 else f"{faces} faces, 0 to {faces - 1}"
             message = f"face = {face}: the video shows {there}, in at least "
             message += f"{self.specification.min_share:.0%} of its frames.".replace("%", " %")
             raise ApiError(400, message, "face", "face_not_found")
-        if not await asyncio.to_thread(self.store.clip(key, face).exists):
+        if not await asyncio.to_thread(self.store.derived.clip(key, face).exists):
             await self._once(f"clip {key} {face}", partial(self._process_further, face=face), key)
 
     async def windows(self, key: str, face: int, window_s: float | None, stride_s: float | None) -> Windows:
@@ -227,7 +227,7 @@ class MediaReplica:
                 raise VideoError(path, "decode", "no frame could be decoded: the video data is damaged or incomplete")
 
     def _write_preview(self, key: str) -> None:
-        self.store.write(self.store.preview(key), partial(write_preview, self.store.source(key)))
+        self.store.derived.write(self.store.derived.preview(key), partial(write_preview, self.store.source(key)))
 
     def _process(self, key: str) -> None:
         path = self.store.source(key)
@@ -237,14 +237,14 @@ class MediaReplica:
         found, size = self.detector.last()
         people = [count_people(found, size, clip, self.specification.min_share) for clip in clips]
         facts = {"people": people, "readable": clips[0].readable}
-        self.store.write_clip(key, clips[0], facts=facts, faces=[told_of(clip) for clip in clips])
+        self.store.derived.write_clip(key, clips[0], facts=facts, faces=[told_of(clip) for clip in clips])
 
     def _process_further(self, key: str, face: int) -> None:
         clips = self.specification.read(self.store.source(key), self.detector, max_tracks=face + 1)
-        self.store.write_clip(key, clips[face], face=face)
+        self.store.derived.write_clip(key, clips[face], face=face)
 
     def _windows(self, key: str, face: int, window: float | None, stride: float | None) -> Windows:
-        clip = self.store.read_clip(key, face)
+        clip = self.store.derived.read_clip(key, face)
         begin, end = followed(clip)
         length = default_window(begin, end) if window is None else window
         step = stride or length

@@ -24,33 +24,24 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import math
 import os
 import re
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import numpy as np
 from filelock import FileLock
 
 from favchat.config import Config, require
-from favchat.face_scores.values import CALIBRATION
-from favchat.video.clip import ProcessedClip
-from favchat.video.decode import VideoInfo
+from serve.derived_files import DerivedFiles, version_of
 from serve.errors import ApiError, busy
+from serve.uploaded_files import StoredFile, UploadedFiles
 from serve.video_leases import Leases
-from serve.view import View
 
-FORMAT = "4"
-"""Of the derived files; another one finds none of those that lie there."""
-FILE_ID = re.compile(r"file-[0-9a-f]{32}")
 VIDEO_ID = re.compile(r"[0-9a-f]{64}")
 CHUNK = 1 << 20
 POLL = 0.005
@@ -59,37 +50,6 @@ NAMES = 8
 """File ids for each video that the store may hold: the same video may be uploaded again and again."""
 STALE = 3600.0
 """Seconds after which incoming bytes are left over from a process that died."""
-
-
-@dataclass(frozen=True)
-class StoredFile:
-    """An uploaded file.
-
-    Attributes:
-        id: ``file-`` and 32 hexadecimal digits.
-        filename: The client's name for it.
-        bytes: Its size.
-        created_at: Seconds since 1970.
-        purpose: What the client said it is for.
-        video: SHA-256 of its bytes.
-        playable: Whether browsers play it as it is.
-        owner: Name of the key that it was uploaded with; None: no key was asked for.
-        expires_at: When it is deleted, seconds since 1970; None: not by itself.
-    """
-
-    id: str
-    filename: str
-    bytes: int
-    created_at: int
-    purpose: str
-    video: str
-    playable: bool = True
-    owner: str | None = None
-    expires_at: int | None = None
-
-    def is_there(self) -> bool:
-        """Whether its time is not over."""
-        return self.expires_at is None or time.time() < self.expires_at
 
 
 @dataclass(frozen=True)
@@ -113,6 +73,9 @@ class VideoStore:
     A video that somebody holds (:meth:`keep`, :meth:`hold`) stays until it is given back (:meth:`give`), whoever
     deletes it meanwhile and however many come after it.
 
+    Attributes:
+        derived: What was made of the videos.
+
     Args:
         root: The folder; made if missing.
         version: Names what was derived with one model and one set of settings.
@@ -121,11 +84,13 @@ class VideoStore:
     """
 
     def __init__(self, root: str | Path, *, version: str, max_videos: int, safe_seconds: float = 3600.0) -> None:
-        self.root, self.version = Path(root), version
+        self.root = Path(root)
         self.max_videos, self.safe_seconds = max_videos, safe_seconds
         self.max_uploads = max_videos - max_videos // 4
         for name in ("files", "videos", "incoming"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
+        self.derived = DerivedFiles(self.root / "videos", version)
+        self._uploads = UploadedFiles(self.root / "files")
         self._lock = FileLock(self.root / "lock", poll_interval=POLL)
         self._leases = Leases()
 
@@ -135,7 +100,7 @@ class VideoStore:
         model, root = require(config, "serve.model", "serve.store")
         return cls(
             root,
-            version=_version(config, model),
+            version=version_of(config, model),
             max_videos=config.serve.max_videos,
             safe_seconds=config.serve.keep_uploads,
         )
@@ -250,20 +215,14 @@ class VideoStore:
             owner=owner,
             expires_at=None if lifetime is None else now + math.ceil(lifetime),
         )
-        path = self._file_path(stored.id)
         with self._lock:
             self._check_quota(key, owner, most)
-            with _written_whole(path) as part:
-                part.write_text(json.dumps(asdict(stored)))
+            self._uploads.add(stored)
         return stored
 
     def files(self) -> list[StoredFile]:
         """All uploaded files, the newest first."""
-        found = []
-        for path in (self.root / "files").glob("file-*.json"):
-            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-                found.append(StoredFile(**json.loads(path.read_text())))
-        found = [stored for stored in found if stored.is_there()]
+        found = [stored for stored in self._uploads.all() if stored.is_there()]
         return sorted(found, key=lambda stored: (-stored.created_at, stored.id))
 
     def file(self, file_id: str, param: str | None = None) -> StoredFile:
@@ -272,12 +231,7 @@ class VideoStore:
         Raises:
             ApiError: There is none of that id.
         """
-        if FILE_ID.fullmatch(file_id):
-            with contextlib.suppress(FileNotFoundError):
-                stored = StoredFile(**json.loads(self._file_path(file_id).read_text()))
-                if stored.is_there():
-                    return stored
-        raise no_file(file_id, param)
+        return self._uploads.find(file_id, param)
 
     def delete_file(self, file_id: str) -> None:
         """Forget an uploaded file; its video goes with the last file that holds it, and its last user.
@@ -291,10 +245,9 @@ class VideoStore:
 
     def expire(self) -> None:
         """Delete the uploaded files whose time is over."""
-        for path in (self.root / "files").glob("file-*.json"):
-            with contextlib.suppress(FileNotFoundError):
-                stored = StoredFile(**json.loads(path.read_text()))
-                if not stored.is_there():
+        for stored in self._uploads.all():
+            if not stored.is_there():
+                with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
                     with self._lock:
                         gone = self._forget(stored)
                     _erase(gone)
@@ -318,94 +271,6 @@ class VideoStore:
         """Where bytes that came lie until they are kept or discarded."""
         return self.root / "incoming" / name
 
-    def preview(self, key: str) -> Path:
-        """Where the video as browsers can play it lies, once it exists."""
-        return self.root / "videos" / key / self.version / "preview.mp4"
-
-    def features(self, view: View) -> Path:
-        """Where a view's visual tokens lie, once they exist."""
-        name = f"features-{view.name}" if view.name else "features"
-        return self.root / "videos" / view.key / self.version / f"{name}.safetensors"
-
-    def hidden(self, view: View) -> Path:
-        """Where a view's visual tokens with one frame hidden after the other lie, once they exist."""
-        return self.features(view).with_name(f"hidden-{view.name or 0}.safetensors")
-
-    def attributes(self, view: View) -> Path:
-        """Where lies what was last told in numbers of a view, once it exists."""
-        return self.root / "videos" / view.key / self.version / f"attributes-{view.name or 0}.json"
-
-    def clip(self, key: str, face: int = 0) -> Path:
-        """Where a video's decoded clip lies, once it exists: that of its main face, or of a further one."""
-        return self.root / "videos" / key / self.version / (f"clip-{face}.npz" if face else "clip.npz")
-
-    def write_clip(self, key: str, clip: ProcessedClip, *, face: int = 0, **told: Any) -> None:
-        """Keep a decoded clip, and before it what is said of the video without opening it.
-
-        Args:
-            key: The video.
-            clip: The clip of one face.
-            face: Which one.
-            **told: What goes to a JSON file of its own by its name, see :meth:`told`.
-        """
-        parts = {field.name: getattr(clip, field.name) for field in fields(clip) if field.name != "info"}
-        arrays: dict[str, Any] = {name: part for name, part in parts.items() if isinstance(part, np.ndarray)}
-        rest = {name: part for name, part in parts.items() if name not in arrays}
-        header = np.array(json.dumps({**rest, "info": asdict(clip.info)}))
-
-        def save(path: Path) -> None:
-            with path.open("wb") as file:
-                np.savez(file, header=header, **arrays)
-
-        for name, value in told.items():
-            self.write(self._told(key, name), partial(Path.write_text, data=json.dumps(value)))
-        self.write(self.clip(key, face), save)
-
-    def read_clip(self, key: str, face: int = 0) -> ProcessedClip:
-        """The decoded clip of a video's face.
-
-        Raises:
-            ApiError: The video left the store.
-        """
-        try:
-            with np.load(self.clip(key, face)) as arrays:
-                rest: dict[str, Any] = json.loads(str(arrays["header"]))
-                rest["info"] = VideoInfo(**rest["info"])
-                rest |= {name: tuple(value) for name, value in rest.items() if isinstance(value, list)}
-                return ProcessedClip(**rest, **{name: arrays[name] for name in arrays.files if name != "header"})
-        except FileNotFoundError:
-            raise gone() from None
-
-    def told(self, key: str, name: str) -> Any:
-        """What :meth:`write_clip` was told of a video under a name.
-
-        Raises:
-            ApiError: The video left the store.
-        """
-        try:
-            return json.loads(self._told(key, name).read_text())
-        except FileNotFoundError:
-            raise gone() from None
-
-    def write(self, path: Path, save: Callable[[Path], Any]) -> None:
-        """Let `save` write a derived file under another name, then move it to its place.
-
-        Raises:
-            ApiError: The video left the store.
-        """
-        try:
-            path.parent.mkdir(exist_ok=True)
-            with _written_whole(path) as part:
-                save(part)
-        except FileNotFoundError:
-            raise gone() from None
-
-    def _told(self, key: str, name: str) -> Path:
-        return self.clip(key).with_name(f"{name}.json")
-
-    def _file_path(self, file_id: str) -> Path:
-        return self.root / "files" / f"{file_id}.json"
-
     def _hold(self, home: Path) -> None:
         self._leases.take(home)
         os.utime(home)
@@ -413,7 +278,7 @@ class VideoStore:
     def _forget(self, stored: StoredFile) -> Path | None:
         """Take a file out of the list: where its video lies now, if nobody wants it any more."""
         home = self.root / "videos" / stored.video
-        self._file_path(stored.id).unlink()
+        self._uploads.remove(stored)
         if home.exists():
             (home / "unwanted").touch()
         return self._remove_unwanted(home)
@@ -453,7 +318,7 @@ class VideoStore:
                 return
             if not self._leases.taken(home):
                 for stored in uploads.get(home.name, []):
-                    self._file_path(stored.id).unlink()
+                    self._uploads.remove(stored)
                 homes.remove(home)
                 _erase(self._take_out(home))
         if len(homes) >= self.max_videos:
@@ -469,16 +334,6 @@ class VideoStore:
                     _erase(path)
 
 
-def gone() -> ApiError:
-    """The video was removed from the store by other means than the store's own while a request was on its way."""
-    return ApiError(503, "The video was dropped to make room for others. Try again.", code="video_dropped")
-
-
-def no_file(file_id: str, param: str | None = None) -> ApiError:
-    """There is no uploaded file of that id."""
-    return ApiError(404, f"No such file: {file_id[:80]}. Upload it to /v1/files first.", param, "file_not_found")
-
-
 def _full(message: str) -> ApiError:
     return ApiError(400, f"{message} Delete one (DELETE /v1/files/FILE_ID).", code="storage_full")
 
@@ -490,25 +345,3 @@ def _erase(path: Path | None) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _written_whole(path: Path) -> Iterator[Path]:
-    part = path.with_name(f"{uuid.uuid4().hex}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _version(config: Config, model: str) -> str:
-    settings = [FORMAT, model]
-    # The weights, how clips are read, and what the scores are divided by.
-    weights = [file.name for file in sorted(Path(model).glob("*.safetensors"))]
-    for name in (*weights, "processor_config.json", CALIBRATION):
-        file = Path(model) / name
-        if file.is_file():
-            state = file.stat()
-            settings.append(f"{state.st_size} {state.st_mtime_ns}")
-    return hashlib.sha256("\n".join(settings).encode()).hexdigest()[:16]

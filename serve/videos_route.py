@@ -66,4 +66,4 @@ class VideosRoute:
         async with self._intake.named(video_id) as key:
             with in_openai_s_words(), self._metrics.timed("preview"):
                 await served.media.preview.remote(key)
-            return await asyncio.to_thread(send_file, served.store.preview(key), "video/mp4")
+            return await asyncio.to_thread(send_file, served.store.derived.preview(key), "video/mp4")

@@ -100,7 +100,7 @@ class WhyRoute:
             with in_openai_s_words():
                 await served.encoder.hide_frames.remote(view)
             effects = await self._effects(served, view, asked)
-            clip = await asyncio.to_thread(served.store.read_clip, key, asked.face)
+            clip = await asyncio.to_thread(served.store.derived.read_clip, key, asked.face)
         hidden: Sequence[float | None] = effects.hidden or [None] * len(effects.frames)
         return Why(
             id=key,

@@ -98,7 +98,7 @@ def encoded(talkative, clips, tmp_path_factory) -> Encoded:
     for name, features in zip(clips, video_features(*talkative, list(clips.values())), strict=True):
         with (CLIPS / f"{name}.mp4").open("rb") as file:
             keys[name] = store.add(file)
-        store.write(store.features(View(keys[name])), partial(save_file, features))
+        store.derived.write(store.derived.features(View(keys[name])), partial(save_file, features))
     return Encoded(store, keys)
 
 

@@ -18,7 +18,7 @@ def encoder(talkative, clips, tmp_path) -> Encoder:
     store = VideoStore(tmp_path, version="test", max_videos=8)
     for name in NAMES:
         with clip_path(name).open("rb") as file:
-            store.write_clip(store.add(file), clips[name])
+            store.derived.write_clip(store.add(file), clips[name])
     return Encoder(*talkative, Calibration(), store, batch=2)
 
 
@@ -29,24 +29,24 @@ def views(encoder: Encoder) -> list[View]:
 @pytest.mark.parametrize("missing", [0, 1, 2])
 def test_a_video_that_left_is_nobody_else_s_trouble(encoder, missing) -> None:
     wanted = views(encoder)
-    encoder.store.clip(wanted[missing].key).unlink()
+    encoder.store.derived.clip(wanted[missing].key).unlink()
     faults = encoder.encode([*wanted, wanted[0]])
     assert [fault is None for fault in faults] == [n != missing for n in (0, 1, 2, 0)]
     assert isinstance(faults[missing], ApiError) and faults[missing].code == "video_dropped"
-    assert [encoder.store.features(view).exists() for view in wanted] == [n != missing for n in range(3)]
+    assert [encoder.store.derived.features(view).exists() for view in wanted] == [n != missing for n in range(3)]
     assert encoder.encoded == 2
 
 
 def test_a_video_that_leaves_while_it_is_encoded_is_nobody_else_s_trouble(encoder, monkeypatch) -> None:
     wanted = views(encoder)
-    write = encoder.store.write
+    write = encoder.store.derived.write
 
     def leave(path: Path, save) -> None:
         if wanted[0].key in str(path):
             raise ApiError(503, "dropped", code="video_dropped")
         write(path, save)
 
-    monkeypatch.setattr(encoder.store, "write", leave)
+    monkeypatch.setattr(encoder.store.derived, "write", leave)
     assert [fault is None for fault in encoder.encode(wanted)] == [False, True, True]
 
 

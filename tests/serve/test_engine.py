@@ -219,7 +219,7 @@ def test_answers_begin_as_the_scores_say_as_in_plain_generation(tiny_preset, cli
     with (CLIPS / "capture_0.mp4").open("rb") as file:
         key = store.add(file)
     (features,) = video_features(model, processor, [clips["capture_0"]])
-    store.write(store.features(View(key)), partial(save_file, features))
+    store.derived.write(store.derived.features(View(key)), partial(save_file, features))
     encoded = Encoded(store, {"capture_0": key})
     engine = Engine(model, processor, store, ServeConfig(max_videos=1))
     questions = ["Is he wearing glasses?", "Is he smiling?", "Is he talking?", "Describe his smile."]

@@ -11,8 +11,8 @@ import openai
 import pytest
 from openai import OpenAI
 
+import serve.derived_files
 import serve.media
-import serve.store
 from favchat.config import Config
 from serve.encoder_replica import EncoderReplica
 from serve.engine import Engine
@@ -70,7 +70,7 @@ def test_a_full_disk_is_told_and_what_fits_goes_on(running, tmp_path, monkeypatc
         yield full
 
     with monkeypatch.context() as patched:
-        patched.setattr(serve.store, "_written_whole", without_room)
+        patched.setattr(serve.derived_files, "_written_whole", without_room)
         with pytest.raises(openai.APIStatusError, match="disk is full") as decoding:
             running.ask(new)
         patched.setattr(VideoStore, "incoming", lambda store, name: full)

@@ -23,7 +23,7 @@ def test_a_video_is_checked_once_by_the_replica_that_it_came_to(came_here, model
     media.config = media.config.model_copy(update={"serve": serve.model_copy(update={"max_duration": 0.1})})
     if came_here:
         asyncio.run(media.prepare(key))
-        assert media.store.clip(key).exists()
+        assert media.store.derived.clip(key).exists()
     else:
         with pytest.raises(ApiError, match="the limit is 0.1 s"):
             asyncio.run(media.prepare(key))

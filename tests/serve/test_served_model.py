@@ -50,11 +50,13 @@ class Parts:
     async def prepare(self, key: str, face: int) -> None:
         self.asked.append("prepare")
         facts = {"people": [{"found": 1, "followed": 1}], "readable": 1}
-        self.store.write(self.store.clip(key).with_name("facts.json"), lambda path: path.write_text(json.dumps(facts)))
+        self.store.derived.write(
+            self.store.derived.clip(key).with_name("facts.json"), lambda path: path.write_text(json.dumps(facts))
+        )
 
     async def encode(self, view: View) -> int:
         self.asked.append("encode")
-        self.store.write(self.store.features(view), lambda path: path.touch())
+        self.store.derived.write(self.store.derived.features(view), lambda path: path.touch())
         return 1
 
     async def removable(self) -> list[str]:

@@ -8,12 +8,11 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 
-from favchat.config import Config
 from serve.errors import ApiError
-from serve.store import StoredFile, VideoStore
+from serve.store import VideoStore
+from serve.uploaded_files import StoredFile
 from serve.view import View
 
 
@@ -216,8 +215,10 @@ def test_many_who_upload_use_and_delete_the_same_clips_are_never_in_each_other_s
             key = store.video(file.id)
             if turn % 2:
                 store.delete_file(file.id)
-            store.write(store.features(View(key)), lambda path: path.write_bytes(b"tokens"))
-            assert store.source(key).read_bytes() == data and store.features(View(key)).read_bytes() == b"tokens"
+            store.derived.write(store.derived.features(View(key)), lambda path: path.write_bytes(b"tokens"))
+            assert (
+                store.source(key).read_bytes() == data and store.derived.features(View(key)).read_bytes() == b"tokens"
+            )
             store.files()
             store.give(key)
             if not turn % 2:
@@ -233,44 +234,3 @@ def test_names_that_are_no_ids(tmp_path, name) -> None:
     with pytest.raises(ApiError) as caught:
         store_of(tmp_path).video(name)
     assert caught.value.status == 404
-
-
-def test_a_clip_comes_back_as_it_was(tmp_path, clips) -> None:
-    store = store_of(tmp_path)
-    key = add(store, b"film")
-    clip = clips["pexels_0"]
-    store.write_clip(key, clip, facts={"readable": 0.5}, faces=[])
-    back = store.read_clip(key)
-    assert (back.info, back.cuts, back.shot) == (clip.info, clip.cuts, clip.shot)
-    assert store.told(key, "facts") == {"readable": 0.5} and store.told(key, "faces") == []
-    for name in ("frames", "faces", "timestamps", "boxes", "landmarks", "scores", "visible"):
-        np.testing.assert_array_equal(getattr(back, name), getattr(clip, name))
-        assert getattr(back, name).dtype == getattr(clip, name).dtype
-
-
-def test_what_is_made_of_a_video_that_left_is_an_error(tmp_path, clips) -> None:
-    store = store_of(tmp_path)
-    for use in (lambda: store.read_clip("0" * 64), lambda: store.write_clip("0" * 64, clips["pexels_0"])):
-        with pytest.raises(ApiError, match="dropped") as caught:
-            use()
-        assert caught.value.status == 503
-
-
-def test_another_model_or_setting_is_another_version(tmp_path) -> None:
-    model = tmp_path / "model"
-    model.mkdir()
-    (model / "model.safetensors").write_bytes(b"one")
-
-    def version(**data) -> str:
-        config = Config.model_validate({"serve": {"model": str(model), "store": str(tmp_path / "s")}, "data": data})
-        return VideoStore.of(config).version
-
-    first = version()
-    assert version() == first
-    # How clips are read is the model's to say, and not the settings'.
-    assert version(frames={"fps": 2}) == first
-    (model / "processor_config.json").write_text("{}")
-    assert version() != first
-    first = version()
-    (model / "model.safetensors").write_bytes(b"another")
-    assert version() != first
