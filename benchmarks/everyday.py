@@ -45,15 +45,8 @@ from favchat.evaluation.asking.local_backend import LocalModel
 from favchat.io.paths import path_of
 from favchat.labels.attribute_parser import parse_statements
 from favchat.labels.attributes import EMOTION, attribute
-from favchat.labels.everyday_templates import (
-    IDENTITY,
-    OPEN,
-    OPPOSITES,
-    UNANSWERABLE,
-    YES_NO,
-    held_out,
-    taught,
-)
+from favchat.labels.everyday_templates import IDENTITY, OPEN, UNANSWERABLE, held_out, taught
+from favchat.labels.everyday_yes_no import OPPOSITES, YES_NO
 from favchat.model.answers_by_score import is_whole, start_of_answer
 from favchat.training.batches.samples import CLIP_COLUMNS, read_clip
 

@@ -34,7 +34,8 @@ from favchat.data.corpus.schema import SHARDS
 from favchat.hub.load import load
 from favchat.hub.names import SHIPPED, resolve_model
 from favchat.io.paths import path_of
-from favchat.labels.everyday_templates import OPEN, YES_NO, held_out
+from favchat.labels.everyday_templates import OPEN, held_out
+from favchat.labels.everyday_yes_no import YES_NO
 from favchat.runtime.environment import quiet_environment
 from favchat.training.batches.samples import CLIP_COLUMNS, read_clip
 from serve.chat import Chat

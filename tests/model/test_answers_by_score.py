@@ -8,12 +8,11 @@ from favchat.labels.everyday_templates import (
     CANNOT_IDENTIFY,
     CANNOT_TELL,
     IDENTITY,
-    OPPOSITES,
     UNANSWERABLE,
-    YES_NO,
     held_out,
     taught,
 )
+from favchat.labels.everyday_yes_no import OPPOSITES, YES_NO
 from favchat.model.answers_by_score import start_of_answer
 from favchat.model.closed_questions import asked_attribute
 

@@ -6,15 +6,8 @@ from favchat.data.annotate import formal_templates
 from favchat.data.annotate.everyday_writer import subject, yes_no_question
 from favchat.data.annotate.grammar import MAN, UNKNOWN, WOMAN
 from favchat.labels.attributes import ACTION, APPEARANCE, EMOTION, EXTRA
-from favchat.labels.everyday_templates import (
-    CANNOT_IDENTIFY,
-    CANNOT_TELL,
-    IDENTITY,
-    OPEN,
-    YES_NO,
-    held_out,
-    taught,
-)
+from favchat.labels.everyday_templates import CANNOT_IDENTIFY, CANNOT_TELL, IDENTITY, OPEN, held_out, taught
+from favchat.labels.everyday_yes_no import YES_NO
 from favchat.model.answers_by_score import start_of_answer
 from favchat.model.closed_questions import asked_attribute
 from favchat.model.open_answers import topic_of

@@ -21,6 +21,7 @@ from favchat.data.corpus.clip import Clip
 from favchat.labels import everyday_templates as words
 from favchat.labels.attribute_parser import parse_statements
 from favchat.labels.attributes import ACTION, APPEARANCE, EXTRA, attribute
+from favchat.labels.everyday_yes_no import HAS_FRAMES, IS_FRAMES, OPPOSITES, YES_NO
 
 
 def clip(name="a", split="train", emotion=None, **labels) -> Clip:
@@ -51,10 +52,10 @@ WOMAN_IN_GLASSES = {
 
 
 def test_every_kind_of_question_names_an_attribute_and_some_words_are_kept_from_training():
-    for key, wording in words.YES_NO.items():
-        attribute(words.OPPOSITES.get(key, key))
+    for key, wording in YES_NO.items():
+        attribute(OPPOSITES.get(key, key))
         assert wording.is_ or wording.has or wording.sees or wording.own
-    for forms in (*words.OPEN.values(), words.IDENTITY, words.UNANSWERABLE, words.IS_FRAMES, words.HAS_FRAMES):
+    for forms in (*words.OPEN.values(), words.IDENTITY, words.UNANSWERABLE, IS_FRAMES, HAS_FRAMES):
         assert set(words.taught(forms)).isdisjoint(words.held_out(forms))
         assert len(words.held_out(forms)) == len(forms) // 3
         assert len(set(forms)) == len(forms)
@@ -64,7 +65,7 @@ def test_every_kind_of_question_names_an_attribute_and_some_words_are_kept_from_
 @pytest.mark.parametrize("person", [MAN, WOMAN, UNKNOWN])
 def test_questions_are_whole_sentences_that_agree_with_their_subject(forms, person):
     random = Random(0)
-    for key in words.YES_NO:
+    for key in YES_NO:
         for _ in range(20):
             question = yes_no_question(key, subject(person, random), random, forms)
             assert "{" not in question
@@ -103,7 +104,7 @@ def test_an_unseen_question_is_none_that_training_can_ask():
     ],
 )
 def test_answers_to_opposites_say_what_holds(key, label, answer):
-    name = words.OPPOSITES.get(key, key)
+    name = OPPOSITES.get(key, key)
     known = known_labels(clip(**{"male": 0, name: label}))
     truth = truth_of(key, known)
     assert truth is answer.startswith("Yes")

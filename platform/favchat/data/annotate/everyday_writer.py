@@ -24,18 +24,14 @@ from favchat.labels.attributes import ACTION, APPEARANCE, EMOTION, EXTRA, Attrib
 from favchat.labels.everyday_templates import (
     CANNOT_IDENTIFY,
     CANNOT_TELL,
-    HAS_FRAMES,
     IDENTITY,
-    IS_FRAMES,
     NO_FACE,
     OPEN,
-    OPPOSITES,
-    SEES_FRAMES,
     UNANSWERABLE,
-    YES_NO,
     held_out,
     taught,
 )
+from favchat.labels.everyday_yes_no import HAS_FRAMES, IS_FRAMES, OPPOSITES, SEES_FRAMES, YES_NO
 
 Known = dict[str, bool]
 """Attribute -> whether its label is 1; unknown ones are missing."""
