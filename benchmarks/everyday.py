@@ -26,14 +26,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from favchat.data.annotate.everyday_writer import (
-    known_labels,
-    open_answers,
-    person_of,
-    subject,
-    truth_of,
-    yes_no_question,
-)
+from favchat.data.annotate.everyday_answers import known_labels, open_answers, person_of
+from favchat.data.annotate.everyday_writer import subject, truth_of, yes_no_question
 from favchat.data.annotate.grammar import UNKNOWN
 from favchat.data.annotate.known_labels import known_labels_of
 from favchat.data.annotate.label_check import truths

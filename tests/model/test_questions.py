@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from favchat.config import load
-from favchat.data.annotate.everyday_writer import HAIR_COLOURS, open_answers
+from favchat.data.annotate.everyday_answers import HAIR_COLOURS, open_answers
 from favchat.labels.attribute_parser import parse_statements
 from favchat.labels.attributes import EMOTION, attribute
 from favchat.labels.everyday_templates import CANNOT_IDENTIFY, CANNOT_TELL, ENGLISH_ONLY

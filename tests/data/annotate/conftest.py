@@ -16,7 +16,7 @@ import pytest
 from favchat.data.corpus.clip import Clip, EmotionSegment
 from favchat.data.corpus.parquet_files import write_whole
 from favchat.data.corpus.schema import CLIP_SCHEMA, MEDIA_SCHEMA, QUALITY
-from favchat.labels.attributes import ACTION, APPEARANCE
+from favchat.labels.attributes import ACTION, APPEARANCE, EXTRA
 from favchat.video.images import encode_images
 
 SHARD_SCHEMA = pa.schema(
@@ -47,6 +47,7 @@ def make_clip(
     """A clip with the given labels; all others are unknown."""
     appearance: list[int | None] = [labels.pop(a.name, None) for a in APPEARANCE]
     action: list[int | None] = [labels.pop(a.name, None) for a in ACTION]
+    extra: list[int | None] = [labels.pop(a.name, None) for a in EXTRA]
     assert not labels
     return Clip(
         id=clip_id,
@@ -54,6 +55,7 @@ def make_clip(
         split=split,
         appearance=appearance,
         action=action,
+        extra=extra,
         emotion=emotion,
         emotion_segments=[EmotionSegment(*segment) for segment in segments],
     )

@@ -3,12 +3,9 @@ from random import Random
 
 import pytest
 
+from favchat.data.annotate.everyday_answers import known_labels, person_of
 from favchat.data.annotate.everyday_writer import (
     EverydayWriter,
-    describe,
-    known_labels,
-    open_answers,
-    person_of,
     subject,
     truth_of,
     yes_no_answer,
@@ -19,36 +16,9 @@ from favchat.data.annotate.known_labels import known_labels_of
 from favchat.data.annotate.label_check import check, truths
 from favchat.data.corpus.clip import Clip
 from favchat.labels import everyday_templates as words
-from favchat.labels.attribute_parser import parse_statements
-from favchat.labels.attributes import ACTION, APPEARANCE, EXTRA, attribute
+from favchat.labels.attributes import attribute
 from favchat.labels.everyday_yes_no import HAS_FRAMES, IS_FRAMES, OPPOSITES, YES_NO
-
-
-def clip(name="a", split="train", emotion=None, **labels) -> Clip:
-    def vector(attributes):
-        return [labels.get(one.name) for one in attributes]
-
-    assert labels.keys() <= {one.name for one in (*APPEARANCE, *ACTION, *EXTRA)}
-    return Clip(
-        name,
-        "x.mp4",
-        split=split,
-        appearance=vector(APPEARANCE),
-        action=vector(ACTION),
-        extra=vector(EXTRA),
-        emotion=emotion,
-    )
-
-
-WOMAN_IN_GLASSES = {
-    "male": 0,
-    "young": 1,
-    "eyeglasses": 1,
-    "long_hair": 1,
-    "brown_hair": 1,
-    "smile": 1,
-    "wearing_hat": 0,
-}
+from tests.data.annotate.conftest import make_clip
 
 
 def test_every_kind_of_question_names_an_attribute_and_some_words_are_kept_from_training():
@@ -105,43 +75,15 @@ def test_an_unseen_question_is_none_that_training_can_ask():
 )
 def test_answers_to_opposites_say_what_holds(key, label, answer):
     name = OPPOSITES.get(key, key)
-    known = known_labels(clip(**{"male": 0, name: label}))
+    known = known_labels(make_clip(**{"male": 0, name: label}))
     truth = truth_of(key, known)
     assert truth is answer.startswith("Yes")
     assert yes_no_answer(key, bool(truth), person_of(known)) == answer
 
 
-def test_open_answers_say_only_what_the_labels_say():
-    one = clip(**WOMAN_IN_GLASSES, emotion="happy")
-    answers = {topic: text for topic, (text, _) in open_answers(known_labels(one)).items()}
-    assert answers["sex"] == "It is a woman."
-    assert answers["age"] == "She looks young."
-    assert answers["hair colour"] == "Her hair is brown."
-    assert answers["hair"] == "She has long brown hair."
-    assert answers["worn"] == "She is wearing eyeglasses."
-    assert answers["expression"] == "She looks happy."
-    assert answers["description"] == (
-        "The video shows a young woman with long brown hair, wearing eyeglasses. She looks happy and is smiling."
-    )
-    assert "facial hair" not in answers and "gaze" not in answers
-    known = truths(known_labels_of(one))
-    for text in answers.values():
-        assert all(known[s.name] is s.holds for s in parse_statements(text) if s.name in known)
-
-
-def test_hair_under_a_hat_cannot_be_told():
-    assert open_answers(known_labels(clip(male=1, wearing_hat=1)))["hair colour"][0].startswith("I can't tell")
-    assert open_answers(known_labels(clip(male=1, wearing_hat=1, gray_hair=1)))["hair colour"][0] == "His hair is gray."
-
-
-def test_a_description_of_somebody_of_whom_little_is_known():
-    assert describe(known_labels(clip(nod=1))) == ("The person is nodding.", ["nod"])
-    assert describe({}) is None
-
-
 def corpus() -> list[Clip]:
     return [
-        clip(
+        make_clip(
             f"c{number}",
             male=number % 2,
             eyeglasses=int(number % 10 == 0),
@@ -188,11 +130,11 @@ def test_clips_that_are_not_trained_on_are_asked_in_other_words_too():
     asked = {
         row.question
         for number in range(150)
-        for row in writer.rows(clip(f"v{number}", split="val", **WOMAN_IN_GLASSES), rates)
+        for row in writer.rows(make_clip(f"v{number}", split="val", male=0, young=1, smile=1), rates)
         if row.task == "summary"
     }
     assert any(question in words.held_out(words.OPEN["description"]) for question in asked)
 
 
 def test_of_a_clip_without_labels_nothing_is_written():
-    assert EverydayWriter().rows(clip(), {}) == []
+    assert EverydayWriter().rows(make_clip(), {}) == []
