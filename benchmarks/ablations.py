@@ -47,7 +47,7 @@ from favchat.model.adapter import FaVChatAdapter, active_parameters
 from favchat.model.build import architecture
 from favchat.runtime import ray_cluster
 from favchat.training.curriculum import TrainResult, train
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 FULL = "full"
 EMOTION = "emotion"

@@ -33,7 +33,7 @@ from torch import Tensor
 from favchat.config import load
 from favchat.model import FaVChatAdapter, FaVChatAdapterConfig
 from favchat.model.build import architecture
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 IMPLEMENTATIONS = ("grouped_mm", "batched_mm", "eager")
 EXPERTS = (1, 2, 4, 8, 16, 32)

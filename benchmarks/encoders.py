@@ -37,7 +37,7 @@ from favchat.model.encoders import CPU_IMAGES, face_features, pool, vision_featu
 from favchat.model.face_pyramid import ScaledConv
 from favchat.model.processing_favchat import FaVChatProcessor
 from favchat.runtime.environment import quiet_environment
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 SIDE = 256
 QUESTION, ANSWER = "What is the person's expression?", "The person smiles and then looks surprised."

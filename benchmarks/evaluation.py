@@ -42,7 +42,7 @@ from favchat.model.build import build
 from favchat.model.generation import answer
 from favchat.plugins import TASKS
 from favchat.training.batches.samples import CLIP_COLUMNS, StoredClip, read_clip
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 Answer = tuple[list[float], list[float], str]
 """Of one question: log-likelihoods of the options, those of the clip without content, and the words."""

@@ -42,7 +42,7 @@ from favchat.training.stage.starting_model import set_learning, starting_model
 from favchat.training.stage.step import Stepper, TorchEngine
 from favchat.training.stage.train_loop import set_prior
 from favchat.training.stage.validation import evaluating
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from tune.goal import Goal, evaluation_of
 from tune.quality import EVALUATION, check_quality
 from tune.report import TRIALS, redraw

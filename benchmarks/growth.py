@@ -36,7 +36,7 @@ from favchat.evaluation.asking.local_backend import LocalModel
 from favchat.model.build import build
 from favchat.training.batches.samples import StoredClip
 from favchat.video import ClipSpecification, process_clip
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from jobs.quickstart import SAMPLE
 from serve.chat import Chat
 from serve.engine import Engine

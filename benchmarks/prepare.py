@@ -58,7 +58,7 @@ from favchat.runtime import ray_cluster
 from favchat.runtime.environment import quiet_environment
 from favchat.video import CenterFaceDetector, ClipSpecification, Detections, align_face, read_frames
 from favchat.video.decode import fit_size
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from jobs.quickstart import SAMPLE
 
 CORES = os.cpu_count() or 1

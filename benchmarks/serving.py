@@ -41,7 +41,7 @@ from favchat.hub.load import load as load_model
 from favchat.model.answers_by_score import start_of_answer
 from favchat.model.build import build
 from favchat.runtime.environment import quiet_environment
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from jobs.quickstart import SAMPLE
 from serve.app import serving
 from serve.language_model import prepare_language_model

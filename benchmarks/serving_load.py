@@ -37,7 +37,7 @@ import serving
 
 from favchat.config import Config, load
 from favchat.runtime.environment import quiet_environment
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from jobs.quickstart import SAMPLE
 from serve.app import serving as started
 

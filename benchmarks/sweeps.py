@@ -36,7 +36,7 @@ import yaml
 from favchat.config import Config, load
 from favchat.training.stage.job import REPORTS
 from favchat.training.stage.step_log import main_loss, read_steps
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from tune.space import Point, decode, grid
 
 LOOK_S = 0.25

@@ -69,7 +69,7 @@ from favchat.training.stage.precision import prepare_model, stage_precision
 from favchat.training.stage.starting_model import set_learning, starting_model
 from favchat.training.stage.step import Stepper, TorchEngine
 from favchat.training.stage.step_log import read_steps
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from jobs.quickstart import SAMPLE
 
 WARM = 2

@@ -27,7 +27,7 @@ from favchat.config import Config, RayConfig, load
 from favchat.hub import shipped_model
 from favchat.runtime.collector import collector_paused
 from favchat.runtime.environment import LOCAL_RAY, TELEMETRY_OFF
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from jobs.quickstart import SAMPLE
 
 # One thread is faster for tensors as small as these, and leaves the other CPUs to Ray's workers.

@@ -11,7 +11,7 @@ from favchat.evaluation import labelled_clips
 from favchat.evaluation.evaluate import plan_task
 from favchat.io.paths import path_of
 from favchat.plugins import SOURCES, TASKS
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from jobs.quickstart import SAMPLE
 
 CODE = """

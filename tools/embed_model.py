@@ -30,7 +30,7 @@ from favchat.hub.names import SHIPPED
 from favchat.hub.shipped_model import ADAPTER, CARD, is_learnt
 from favchat.model.build import build
 from favchat.model.lora import without_lora
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 
 def main() -> None:

@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from favchat.config import Config, ConfigError, flatten, known_keys, load, require
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 
 @pytest.fixture

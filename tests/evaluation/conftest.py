@@ -17,7 +17,7 @@ from favchat.evaluation.labelled_clips import LabelledClip
 from favchat.labels.attributes import ACTION, APPEARANCE
 from favchat.video.images import encode_images
 from favchat.video.quality import HASH_BITS
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 
 def random_hash(seed: int) -> str:

@@ -14,7 +14,7 @@ from favchat.io.paths import path_of
 from favchat.labels.attributes import EMOTION
 from favchat.model.build import build
 from favchat.training.batches.samples import read_clip
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from tests.evaluation.conftest import make_clip, settings, write_shard
 
 UAR = "celebv_hq_attributes/scores/all/uar"

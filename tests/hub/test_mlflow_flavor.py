@@ -26,7 +26,7 @@ from favchat.hub.names import resolve_model
 from favchat.model.build import build
 from favchat.tracking import start_run
 from jobs.ask import run as ask
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from jobs.quickstart import SAMPLE
 
 CLIP = sorted((SAMPLE / "clips").glob("*.mp4"))[0]

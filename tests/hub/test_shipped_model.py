@@ -19,7 +19,7 @@ from favchat.hub.load import load
 from favchat.hub.names import SHIPPED, resolve_model
 from favchat.model.lora import add_lora, merge_lora
 from jobs.ask import run as ask
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from jobs.quickstart import SAMPLE
 
 TOOL = Path(__file__).parents[2] / "tools" / "embed_model.py"

@@ -33,7 +33,7 @@ def test_help_imports_nothing_that_takes_long():
 
 def test_a_wrong_setting_is_told_without_loading_ray_or_torch():
     code = "import sys, jobs.cli; from favchat.config import ConfigError\n"
-    code += "try: jobs.cli._settings('tiny', ['data.ouut=x'], False)\nexcept ConfigError: pass\n"
+    code += "try: jobs.commands.settings.settings_of('tiny', ['data.ouut=x'], False)\nexcept ConfigError: pass\n"
     code += "print(sorted({'ray', 'torch', 'cv2', 'pyarrow', 'transformers'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 

@@ -20,11 +20,11 @@ from ray.serve.schema import ServeDeploySchema
 from typer.testing import CliRunner
 
 import favchat
-import jobs.cli
 from favchat.config import load
-from jobs.cli import CONFIGS
+from jobs.cli import app
+from jobs.commands.settings import CONFIGS
 
-CLUSTER = Path(jobs.cli.__file__).parent / "cluster"
+CLUSTER = CONFIGS.parent / "cluster"
 BUILDS = ["overlays/cpu", "overlays/gpu", "overlays/mlflow", "job", "service"]
 RAY_FIELDS = yaml.safe_load((Path(__file__).parent / "kuberay_fields.yaml").read_text())
 KUBERNETES = "1.33.0"
@@ -200,7 +200,7 @@ def test_the_jobs_entrypoint_is_a_command_that_its_configuration_allows():
     (found,) = plain("job/rayjob.yaml")
     program, command, config, *words = shlex.split(found["spec"]["entrypoint"])
     assert program == "favchat"
-    done = CliRunner().invoke(jobs.cli.app, [command, config, *words, "--print-config"])
+    done = CliRunner().invoke(app, [command, config, *words, "--print-config"])
     assert done.exit_code == 0, done.output
     assert yaml.safe_load(done.output)["pipeline"]["out"] == "/data/all"
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from favchat.config import ConfigError, load
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from jobs.model import describe, zero3_memory
 
 

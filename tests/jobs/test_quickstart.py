@@ -7,7 +7,7 @@ import jobs.pipeline.run
 import jobs.quickstart
 from favchat.config import load
 from favchat.hub.load import load as load_model
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from jobs.pipeline.steps import STEPS
 
 

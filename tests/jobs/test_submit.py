@@ -20,7 +20,7 @@ import requests
 import yaml
 
 from favchat.config import ConfigError
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from jobs.jobs_api import GOES_ON, INTERRUPTED
 from jobs.submit import Options, run
 

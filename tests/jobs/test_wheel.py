@@ -25,7 +25,8 @@ def test_pip_installs_the_wheel_without_anything_else(tmp_path):
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--target", target, wheel]
     subprocess.run(install, check=True)
     assert {path.name for path in target.iterdir() if path.suffix != ".dist-info"} == {*PACKAGES, "bin"}
-    code = "import favchat, jobs.cli; print(favchat.__file__); print(len(list(jobs.cli.CONFIGS.iterdir())))"
+    code = "import favchat; from jobs.commands.settings import CONFIGS\n"
+    code += "print(favchat.__file__); print(len(list(CONFIGS.iterdir())))"
     done = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": str(target)}, cwd=tmp_path, capture_output=True, text=True
     )

@@ -9,7 +9,7 @@ from transformers import CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
 from favchat.config import BackboneConfig, ConfigError, ModelConfig, load
 from favchat.model.build import architecture, build, on_meta
 from favchat.model.encoders import face_features, vision_features
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 HUB_PRESETS = ("2b", "8b")
 PUBLISHED = {

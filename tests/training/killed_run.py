@@ -17,7 +17,7 @@ from favchat.config import load
 from favchat.training import curriculum
 from favchat.training.batches.batch import Batch
 from favchat.training.batches.stage_source import StageSource
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 STEPS_BEFORE_DEATH = 3
 STEPS_BEFORE_STOP = 5

@@ -24,7 +24,7 @@ from favchat.training import curriculum
 from favchat.training.curriculum import train
 from favchat.training.registration import register
 from favchat.training.stage.step_log import read_steps
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 STEPS = 6
 METRICS = {

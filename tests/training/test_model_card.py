@@ -5,7 +5,7 @@ from huggingface_hub import ModelCard
 
 from favchat.config import load
 from favchat.training.model_card import model_card
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 
 def card(*words, metrics=None):

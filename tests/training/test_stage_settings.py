@@ -4,7 +4,7 @@ from favchat.config import Config, StageConfig, load
 from favchat.data.annotate.pipeline import annotate
 from favchat.io.settings_record import changes
 from favchat.training.stage_settings import FREE, stage_defaults, stage_settings
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from tests.data.annotate.conftest import make_clip, write_shard
 
 

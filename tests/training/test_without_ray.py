@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 CODE = """
 import json, sys

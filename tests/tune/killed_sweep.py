@@ -19,7 +19,7 @@ from favchat.config import load
 from favchat.training import curriculum
 from favchat.training.batches.batch import Batch
 from favchat.training.batches.stage_source import StageSource
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from tune.space import chosen
 from tune.trial import Sweep, trial_folder
 from tune.trial import run_trial as undisturbed

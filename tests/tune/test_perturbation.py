@@ -6,7 +6,7 @@ import random
 import pytest
 
 from favchat.config import Config, ConfigError, DimensionConfig, SchedulerConfig, TuneConfig, load
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from tune.perturbation import (
     Perturbation,
     decode_perturbations,

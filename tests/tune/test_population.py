@@ -10,7 +10,7 @@ from ray.tune.experiment import Trial
 import tune.sweep
 from favchat.config import ConfigError, load
 from favchat.training.stage.step_log import read_steps
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from tune.goal import Goal
 from tune.perturbation import perturbations, present_point
 from tune.population import Population, first_points, stops

@@ -2,7 +2,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from favchat.config import AdapterConfig, Config, ConfigError, DimensionConfig, TuneConfig, load
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from tune.space import Point, check_space, decode, grid, grid_points, make_point
 
 EXPERTS, TOP_K = "model.adapter.num_experts", "model.adapter.top_k"

@@ -22,7 +22,7 @@ from favchat.hub.load import load as load_model
 from favchat.io.settings_record import changes
 from favchat.training.curriculum import train
 from favchat.training.stage.step_log import read_steps
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from tests.tune import killed_sweep
 from tune.report import SweepResult
 from tune.space import decode

@@ -8,7 +8,7 @@ from mlflow.tracking import MlflowClient
 import serve.app
 from favchat.config import ConfigError, load
 from favchat.runtime import ray_cluster
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from jobs.pipeline.deploy import deploy
 from jobs.pipeline.register import RequirementError
 from jobs.pipeline.steps import STEPS

@@ -1,7 +1,7 @@
 import pytest
 
 from favchat.config import load
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from jobs.pipeline.digests import file_digest, folder_digest, source_digest
 
 

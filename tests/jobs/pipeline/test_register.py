@@ -3,7 +3,7 @@ import json
 import pytest
 
 from favchat.config import ConfigError, load
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from jobs.pipeline.register import RequirementError, check, evaluation_metrics, register
 
 METRICS = {"questions/likelihood/yes no/war": 0.75, "questions/likelihood/yes no/ece": 0.2}

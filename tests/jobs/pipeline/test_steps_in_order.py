@@ -10,7 +10,7 @@ import jobs.pipeline.plan
 import jobs.pipeline.run
 from favchat.config import ConfigError, load
 from favchat.errors import UserError
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 from jobs.pipeline.digests import file_digest
 from jobs.pipeline.register import RequirementError
 from jobs.pipeline.steps import STEPS

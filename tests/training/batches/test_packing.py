@@ -10,7 +10,7 @@ from favchat.training.batches.packing import block_lengths, pack, prefix_length,
 from favchat.training.batches.samples import pad
 from favchat.training.batches.stage_source import StageSource
 from favchat.training.stage import packed_attention
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import torch
 
 from favchat.config import ConfigError, load
 from favchat.training.batches.stage_source import StageSource
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 
 def source(corpus, *words, stage=1):

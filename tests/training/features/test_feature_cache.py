@@ -20,7 +20,7 @@ from favchat.training.stage.precision import prepare_model
 from favchat.training.stage.starting_model import set_learning, starting_model
 from favchat.training.stage.step import Stepper, TorchEngine
 from favchat.training.stage.train_loop import save_model
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from favchat.training.batches.stage_source import StageSource
 from favchat.training.stage import checkpoints
 from favchat.training.stage.optimizer import make_optimizer, set_trainable
 from favchat.training.stage.step import Stepper, TorchEngine
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 
 @pytest.fixture(scope="module")

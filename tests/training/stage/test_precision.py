@@ -6,7 +6,7 @@ from favchat.model.build import build
 from favchat.training.stage import packed_attention
 from favchat.training.stage.optimizer import set_trainable
 from favchat.training.stage.precision import prepare_model
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from favchat.training.stage import shared_losses, step
 from favchat.training.stage.optimizer import make_optimizer, set_trainable
 from favchat.training.stage.shared_losses import router_shares, video_weights
 from favchat.training.stage.step import Stepper, TorchEngine
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 STEPS = 8
 

@@ -11,7 +11,7 @@ from favchat.training.stage.expert_usage import count_choices, usage_entropy, us
 from favchat.training.stage.optimizer import make_optimizer, set_trainable
 from favchat.training.stage.precision import prepare_model
 from favchat.training.stage.step import Stepper, TorchEngine
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 STEPS = 3
 

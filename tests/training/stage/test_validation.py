@@ -8,7 +8,7 @@ from favchat.training.batches.samples import collate, some_samples
 from favchat.training.stage.job import report_steps
 from favchat.training.stage.validation import Validation, evaluating
 from favchat.video.images import decode_images
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 
 def settings(corpus, *words):

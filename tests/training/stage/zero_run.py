@@ -22,7 +22,7 @@ from favchat.training.stage.deepspeed_engine import DeepSpeedEngine
 from favchat.training.stage.errors import NonFiniteLossError
 from favchat.training.stage.optimizer import make_optimizer, set_trainable
 from favchat.training.stage.step import Stepper
-from jobs.cli import CONFIGS
+from jobs.commands.settings import CONFIGS
 
 STEPS = 4
 HALF = 2
