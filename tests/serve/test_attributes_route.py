@@ -25,9 +25,9 @@ from favchat.video.windows import window_clips
 from serve.encoder import video_features
 from serve.encoder_replica import EncoderReplica
 from serve.media import MAX_WINDOWS, MediaReplica
+from tests.serve.calls import two_faces
 from tests.serve.conftest import LIMITS, clip_path, video_file
 from tests.serve.local import local_client
-from tests.serve.test_api import two_faces
 
 TAUGHT = ["eyeglasses", "smile", "no_beard", *(emotion.name for emotion in EMOTION)]
 CALIBRATION = Calibration(

@@ -12,8 +12,8 @@ import torch
 from openai import OpenAI
 from pydantic import BaseModel
 
+from tests.serve.calls import data_url, question
 from tests.serve.conftest import LIMITS, SCHEMA, TOKENS, picture
-from tests.serve.test_api import data_url, question
 
 
 def ask(local_openai: OpenAI, *, text: str = "Is the person smiling?", url: str | None = None, **settings):

@@ -7,8 +7,8 @@ import openai
 import pytest
 from pydantic import BaseModel
 
+from tests.serve.calls import data_url
 from tests.serve.conftest import QUESTION, SCHEMA, TOKENS, clip_path, picture
-from tests.serve.test_api import data_url
 
 
 def parts(text: str = QUESTION, **file: str) -> list[dict]:

@@ -13,8 +13,8 @@ from favchat.model.generation import answer as plain_answer
 from favchat.video import ClipSpecification
 from serve.encoder import removable, video_features
 from serve.view import View, ordered
+from tests.serve.calls import two_faces
 from tests.serve.conftest import QUESTION, TOKENS, clip_path, video_file
-from tests.serve.test_api import two_faces
 
 
 @pytest.fixture(scope="module")
