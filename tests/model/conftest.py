@@ -1,4 +1,4 @@
-"""Clips of noise."""
+"""Clips of noise, and batches about them."""
 
 from types import SimpleNamespace
 
@@ -28,3 +28,9 @@ def make_clip():
 def module_clip():
     """A clip of noise for fixtures that live longer than a test."""
     return clip_of_noise(0)
+
+
+def batch_of(tiny, clips, questions, answers=None):
+    """What a model is given: one question about each clip."""
+    _, processor = tiny
+    return processor(text=[processor.prompt(question) for question in questions], videos=clips, answers=answers)
