@@ -31,6 +31,7 @@ from favchat.model.lora import add_lora
 from favchat.model.scores import measure
 from favchat.training.batches.samples import labelled_clips, some_clips
 from favchat.video.motion import MOTION_FEATURES
+from favchat.video.mouth import MOUTH_FEATURES
 
 HEAD_MOTIONS = ("nod", "shake_head", "head_wagging")
 FALSE_ALARMS = 0.05
@@ -49,7 +50,8 @@ class Clips:
         self.people = [row["identity"] or row["clip_id"] for row in table.select(["identity", "clip_id"]).to_pylist()]
         self.first_half = np.asarray([half(person) == "A" for person in self.people])
         self.labels = torch.cat([batch.pop("attribute_labels") for batch in inputs]).numpy()
-        self.mouth = torch.cat([batch["face_motion"] for batch in inputs])[:, MOTION_FEATURES:].numpy()
+        measures = torch.cat([batch["face_motion"] for batch in inputs])[:, MOTION_FEATURES:].numpy()
+        self.mouth, self.mesh = np.split(measures, [MOUTH_FEATURES], axis=1)
         with torch.inference_mode():
             self.logits = torch.cat([_logits(model, batch) for batch in inputs]).numpy()
 
@@ -64,7 +66,7 @@ def _logits(model, inputs) -> torch.Tensor:
     return model.model.get_video_features(**model.model.encode_frames(*pixels), **inputs).attribute_logits
 
 
-def fit_talking(mouth: np.ndarray, talks: np.ndarray, silent: np.ndarray) -> tuple[np.ndarray, float]:
+def fit_moving(mouth: np.ndarray, talks: np.ndarray, silent: np.ndarray) -> tuple[np.ndarray, float]:
     """Weights `(3,)` and bias of the regression; talking and silence count alike, photos half of the silence."""
     values, labels = np.concatenate([mouth, silent]), np.concatenate([talks, np.zeros(len(silent))])
     groups = np.concatenate([talks, np.full(len(silent), 2)])
@@ -86,11 +88,24 @@ def shift_of(windows: np.ndarray, photos: np.ndarray) -> float:
     return float(max(0.0, min(np.quantile(windows, 1 - FALSE_ALARMS), np.quantile(photos, LOST))))
 
 
-def extended(tensors: dict[str, torch.Tensor], about: dict[str, str]) -> tuple[dict[str, torch.Tensor], ModelConfig]:
-    """The shipped tensors with a place for talking; new rows are zero, the token's name is the word's embedding."""
+def extended(
+    tensors: dict[str, torch.Tensor], about: dict[str, str], added: str, reads: str
+) -> tuple[dict[str, torch.Tensor], ModelConfig]:
+    """The shipped tensors with a place for one more attribute, and for the measures that it is read from.
+
+    New rows are zero; the token's name is the word's embedding.
+
+    Args:
+        tensors: The shipped ones.
+        about: What is said of them.
+        added: The attribute.
+        reads: The setting of the adapter by which its head reads the measures.
+    """
     settings = json.loads(about["model"])
     names = settings["adapter"]["attributes"]
-    settings["adapter"] |= {"attributes": [*names, *(["talk"] if "talk" not in names else [])], "mouth_motion": True}
+    # A setting that came later is off in what was trained before.
+    settings["adapter"].setdefault("face_mesh", False)
+    settings["adapter"] |= {"attributes": [*names, *([added] if added not in names else [])], reads: True}
     config = ModelConfig(**settings)
     model, _ = build(config)
     if any(".lora_" in name for name in tensors):
@@ -125,7 +140,7 @@ def main() -> None:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     if "real_motion" in about:
         raise SystemExit(f"{ADAPTER} was fitted before; take the weights of the training")
-    tensors, config = extended(tensors, about)
+    tensors, config = extended(tensors, about, "talk", "mouth_motion")
     names = list(config.adapter.attributes)
     model, processor = load_with(tensors, config, about)
     real = Clips(arguments.corpus, arguments.real, model, processor)
@@ -136,7 +151,7 @@ def main() -> None:
     silent = photos.mouth[photos.first_half]
     for part in ("A", "all"):
         chosen = known & (real.first_half if part == "A" else True)
-        slope, bias = fit_talking(real.mouth[chosen], real.labels[chosen, talk], silent)
+        slope, bias = fit_moving(real.mouth[chosen], real.labels[chosen, talk], silent)
         if part == "A":
             rest = known & ~real.first_half
             told = real.mouth[rest] @ slope + bias > 0
@@ -148,7 +163,7 @@ def main() -> None:
     for person in sorted(set(real.people)):
         this = np.asarray([one == person for one in real.people]) & known
         if this.any():
-            w, b = fit_talking(real.mouth[known & ~this], real.labels[known & ~this, talk], silent)
+            w, b = fit_moving(real.mouth[known & ~this], real.labels[known & ~this, talk], silent)
             scores = 1 / (1 + np.exp(-(real.mouth[this] @ w + b)))
             pairs += list(zip(scores.tolist(), real.labels[this, talk].tolist(), strict=True))
     measured = measure(pairs)

@@ -84,7 +84,7 @@ def write_shard(out: Path, clips: list[LabelledClip], name: str = "1") -> None:
             "scores": [0.9] * 4,
             "visible": [True] * 3 + [False],
             "cuts": [],
-            "mouth_motion": None,
+            "face_measures": None,
             "shot_end": 60.0,
         }
         for field in SHARD_SCHEMA:

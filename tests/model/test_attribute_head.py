@@ -4,7 +4,9 @@ import torch
 from favchat.labels.attributes import EMOTION, UNKNOWN
 from favchat.model.adapter import FaVChatAdapter
 from favchat.model.configuration_favchat import FaVChatAdapterConfig
+from favchat.video.face_measures import FACE_MEASURES
 from favchat.video.motion import MOTION_FEATURES
+from favchat.video.mouth import MOUTH_FEATURES
 
 NAMES = ["male", "eyeglasses", "smile", *(emotion.name for emotion in EMOTION)]
 SIZES = {
@@ -31,7 +33,7 @@ def clips(count: int, frames: int = 3) -> dict[str, torch.Tensor]:
         "face_visible": torch.ones(count, frames, dtype=torch.bool),
         "frame_times": torch.arange(frames).float().expand(count, frames) / 4,
         "face_geometry": torch.rand(count, frames, 4),
-        "face_motion": torch.randn(count, MOTION_FEATURES),
+        "face_motion": torch.randn(count, MOTION_FEATURES + FACE_MEASURES),
     }
 
 
@@ -122,3 +124,21 @@ def test_it_learns_what_the_tokens_tell():
         loss.backward()
         optimizer.step()
     assert ((model(**given).attribute_logits[:, 1] > 0) == (labels[:, 1] == 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("setting", "begin", "end"),
+    [
+        ("mouth_motion", MOTION_FEATURES, MOTION_FEATURES + MOUTH_FEATURES),
+        ("face_mesh", MOTION_FEATURES + MOUTH_FEATURES, MOTION_FEATURES + FACE_MEASURES),
+    ],
+)
+def test_logits_read_the_measures_of_the_crops_that_the_settings_name_and_no_others(setting, begin, end):
+    model, given = adapter(**{setting: True}), clips(2)
+    before = model(**given).attribute_logits
+    read, others = given["face_motion"].clone(), given["face_motion"].clone()
+    read[:, begin:end] += 1
+    others[:, MOTION_FEATURES:begin] += 1
+    others[:, end:] += 1
+    assert (model(**given | {"face_motion": read}).attribute_logits != before).all()
+    assert torch.equal(model(**given | {"face_motion": others}).attribute_logits, before)

@@ -89,6 +89,12 @@ def woman(sample_clips: Path) -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="module")
+def crying_woman(sample_clips: Path) -> list[np.ndarray]:
+    """The same woman, her eyes shut."""
+    return pictures(sample_clips / "pexels_1.mp4", 1)
+
+
+@pytest.fixture(scope="module")
 def man(sample_clips: Path) -> list[np.ndarray]:
     return pictures(sample_clips / "franck_0.mp4")
 

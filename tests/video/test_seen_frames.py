@@ -1,8 +1,8 @@
 import numpy as np
 
 from favchat.video import ProcessedClip
+from favchat.video.face_measures import face_measures
 from favchat.video.file_info import VideoInfo
-from favchat.video.mouth import mouth_features
 from favchat.video.seen_frames import as_seen, picked_frames
 
 
@@ -30,5 +30,5 @@ def test_a_clip_keeps_the_pictures_that_are_seen_and_all_else_of_every_frame():
     assert np.array_equal(seen.frames, clip.frames[[1, 4, 7]])
     assert np.array_equal(seen.faces, clip.faces[[1, 4, 7]])
     assert len(seen.timestamps) == len(seen.visible) == len(seen.landmarks) == count
-    # How the mouth moves is measured on all crops, as of a clip that has them all.
-    assert np.array_equal(seen.mouth_motion, mouth_features(faces, clip.visible))
+    # How mouth and face move is measured on all crops, as of a clip that has them all.
+    assert np.array_equal(seen.face_measures, face_measures(faces, clip.visible))

@@ -85,6 +85,8 @@ class AdapterConfig(Section):
     """Width of the hidden layer that reads the attributes off the track's movement."""
     mouth_motion: bool = True
     """Whether attributes also read how the mouth changes in the aligned crops, which tells talking."""
+    face_mesh: bool = True
+    """Whether attributes also read the points of the face's mesh, which tell smiles, closed eyes and blinks."""
     attribute_weight: float = Field(default=1.0, ge=0)
     """Weight of the attributes' loss."""
     experts_implementation: Literal["grouped_mm", "batched_mm", "eager"] = "grouped_mm"

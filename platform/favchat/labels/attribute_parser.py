@@ -100,6 +100,7 @@ _VOCABULARY: tuple[tuple[str, str], ...] = (
     ("sneeze", r"sneez(?:e|es|ing)"),
     ("sniff", r"sniff(?:s|ing|ling)?"),
     ("talk", r"talk(?:s|ing)?|speak(?:s|ing)?"),
+    ("blink", r"blink(?:s|ing)?"),
     ("turn", rf"turn(?:s|ing)? {_THEIR}(?:head|face|away|aside)"),
     ("weep", r"weep(?:s|ing)?|sob(?:s|bing)?"),
     ("whisper", r"whisper(?:s|ing)?"),

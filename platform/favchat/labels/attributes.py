@@ -174,8 +174,10 @@ EXTRA = (
     Attribute("profile", "extra", "image", "is", "seen in profile"),
     Attribute("grayscale", "extra", "image", "is", "black and white", "in colour", subject="video"),
     Attribute("full_beard", "extra", "facial hair", "has", "a full beard", "no full beard"),
+    Attribute("blink", "extra", "action", "is", "blinking"),
 )
-"""Attributes that CelebV-HQ does not know and other label sets have beside its own."""
+"""Attributes that CelebV-HQ does not know and other label sets have beside its own. New ones come last: corpora hold
+their labels by place."""
 
 UNKNOWN = -1
 """An unknown label, beside 0 and 1."""

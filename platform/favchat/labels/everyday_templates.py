@@ -243,7 +243,6 @@ UNANSWERABLE = (
     "{Is} {s} coughing?",
     "{Is} {s} kissing somebody?",
     "{Is} {s} winking?",
-    "{Is} {s} blinking?",
     "{Is} {s} sleeping?",
     "{Is} {s} smoking?",
     "{Is} {s} reading?",

@@ -220,6 +220,10 @@ YES_NO: dict[str, Wording] = {
         has=("{p} eyes closed", "closed eyes"),
         own=("Are {p} eyes closed?", "Are the eyes shut?", "Eyes closed?", "{Is} {s} closing {p} eyes?"),
     ),
+    "blink": Wording(
+        is_=("blinking", "blinking {p} eyes"),
+        own=("{Does} {s} blink?", "Is there a blink?", "Do {p} eyes blink?"),
+    ),
     "look_away": Wording(
         is_=("looking away", "looking away from the camera", "looking to the side"),
         own=("{Does} {s} look away?", "Is {p} gaze turned away?", "{Is} {s} looking somewhere else?"),

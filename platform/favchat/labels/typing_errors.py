@@ -11,7 +11,7 @@ _OFTEN_MISTYPED = str.split(
     "necktie lipstick makeup looking camera mouth closed blonde brown black curly straight young happy "
     "angry surprised scared disgusted neutral person woman describe doing happening colour hairline "
     "receding fringe bangs chubby expression emotion feeling wears video picture hairstyle shaven singing "
-    "crying eating drinking sleeping"
+    "crying eating drinking sleeping blinking"
 )
 _NO_ERROR = frozenset(
     str.split("bread wares close closes smiled surprise disgust scarred similes stinging")

@@ -15,6 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from favchat.labels.attributes import EMOTION, UNKNOWN, attribute
 from favchat.model.configuration_favchat import FaVChatAdapterConfig
+from favchat.video.mesh_features import MESH_FEATURES
 from favchat.video.motion import MOTION_FEATURES
 from favchat.video.mouth import MOUTH_FEATURES
 
@@ -44,6 +45,8 @@ class FaVChatAttributeHead(nn.Module):
         )
         # Linear: three measures, and few labelled clips of people who talk.
         self.mouth = nn.Linear(MOUTH_FEATURES, count, bias=False) if config.mouth_motion else None
+        # Linear as well: what a network made for this tells of lips and lids, which the encoders see coarsely.
+        self.mesh = nn.Linear(MESH_FEATURES, count, bias=False) if config.face_mesh else None
         self.register_buffer("prior", torch.zeros(count))
         self.emotions = emotions
 
@@ -52,8 +55,8 @@ class FaVChatAttributeHead(nn.Module):
 
         Args:
             tokens_VTSD: The adapter's tokens after the experts.
-            motion_VM: See :func:`favchat.video.motion.motion_features` and :func:`favchat.video.mouth.mouth_features`,
-                whose measures follow.
+            motion_VM: See :func:`favchat.video.motion.motion_features` and
+                :func:`favchat.video.face_measures.face_measures`, whose measures follow.
             visible_VT: Whether a frame has the face.
         """
         seen = torch.where(visible_VT.any(dim=1, keepdim=True), visible_VT, True)  # (V, T)
@@ -62,8 +65,11 @@ class FaVChatAttributeHead(nn.Module):
         looks = self.linear(self.dropout(pooled_VSD).flatten(1))
         motion_VM = motion_VM.to(looks.dtype)
         logits = looks + self.motion(motion_VM[:, :MOTION_FEATURES])
+        mouth_VM, mesh_VM = motion_VM[:, MOTION_FEATURES:].split([MOUTH_FEATURES, MESH_FEATURES], dim=1)
         if self.mouth is not None:
-            logits = logits + self.mouth(motion_VM[:, MOTION_FEATURES:])
+            logits = logits + self.mouth(mouth_VM)
+        if self.mesh is not None:
+            logits = logits + self.mesh(mesh_VM)
         return logits.float()
 
     def natural(self, logits: Tensor) -> Tensor:

@@ -36,6 +36,7 @@ class FaVChatAdapterConfig(PreTrainedConfig):
         attribute_dropout (`float`): Dropout on what their logits are read from.
         motion_size (`int`): Width of the hidden layer that reads the motion.
         mouth_motion (`bool`): Whether the logits also read how the mouth changes in the aligned crops.
+        face_mesh (`bool`): Whether they also read the shape of the face's mesh.
         attribute_loss_coef (`float`): Weight of the attributes' loss.
         experts_implementation (`str`): How experts are computed: `grouped_mm`, `batched_mm` or `eager`, a loop.
         router_aux_loss_coef (`float`): Weight of the load-balancing loss.
@@ -67,6 +68,7 @@ class FaVChatAdapterConfig(PreTrainedConfig):
     attribute_dropout: float = 0.0
     motion_size: int = 64
     mouth_motion: bool = False
+    face_mesh: bool = False
     attribute_loss_coef: float = 1.0
     experts_implementation: str = "grouped_mm"
     hidden_act: str = "silu"

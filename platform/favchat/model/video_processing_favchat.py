@@ -23,8 +23,8 @@ from favchat.model.processing_kwargs import FaVChatVideosKwargs
 from favchat.video.align import face_geometry
 from favchat.video.decoded import DecodedVideo
 from favchat.video.detect import FaceDetector
+from favchat.video.face_measures import face_measures
 from favchat.video.motion import motion_features
-from favchat.video.mouth import mouth_features
 from favchat.video.seen_frames import NUM_FRAMES, picked_frames
 from favchat.video.specification import ClipSpecification
 
@@ -222,15 +222,18 @@ class FaVChatVideoProcessor(VideoProcessorMixin):
             "frame_times": np.asarray(clip.timestamps, dtype=np.float32)[picked],
             "face_geometry": geometry,
             "face_motion": np.concatenate(
-                [motion_features(clip.landmarks, tracked, clip.timestamps, width, height), _mouth_motion(clip, tracked)]
+                [
+                    motion_features(clip.landmarks, tracked, clip.timestamps, width, height),
+                    _face_measures(clip, tracked),
+                ]
             ),
         }
 
 
-def _mouth_motion(clip: FaceClip, visible: np.ndarray) -> np.ndarray:
+def _face_measures(clip: FaceClip, visible: np.ndarray) -> np.ndarray:
     """What was measured before, or is measured now if all crops are there."""
-    measured = getattr(clip, "mouth_motion", None)
-    return mouth_features(clip.faces, visible) if measured is None else np.asarray(measured, np.float32)
+    measured = getattr(clip, "face_measures", None)
+    return face_measures(clip.faces, visible) if measured is None else np.asarray(measured, np.float32)
 
 
 def list_of_videos(videos: Any) -> list[Any]:

@@ -52,8 +52,8 @@ class ProcessedClip:
             or one shot of it.
         readable: Fraction of the sampling times, 0..1, at which a frame could be read: less than 1 if the file is
             damaged or truncated.
-        mouth_motion: See :func:`favchat.video.mouth.mouth_features`; only of a clip of which some pictures were left
-            out since it was measured, None otherwise.
+        face_measures: See :func:`favchat.video.face_measures.face_measures`; only of a clip of which some pictures were
+            left out since it was measured, None otherwise.
     """
 
     frames: NDArray[np.uint8]
@@ -67,7 +67,7 @@ class ProcessedClip:
     cuts: tuple[float, ...] = ()
     shot: tuple[float, float] = (0.0, float("inf"))
     readable: float = 1.0
-    mouth_motion: NDArray[np.float32] | None = None
+    face_measures: NDArray[np.float32] | None = None
 
 
 def process_clip(

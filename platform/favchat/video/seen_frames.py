@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from favchat.video.clip import ProcessedClip
-from favchat.video.mouth import mouth_features
+from favchat.video.face_measures import face_measures
 
 NUM_FRAMES = 8
 """Frames that a model sees whose processor does not say how many."""
@@ -24,5 +24,5 @@ def picked_frames(count: int, wanted: int) -> np.ndarray:
 def as_seen(clip: ProcessedClip, num_frames: int) -> ProcessedClip:
     """A clip with the pictures alone that a model of `num_frames` sees; all else of every frame stays."""
     picked = picked_frames(len(clip.visible), num_frames)
-    mouth = mouth_features(clip.faces, clip.visible)  # of all of them
-    return replace(clip, frames=clip.frames[picked], faces=clip.faces[picked], mouth_motion=mouth)
+    measured = face_measures(clip.faces, clip.visible)  # of all of them
+    return replace(clip, frames=clip.frames[picked], faces=clip.faces[picked], face_measures=measured)

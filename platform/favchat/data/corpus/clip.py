@@ -128,5 +128,10 @@ def clip_from_row(row: dict[str, Any]) -> Clip:
         emotion_segments=[
             segment for segment in segments if segment.start < row["shot_end"] and segment.end > row["shot_start"]
         ],
-        extra=row.get("extra") or [None] * len(EXTRA),
+        extra=_padded(row.get("extra") or []),
     )
+
+
+def _padded(extra: list[int | None]) -> list[int | None]:
+    """Labels of further attributes, unknown where a corpus is older than an attribute."""
+    return [*extra, *[None] * (len(EXTRA) - len(extra))]

@@ -20,7 +20,7 @@ _LABELS = [
     pa.field("extra", pa.list_(pa.int8())),
 ]
 
-ADDED = {"extra": pa.list_(pa.int8()), "mouth_motion": pa.list_(pa.float32())}
+ADDED = {"extra": pa.list_(pa.int8()), "face_measures": pa.list_(pa.float32())}
 """Columns that corpora of earlier versions lack; they are read as null there."""
 
 _TRACKS = pa.field("tracks", pa.int32(), nullable=False)
@@ -65,7 +65,7 @@ MEDIA_SCHEMA = pa.schema(
         pa.field("shot_end", pa.float64(), nullable=False),
         *[pa.field(name, pa.float32(), nullable=False) for name in QUALITY],
         pa.field("duplicate_hash", pa.string(), nullable=False),
-        pa.field("mouth_motion", pa.list_(pa.float32())),
+        pa.field("face_measures", pa.list_(pa.float32())),
     ]
 )
 """What decoding, detection, alignment and measuring add."""

@@ -21,8 +21,8 @@ from favchat.data.prepare.quality_filter import first_violation
 from favchat.io import paths
 from favchat.labels.attributes import ACTION, APPEARANCE
 from favchat.video import FaceDetector, ProcessedClip, Quality, VideoError, duplicate_hash, measure
+from favchat.video.face_measures import face_measures
 from favchat.video.images import encode_images
-from favchat.video.mouth import mouth_features
 from favchat.video.specification import ClipSpecification
 
 OUTCOME_SCHEMA = pa.schema(
@@ -167,5 +167,5 @@ def _columns(media: ProcessedClip, quality: Quality, settings: DataConfig) -> di
         "shot_end": media.shot[1],
         **asdict(quality),
         "duplicate_hash": duplicate_hash(media),
-        "mouth_motion": mouth_features(media.faces, media.visible).tolist(),
+        "face_measures": face_measures(media.faces, media.visible).tolist(),
     }

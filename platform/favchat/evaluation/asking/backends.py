@@ -35,7 +35,7 @@ CLIP_COLUMNS = [
     "faces",
     "landmarks",
     "visible",
-    "mouth_motion",
+    "face_measures",
 ]
 """What an answerer needs of a shard's row."""
 

@@ -29,7 +29,7 @@ from favchat.model.answers_by_score import is_whole
 from favchat.model.generation import starts_of
 from favchat.training.batches.samples import StoredClip
 from favchat.training.stage.precision import cast_frozen
-from favchat.video.mouth import MOUTH_FEATURES
+from favchat.video.face_measures import FACE_MEASURES
 
 MAX_TOKENS = 768
 """Longest sequence of questions about one clip; more questions make another one."""
@@ -353,5 +353,5 @@ def _no_content(frames: int) -> StoredClip:
         timestamps=np.arange(frames) / 4,
         landmarks=np.zeros((frames, 5, 2), np.float32),
         visible=np.zeros(frames, bool),
-        mouth_motion=np.zeros(MOUTH_FEATURES, np.float32),
+        face_measures=np.zeros(FACE_MEASURES, np.float32),
     )

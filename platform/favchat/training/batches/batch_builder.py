@@ -87,7 +87,7 @@ def without_face(clip: StoredClip | dict[str, Tensor]) -> StoredClip | dict[str,
             faces=np.zeros_like(clip.faces),
             landmarks=np.zeros_like(clip.landmarks),
             visible=np.zeros_like(clip.visible),
-            mouth_motion=None if clip.mouth_motion is None else np.zeros_like(clip.mouth_motion),
+            face_measures=None if clip.face_measures is None else np.zeros_like(clip.face_measures),
         )
     emptied = {"face_features", "face_visible", "face_geometry", "face_motion"}
     return {name: torch.zeros_like(value) if name in emptied else value for name, value in clip.items()}

@@ -17,8 +17,8 @@ from favchat.data.corpus.parquet_files import parquet_files, read_folder
 from favchat.data.corpus.schema import ANNOTATIONS, LABEL_COLUMNS
 from favchat.io.paths import path_of
 from favchat.training.batches.batch import Sample
+from favchat.video.face_measures import face_measures
 from favchat.video.images import decode_images
-from favchat.video.mouth import mouth_features
 from favchat.video.seen_frames import picked_frames
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from favchat.model import FaVChatProcessor
 
-CLIP_COLUMNS = ["clip_id", "timestamps", "frames", "faces", "landmarks", "visible", "mouth_motion"]
+CLIP_COLUMNS = ["clip_id", "timestamps", "frames", "faces", "landmarks", "visible", "face_measures"]
 
 
 @dataclass
@@ -42,7 +42,7 @@ class StoredClip:
     timestamps: np.ndarray
     landmarks: np.ndarray
     visible: np.ndarray
-    mouth_motion: np.ndarray | None = None
+    face_measures: np.ndarray | None = None
 
 
 def read_clip(row: dict[str, Any], frames: int | None = None) -> StoredClip:
@@ -64,15 +64,15 @@ def read_clip(row: dict[str, Any], frames: int | None = None) -> StoredClip:
         timestamps=np.asarray(row["timestamps"], dtype=np.float64),
         landmarks=np.asarray(row["landmarks"], dtype=np.float32).reshape(-1, 5, 2),
         visible=visible,
-        mouth_motion=_mouth_motion(row, visible),
+        face_measures=_face_measures(row, visible),
     )
 
 
-def _mouth_motion(row: dict[str, Any], visible: np.ndarray) -> np.ndarray:
+def _face_measures(row: dict[str, Any], visible: np.ndarray) -> np.ndarray:
     """The column of that name; of a corpus without it, measured on all crops of the clip."""
-    stored = row.get("mouth_motion")
+    stored = row.get("face_measures")
     if stored is None:
-        return mouth_features(decode_images(row["faces"]), visible)
+        return face_measures(decode_images(row["faces"]), visible)
     return np.asarray(stored, np.float32)
 
 
