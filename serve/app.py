@@ -54,8 +54,8 @@ class Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     config: str
-    """A YAML file, or the name of a preset: tiny, nano, paper, 2b, 8b; a file goes before a preset, as on the command
-    line."""
+    """A YAML file, or the name of a preset: tiny, nano, small, paper, 2b, 8b; a file goes before a preset, as on
+    the command line."""
     overrides: list[str] = []
     """Settings that override the file's, such as ``serve.model=outputs/run/model``."""
 

@@ -22,7 +22,7 @@ def test_frozen_parameters_have_neither_gradients_nor_optimiser():
     assert (need.weights, need.gradients, need.optimizer) == (1000, 100, 600)
 
 
-@pytest.mark.parametrize(("preset", "tokens"), [("tiny", 32), ("2b", 512), ("8b", 1024)])
+@pytest.mark.parametrize(("preset", "tokens"), [("tiny", 32), ("small", 32), ("2b", 512), ("8b", 1024)])
 def test_presets_are_described_without_their_weights(preset, tokens):
     card = describe(load(CONFIGS / f"{preset}.yaml"))
     assert card.tokens_per_clip == tokens
@@ -31,6 +31,8 @@ def test_presets_are_described_without_their_weights(preset, tokens):
     trainable = dict(card.trainable)
     if preset == "tiny":
         assert trainable["questions"] == parts["adapter"] + parts["language_model"]
+    elif preset == "small":
+        assert trainable["attributes"] < parts["adapter"] < trainable["words"] < parts["language_model"] / 200
     else:
         assert trainable["summaries"] == parts["adapter"]
         assert parts["adapter"] < trainable["questions"] < parts["adapter"] + parts["language_model"] / 20

@@ -6,12 +6,15 @@ import pytest
 import torch
 from transformers import CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
 
+from favchat.backbones import assets
 from favchat.config import BackboneConfig, ConfigError, ModelConfig, load
 from favchat.model.build import architecture, build, on_meta
 from favchat.model.encoders import face_features, vision_features
 from jobs.commands.settings import CONFIGS
 
 HUB_PRESETS = ("2b", "8b")
+SMALL_LANGUAGE_MODEL = 1_543_714_304
+"""Parameters of the published Qwen2.5-Coder-1.5B-Instruct, whose head is its embeddings."""
 PUBLISHED = {
     "2b": {"vision_model": 92_884_224, "face_model": 85_799_424, "language": 1_720_574_976},
     "8b": {"vision_model": 428_225_600, "face_model": 86_743_224, "language": 8_190_735_360},
@@ -52,6 +55,53 @@ def test_hub_presets_have_the_published_sizes_without_a_hub(no_hub, preset):
         assert sum(one.numel() for one in model.model.get_submodule(part).parameters()) == expected[part]
     language = [*model.model.language_model.parameters(), *model.lm_head.parameters()]
     assert sum(one.numel() for one in dict.fromkeys(language)) == expected["language"]
+
+
+@pytest.fixture
+def no_language_model(monkeypatch):
+    """As on a machine that has fetched the default's assets alone, and must not fetch more."""
+
+    def path(name):
+        assert name != "qwen2.5-coder-1.5b-instruct", "it would be fetched"
+        return of_default(name)
+
+    of_default = assets.path
+    monkeypatch.setattr(assets, "path", path)
+
+
+def test_small_has_the_published_language_model_without_its_weights(no_language_model):
+    model = on_meta(architecture(model_section("small")))
+    language = [*model.model.language_model.parameters(), *model.lm_head.parameters()]
+    assert sum(one.numel() for one in dict.fromkeys(language)) == SMALL_LANGUAGE_MODEL
+
+
+def test_small_is_nano_with_another_language_model(no_language_model):
+    nano, small = (load(CONFIGS / f"{preset}.yaml") for preset in ("nano", "small"))
+    language = {"text", "dtype"}
+    assert small.model.model_dump(exclude=language) == nano.model.model_dump(exclude=language)
+    assert small.model.dtype == "bfloat16"
+    rates = {"learning_rate", "learning_rates"}
+    for mine, its in zip(small.training.stages, nano.training.stages, strict=True):
+        assert mine.model_dump(exclude=rates) == its.model_dump(exclude=rates)
+    assert small.data == nano.data
+    assert small.annotate == nano.annotate
+
+
+def test_small_runs_at_reduced_depth_with_random_weights(make_clip):
+    narrow = {**NARROW, "num_attention_heads": 8}
+    narrow.pop("head_dim")
+    settings = model_section(
+        "small",
+        "model.text.pretrained=null",
+        *(f"model.text.config.{key}={value}" for key, value in narrow.items()),
+        "model.vision={pretrained: null, config: {model_type: siglip_vision_model, hidden_size: 16, "
+        "intermediate_size: 32, num_hidden_layers: 2, num_attention_heads: 2, image_size: 224, patch_size: 32}}",
+    )
+    model, processor = build(settings)
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    batch = processor(text=[processor.prompt("Who?")], videos=[make_clip(0)], answers=["Nobody."])
+    with torch.inference_mode():
+        assert model(**batch).loss.isfinite()
 
 
 @pytest.mark.parametrize("preset", ["tiny", *HUB_PRESETS])
