@@ -1,7 +1,7 @@
 """What commands take before and beside their work: how a training starts, what memory it, preparing and serving take.
 
     python benchmarks/footprint.py [CONFIG] [--trees FOLDER...] [--parts train prepare serve] [--set KEY=VALUE...]
-        [--rounds 2] [--out FILE]
+        [--model MODEL] [--rounds 2] [--out FILE]
 
 Each part is run in a process of its own with the code of each tree in turn, by default this one; another commit's tree
 is a `git worktree` of it. The sample clips are prepared and annotated by each tree itself. A training begins with its
@@ -119,8 +119,8 @@ def train(tree: Path, config: str, corpus: Path, further: list[str]) -> Taken:
         return watched(tree, command, lambda: steps() > 0, lambda: steps() >= STEPS)
 
 
-def serve(tree: Path, config: str) -> Taken:
-    """Serve the shipped model until it is ready."""
+def serve(tree: Path, config: str, model: str) -> Taken:
+    """Serve a model until it is ready."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -135,11 +135,13 @@ def serve(tree: Path, config: str) -> Taken:
             ready.append(time.monotonic())
         return bool(ready)
 
-    command = favchat(tree, "serve", config, f"serve.port={port}", "ray.address=local")
+    command = favchat(tree, "serve", config, f"serve.port={port}", f"serve.model={model}", "ray.address=local")
     return watched(tree, command, event, lambda: bool(ready) and time.monotonic() - ready[0] > 2.0)
 
 
-def measured(tree: Path, config: str, parts: list[str], rounds: int, further: list[str]) -> dict[str, list[Taken]]:
+def measured(
+    tree: Path, config: str, parts: list[str], rounds: int, further: list[str], model: str
+) -> dict[str, list[Taken]]:
     """All parts with one tree's code."""
     found: dict[str, list[Taken]] = {part: [] for part in parts}
     with tempfile.TemporaryDirectory() as folder:
@@ -153,7 +155,7 @@ def measured(tree: Path, config: str, parts: list[str], rounds: int, further: li
             train(tree, config, corpus, further)  # makes the features
             found["train"] = [train(tree, config, corpus, further) for _ in range(rounds)]
         if "serve" in parts:
-            found["serve"] = [serve(tree, config) for _ in range(rounds)]
+            found["serve"] = [serve(tree, config, model) for _ in range(rounds)]
     return found
 
 
@@ -164,6 +166,7 @@ def main() -> None:
     parser.add_argument("--trees", type=Path, nargs="+", default=[Path(__file__).parent.parent])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="further settings of the training")
+    parser.add_argument("--model", default="asset:favchat-nano", help="what is served")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--out", type=Path, help="also write the table to this file")
     arguments = parser.parse_args()
@@ -182,7 +185,9 @@ def main() -> None:
         commit = subprocess.run(
             ["git", "-C", str(tree), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
         ).stdout.strip()
-        found = measured(tree.absolute(), arguments.config, arguments.parts, arguments.rounds, arguments.set)
+        found = measured(
+            tree.absolute(), arguments.config, arguments.parts, arguments.rounds, arguments.set, arguments.model
+        )
         for part, all_taken in found.items():
             values = [
                 statistics.median(getattr(one, name) for one in all_taken)

@@ -1,11 +1,12 @@
 """Where a training step's time goes, by part of the model, forward and backward.
 
-    python benchmarks/training_profile.py [CONFIG] [--stage words] [--samples 32] [--steps 4] [--attention NAME]
-        [--out RESULT.md]
+    python benchmarks/training_profile.py [CONFIG] [--stage words] [--samples 32] [--accumulate 1] [--steps 4]
+        [--attention NAME] [--out RESULT.md]
 
 The step that `favchat train` runs, in this process, without Ray and DeepSpeed, on the sample clips and cached features,
 as benchmarks/training.py prepares them. Hooks take the time; medians of all steps but the first. --attention eager
-takes another kind of attention than the stage would.
+takes another kind of attention than the stage would. The peak of the process's memory (resident, with the mapped files
+of weights) is told too.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import resource
 import statistics
 import tempfile
 import time
@@ -96,13 +98,15 @@ def profiled(
     timer = watched(engine.module)
     parts: dict[tuple[str, str], list[float]] = defaultdict(list)
     whole, tokens = [], []
-    for number, batch in enumerate(islice(source.read_batches(0, 1, 0), steps + 1), 1):
+    count = source.stage.accumulate
+    streams = [source.read_batches(part, count, 0) for part in range(count)]
+    for number, batches in enumerate(islice(zip(*streams, strict=True), steps + 1), 1):
         timer.seconds.clear()
         began = time.perf_counter()
-        stepper.step(number, [batch])
+        stepper.step(number, batches)
         if number > 1:
             whole.append(time.perf_counter() - began)
-            tokens.append(batch.tokens)
+            tokens.append(sum(batch.tokens for batch in batches))
             for name, seconds in timer.seconds.items():
                 parts[name].append(seconds)
     return (
@@ -118,6 +122,7 @@ def main() -> None:
     parser.add_argument("config", nargs="?", default="nano", help="a preset or a YAML file")
     parser.add_argument("--stage", default="words", help="one of its stages")
     parser.add_argument("--samples", type=int, default=32, help="samples a step")
+    parser.add_argument("--accumulate", type=int, default=1, help="parts of a step, one after the other")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--attention", help="such as eager or sdpa; by default what the stage takes")
     parser.add_argument("--out", type=Path, help="also write the table to this file")
@@ -127,16 +132,19 @@ def main() -> None:
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as name:
         config = prepared(Path(name), given.config, given.stage, given.samples, given.steps + 1)
-        stage = config.training.stages[0]
+        stage = config.training.stages[0].model_copy(update={"accumulate": given.accumulate})
         source = StageSource(config, stage, None)
         source.features = compute_features(config, stage, None, source.index.files)
         parts, whole, tokens = profiled(source, given.steps, given.attention)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    parted = f" in {given.accumulate} parts" if given.accumulate > 1 else ""
     lines = [
         f"# Where a step of `{given.config}`, stage {given.stage}, spends its time",
         "",
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {threads} cores, torch {version('torch')}, transformers "
         f"{version('transformers')}; load of the machine {os.getloadavg()[0]:.1f}. {given.samples} samples, "
-        f"{tokens:,.0f} tokens a step, {whole:.2f} s; attention: {given.attention or 'the stage takes its own'}.",
+        f"{tokens:,.0f} tokens a step{parted}, {whole:.2f} s; attention: "
+        f"{given.attention or 'the stage takes its own'}; peak memory {memory:.1f} GiB.",
         "",
         "| part | forward | backward | of the step |",
         "|---|---|---|---|",
