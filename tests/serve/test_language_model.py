@@ -64,3 +64,18 @@ def test_low_rank_updates_are_in_the_weights(model):
         after = decoder(input_ids=ids).last_hidden_state
     assert not has_lora(model) and not any(".lora_" in name for name, _ in model.named_parameters())
     torch.testing.assert_close(after, before, atol=1e-4, rtol=1e-4)
+
+
+def test_low_rank_updates_are_added_in_float32_before_the_weights_are_cast(model):
+    model.to(torch.bfloat16)
+    add_lora(model, LoraConfig(rank=4, targets=["q_proj"]))
+    torch.manual_seed(0)
+    for name, parameter in model.named_parameters():
+        if ".lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    layer = model.model.language_model.layers[0].self_attn.q_proj
+    update = layer.scaling["default"] * layer.lora_B["default"].weight.float() @ layer.lora_A["default"].weight.float()
+    expected = (layer.base_layer.weight.float() + update).to(torch.bfloat16)
+    prepare_language_model(model, ServeConfig(precision="bf16"))
+    assert dtypes(model) == {torch.bfloat16}
+    torch.testing.assert_close(model.model.language_model.layers[0].self_attn.q_proj.weight, expected)

@@ -66,8 +66,13 @@ def add_lora(model: FaVChatForConditionalGeneration, settings: LoraConfig) -> No
     )
 
 
-def merge_lora(model: FaVChatForConditionalGeneration) -> None:
+def merge_lora(model: FaVChatForConditionalGeneration, precision: torch.dtype | None = None) -> None:
     """Add the low-rank updates to the weights they belong to, and be rid of them: for export and faster answers.
+
+    Args:
+        model: A model with or without updates.
+        precision: Of the layers that had updates, which are then added in float32, one layer after the other; by
+            default both are taken as they are.
 
     Raises:
         ConfigError: The language model is quantised.
@@ -80,9 +85,12 @@ def merge_lora(model: FaVChatForConditionalGeneration) -> None:
 
     for name, module in list(model.named_modules()):
         if isinstance(module, BaseTunerLayer):
+            if precision is not None:
+                module.float()
             module.merge(safe_merge=True)
             parent, _, child = name.rpartition(".")
-            setattr(model.get_submodule(parent), child, module.get_base_layer())
+            merged = module.get_base_layer()
+            setattr(model.get_submodule(parent), child, merged if precision is None else merged.to(precision))
     model._hf_peft_config_loaded = False
     del model.peft_config
 
