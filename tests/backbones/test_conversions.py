@@ -68,7 +68,7 @@ def test_the_converted_mobilenet_computes_what_torchvisions_does(tmp_path: Path)
 
 def ready(name: str) -> Path:
     if not ASSETS[name].directory.exists():
-        pytest.skip(f"the asset {name} has not been fetched on this machine (favchat assets)")
+        pytest.skip(f"the asset {name} has not been fetched on this machine (favchat assets {name})")
     return assets.path(name)
 
 

@@ -14,7 +14,7 @@ class BackboneConfig(Section):
     """A transformers model: its weights, its architecture, or both; docs/presets.md shows how to bring one's own."""
 
     pretrained: Place | None = None
-    """The weights: ``asset:NAME`` (an embedded default, see ``favchat assets``), a local directory or a hub name."""
+    """The weights: ``asset:NAME`` (of a package registry, see ``favchat assets``), a local directory or a hub name."""
     config: dict[str, Any] | None = None
     """The architecture, a transformers configuration with its ``model_type``. Alone it gets random weights. Beside
     ``pretrained`` it says what the weights are, so that sizes are known without them; other weights are refused."""
