@@ -39,7 +39,7 @@ app = typer.Typer(
     help="Turn face videos into a corpus, train a facial-video language model on it, and ask it questions.\n\n"
     "Most commands take a YAML file and any number of settings that override it: "
     "favchat train nano data.out=corpus training.out=run. "
-    "A preset's name (tiny, nano, paper, 2b, 8b) stands for its file.",
+    "A preset's name (tiny, nano, small, paper, 2b, 8b) stands for its file.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

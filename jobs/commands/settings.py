@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 CONFIGS = Path(__file__).parent.parent / "configs"
 
 ConfigArgument = Annotated[
-    str, typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a preset: tiny, nano, paper, 2b, 8b.")
+    str,
+    typer.Argument(metavar="CONFIG", help="A YAML file, or the name of a preset: tiny, nano, small, paper, 2b, 8b."),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="[SECTION.KEY=VALUE]...", help="Settings that override the file's.")
