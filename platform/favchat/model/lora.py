@@ -86,7 +86,7 @@ def merge_lora(model: FaVChatForConditionalGeneration, precision: torch.dtype | 
     for name, module in list(model.named_modules()):
         if isinstance(module, BaseTunerLayer):
             if precision is not None:
-                module.float()
+                module.to(torch.float32)  # type: ignore[attr-defined]  # a mixin of layers, which are modules
             module.merge(safe_merge=True)
             parent, _, child = name.rpartition(".")
             merged = module.get_base_layer()
