@@ -37,3 +37,11 @@ def test_nothing_is_kept_to_be_reported(centerface, tmp_path):
     telling = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
     subprocess.run([sys.executable, "-c", code], check=True, env=telling | {"HOME": str(tmp_path)})
     assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name]
+
+
+@pytest.mark.parametrize("content", [b"", b"no network"])
+def test_a_damaged_network_is_named(tmp_path, content):
+    file = tmp_path / "centerface.onnx"
+    file.write_bytes(content)
+    with pytest.raises(onnx_session.NetworkError, match=r"centerface\.onnx: ONNX Runtime cannot read this network"):
+        onnx_session.onnx_session(str(file), 1)

@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from favchat.errors import UserError
 from favchat.runtime.environment import TELEMETRY_OFF
 from favchat.runtime.threads import available_threads
+
+
+class NetworkError(UserError, ValueError):
+    """A file that holds no network that ONNX Runtime can run; the message names it and says what to do."""
 
 
 def onnx_session(model: str | bytes, threads: int | None) -> Any:
@@ -15,6 +20,9 @@ def onnx_session(model: str | bytes, threads: int | None) -> Any:
     Args:
         model: A file name, or the serialised model.
         threads: Threads of one run; None: as many as the process may use.
+
+    Raises:
+        NetworkError: The file is damaged or no ONNX model.
     """
     # Read when it is imported; who uses this package as a library has not switched it off.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", TELEMETRY_OFF["ORT_DISABLE_TELEMETRY"])
@@ -29,4 +37,11 @@ def onnx_session(model: str | bytes, threads: int | None) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # Otherwise memory is planned and kept for every input shape, of which videos have many.
     options.enable_mem_pattern = False
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its own classes share no base of their own
+        name = model if isinstance(model, str) else "a network"
+        raise NetworkError(
+            f"{name}: ONNX Runtime cannot read this network; one that was fetched is fetched anew once its folder is "
+            f"deleted ({str(error).splitlines()[0]})"
+        ) from error

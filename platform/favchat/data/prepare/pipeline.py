@@ -35,6 +35,7 @@ from favchat.runtime.placement import Demand
 from favchat.runtime.progress import clip_progress
 from favchat.runtime.ray_data import quiet_execution
 from favchat.video import ClipSpecification, FaceDetector
+from favchat.video.onnx_session import onnx_session
 
 # Each detector actor takes most of a CPU; the rest is for write tasks, which the actor pool would otherwise starve.
 _DETECTOR_CPUS = 0.9
@@ -107,7 +108,7 @@ def prepare(config: Config, detector: Callable[[], FaceDetector] | None = None) 
     if missing.clips.rows:
         if detector is None:
             detector = ClipSpecification.of(settings).make_detector
-            assets.path("centerface")  # missing weights fail here, before Ray starts
+            onnx_session(str(assets.path("centerface")), 1)  # missing or damaged weights fail here, before Ray starts
         wanted = min(settings.workers or 1, missing.clips.rows)
         ray_cluster.start(config.ray, demands=[Demand("data.workers", wanted, _DETECTOR_CPUS)])
         with clip_progress("prepare", missing.clips.rows) as progress:
