@@ -25,7 +25,7 @@ from favchat.video.decode import VideoInfo
 from serve.errors import ApiError
 from serve.view import View
 
-FORMAT = "4"
+FORMAT = "5"
 """Of the derived files; another one finds none of those that lie there."""
 
 

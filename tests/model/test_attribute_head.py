@@ -142,3 +142,10 @@ def test_logits_read_the_measures_of_the_crops_that_the_settings_name_and_no_oth
     others[:, end:] += 1
     assert (model(**given | {"face_motion": read}).attribute_logits != before).all()
     assert torch.equal(model(**given | {"face_motion": others}).attribute_logits, before)
+
+
+def test_a_model_that_does_not_read_the_mesh_takes_features_from_before_it_was_measured():
+    model, given = adapter(mouth_motion=True), clips(2)
+    older = given["face_motion"][:, : MOTION_FEATURES + MOUTH_FEATURES]
+    found = model(**given | {"face_motion": older}).attribute_logits
+    assert torch.equal(found, model(**given).attribute_logits)

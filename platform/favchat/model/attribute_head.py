@@ -65,11 +65,12 @@ class FaVChatAttributeHead(nn.Module):
         looks = self.linear(self.dropout(pooled_VSD).flatten(1))
         motion_VM = motion_VM.to(looks.dtype)
         logits = looks + self.motion(motion_VM[:, :MOTION_FEATURES])
-        mouth_VM, mesh_VM = motion_VM[:, MOTION_FEATURES:].split([MOUTH_FEATURES, MESH_FEATURES], dim=1)
+        # Features saved before a measure was known end before it; a model that does not read it takes them.
+        crops_VM = motion_VM[:, MOTION_FEATURES:]
         if self.mouth is not None:
-            logits = logits + self.mouth(mouth_VM)
+            logits = logits + self.mouth(crops_VM[:, :MOUTH_FEATURES])
         if self.mesh is not None:
-            logits = logits + self.mesh(mesh_VM)
+            logits = logits + self.mesh(crops_VM[:, MOUTH_FEATURES:])
         return logits.float()
 
     def natural(self, logits: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from favchat.training.stage.precision import cast_frozen, stage_precision
 from favchat.training.stage.starting_model import starting_encoders
 
 FEATURES = "features"
-FORMAT = 3
+FORMAT = 4
 """Counts up when the files or what is in them change."""
 CLIPS = 8
 """Clips that the encoders see at once."""
