@@ -106,7 +106,7 @@ def test_the_shipped_model_s_scores_are_those_of_the_library_and_calibrated(clip
     expected = attribute_scores(encoder.encoder.model, encoder.encoder.processor, [*clips.values()], calibration)
     for report, scores in zip(reports.values(), expected, strict=True):
         rows = {row["name"]: row for row in report["attributes"]}
-        assert len(scores) == 48
+        assert len(scores) == 49
         for one in scores:
             row = rows[one.name]
             assert (row["probability"], row["score"]) == pytest.approx((one.probability, one.score), abs=1e-3)

@@ -211,6 +211,7 @@ def test_answers_begin_as_the_scores_say_as_in_plain_generation(tiny_preset, cli
     head = model.model.adapter.attribute_head
     with torch.no_grad():
         head.mouth.weight.zero_()
+        head.mesh.weight.zero_()
         for part in (head.linear, head.motion[-1]):
             part.weight.zero_()
             part.bias.zero_()

@@ -113,7 +113,7 @@ def test_what_is_the_same_everywhere_has_no_ranking(reports):
 def test_attributes_without_a_shared_question_are_refused(reports):
     with pytest.raises(ConfigError, match="share no question about 'blurry'.*celebv_hq_attributes"):
         compare(*reports, attributes=["blurry"])
-    with pytest.raises(ConfigError, match="'nodding' is none of the 90 attributes"):
+    with pytest.raises(ConfigError, match="'nodding' is none of the 91 attributes"):
         compare(*reports, attributes=["nodding"])
 
 
